@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The epoch handshake: how a ring is opened, closed and reset. The guest asks (epoch_req, then a kick, always);
+// the mediator finishes or cancels what is in flight, clears the ring and only then answers (epoch_ack).
+// A killed program, a reboot, a kexec: the next owner asks for a new epoch and starts clean the same way.
+#ifndef VGPU_RING_EPOCH_H_
+#define VGPU_RING_EPOCH_H_
+
+#include <cstdint>
+
+#include "ring/ring_ref.h"
+
+namespace vgpu::ring {
+
+// Guest: asks for a new epoch, open or closed, and returns it. Kick the ring afterwards; the eventfd orders this
+// store before the mediator's look. Nothing may be staged before the answer.
+template <class M>
+uint32_t RequestEpoch(const RingRef<M>& ring, bool open) {
+  const uint32_t asked = vgpu_word_seq(M::LoadRelaxed(ring.epoch_req));
+  const uint32_t epoch = vgpu_epoch_next(asked);
+  M::StoreRelaxed(ring.call_event, 0);
+  M::StoreRelease(ring.epoch_req, vgpu_word(open ? VGPU_EPOCH_OPEN : VGPU_EPOCH_CLOSED, epoch));
+  return epoch;
+}
+
+// Guest: has the mediator carried out this request? *state is VGPU_EPOCH_OPEN, _CLOSED or _FENCED then.
+template <class M>
+bool EpochAnswered(const RingRef<M>& ring, uint32_t epoch, uint32_t* state) {
+  const uint64_t ack = M::LoadAcquire(ring.epoch_ack);
+  *state = vgpu_word_data(ack);
+  return vgpu_word_seq(ack) == epoch;
+}
+
+// Mediator: what the guest asks for. A hostile value is harmless: any change of the word is a new request.
+template <class M>
+uint64_t RequestedEpoch(const RingRef<M>& ring) {
+  return M::LoadAcquire(ring.epoch_req);
+}
+
+// Mediator: clears the ring and answers. Nothing may be in flight. Slots are cleared so that no request of 255 epochs
+// ago looks like one of today (a tag has 8 bits of the epoch).
+template <class M>
+void AnswerEpoch(const RingRef<M>& ring, uint32_t epoch, uint32_t state) {
+  for (uint32_t i = 0; i < ring.entries(); ++i) {
+    M::StoreRelaxed(ring.submit(i), 0);
+    M::StoreRelaxed(ring.done(i), 0);
+  }
+  M::StoreRelaxed(ring.kick_event, 0);
+  M::StoreRelease(ring.epoch_ack, vgpu_word(state, epoch));
+}
+
+}  // namespace vgpu::ring
+
+#endif  // VGPU_RING_EPOCH_H_
