@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ring/region.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace vgpu::ring {
+namespace {
+
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+tl::unexpected<std::string> SystemError(const char* what) {
+  return tl::make_unexpected(fmt::format("{}: {}", what, std::strerror(errno)));
+}
+
+}  // namespace
+
+Mapping& Mapping::operator=(Mapping&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Mapping::~Mapping() {
+  if (data_ != nullptr) munmap(data_, bytes_);
+}
+
+Result<UniqueFd> MakeSealedMemfd(const char* name, uint64_t bytes) {
+  UniqueFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return SystemError("cannot create a memfd");
+  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return SystemError("cannot size a memfd");
+  if (fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return SystemError("cannot seal a memfd");
+  return fd;
+}
+
+Result<void> CheckSealed(int fd, uint64_t bytes) {
+  struct stat info;
+  if (fstat(fd, &info) != 0) return SystemError("cannot look at the shared memory");
+  const int seals = fcntl(fd, F_GET_SEALS);
+  if (!S_ISREG(info.st_mode) || seals < 0) {
+    return tl::make_unexpected("the shared memory is not a memfd: use memory-backend-memfd");
+  }
+  if ((seals & kSeals) != kSeals) {
+    return tl::make_unexpected(
+        fmt::format("the shared memory is not sealed (seals {:#x}, needed {:#x}): use memory-backend-memfd with "
+                    "seal=on",
+                    seals, kSeals));
+  }
+  if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0) {
+    return tl::make_unexpected("the shared memory is sealed against writing: seal it against resizing only");
+  }
+  if (static_cast<uint64_t>(info.st_size) != bytes) {
+    return tl::make_unexpected(
+        fmt::format("the shared memory has {} bytes, not the {} announced", info.st_size, bytes));
+  }
+  return {};
+}
+
+Result<Mapping> MapShared(int fd, uint64_t bytes) {
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (data == MAP_FAILED) return SystemError("cannot map the shared memory");
+  return Mapping(data, bytes);
+}
+
+Result<void> Populate(const Mapping& mapping) {
+  if (madvise(mapping.data(), mapping.bytes(), MADV_POPULATE_WRITE) == 0) return {};
+  // Linux before 5.14 does not know the advice; its pages come at first use.
+  if (errno == EINVAL) return {};
+  return SystemError("cannot populate the shared memory (is there enough memory, or are there enough huge pages?)");
+}
+
+Result<vgpu_layout> ReadLayout(const Mapping& region) {
+  if (region.bytes() < sizeof(vgpu_region_header)) return tl::make_unexpected("the region is too small");
+  const auto* shared = reinterpret_cast<const volatile vgpu_region_header*>(region.data());
+  if (shared->magic != VGPU_REGION_MAGIC) {
+    return tl::make_unexpected("the region has no vgpu-ring header: is this device a vgpu-stub with a ring?");
+  }
+  const uint32_t version = shared->abi_version;
+  if (version >> 16 != VGPU_ABI_VERSION >> 16) {
+    return tl::make_unexpected(
+        fmt::format("the region has ABI version {}.{}, this program knows {}.{}: install the matching version",
+                    version >> 16, version & 0xffff, VGPU_ABI_VERSION >> 16, VGPU_ABI_VERSION & 0xffff));
+  }
+  vgpu_layout layout;
+  if (vgpu_layout_make(shared->region_bytes, shared->ring_count, shared->entries, &layout) != 0 ||
+      layout.region_bytes > region.bytes() || layout.ring_off != shared->ring_off ||
+      layout.ring_stride != shared->ring_stride || shared->slots_off != VGPU_SLOTS_OFF ||
+      layout.arena_off != shared->arena_off || layout.arena_bytes != shared->arena_bytes) {
+    return tl::make_unexpected("the region's header is damaged: reset the device (reboot the VM)");
+  }
+  return layout;
+}
+
+}  // namespace vgpu::ring
