@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/backend_cpu.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <string>
+
+#include "mediator/crash_point.h"
+#include "mediator/event_loop.h"
+#include "mediator/operations.h"
+#include "mediator/thread_signals.h"
+
+namespace vgpu::mediator {
+namespace {
+
+std::string CpuName() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("model name", 0) != 0) continue;
+    const size_t colon = line.find(": ");
+    if (colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "CPU";
+}
+
+}  // namespace
+
+ring::Result<std::unique_ptr<CpuBackend>> CpuBackend::Create(uint32_t workers) {
+  assert(workers > 0);
+  ring::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!fd) return tl::make_unexpected(std::string("cannot create an eventfd: ") + std::strerror(errno));
+  return std::unique_ptr<CpuBackend>(new CpuBackend(workers, std::move(fd)));
+}
+
+CpuBackend::CpuBackend(uint32_t workers, ring::UniqueFd finished_fd)
+    : finished_fd_(std::move(finished_fd)), in_flight_max_(workers * kPiecesPerWorker) {
+  waiting_.reserve(in_flight_max_);
+  finished_.reserve(in_flight_max_);
+  const BlockedSignals blocked;
+  for (uint32_t i = 0; i < workers; ++i) workers_.emplace_back([this] { Work(); });
+}
+
+CpuBackend::~CpuBackend() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void CpuBackend::Submit(const Piece& piece) {
+  assert(HasRoom());
+  ++in_flight_;
+  {
+    std::lock_guard lock(mutex_);
+    waiting_.push_back(piece);
+  }
+  wake_.notify_one();
+}
+
+void CpuBackend::Reap(std::vector<Piece>* finished) {
+  DrainEventfd(finished_fd_.get());
+  std::lock_guard lock(mutex_);
+  finished->insert(finished->end(), finished_.begin(), finished_.end());
+  in_flight_ -= static_cast<uint32_t>(finished_.size());
+  finished_.clear();
+}
+
+void CpuBackend::Work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    if (stopping_) return;
+    const Piece piece = waiting_.front();
+    waiting_.erase(waiting_.begin());
+    lock.unlock();
+    piece.request->op->run(piece.request, piece.begin, piece.end);
+    VGPU_CRASH_POINT("after_piece");
+    lock.lock();
+    finished_.push_back(piece);
+    SignalEventfd(finished_fd_.get());
+  }
+}
+
+void CpuBackend::Describe(vgpu_device_info* info) const {
+  info->backend = VGPU_BACKEND_CPU;
+  info->memory_bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  std::snprintf(info->name, sizeof info->name, "%s", CpuName().c_str());
+  std::snprintf(info->driver, sizeof info->driver, "none");
+}
+
+}  // namespace vgpu::mediator

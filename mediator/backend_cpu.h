@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CPU backend: a few worker threads, each piece run by one of them.
+#ifndef VGPU_MEDIATOR_BACKEND_CPU_H_
+#define VGPU_MEDIATOR_BACKEND_CPU_H_
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "mediator/backend.h"
+#include "ring/region.h"
+
+namespace vgpu::mediator {
+
+class CpuBackend final : public Backend {
+ public:
+  static ring::Result<std::unique_ptr<CpuBackend>> Create(uint32_t workers);
+  // Waits for the pieces that run; those that wait are dropped.
+  ~CpuBackend() override;
+
+  bool HasRoom() const override { return in_flight_ < in_flight_max_; }
+  void Submit(const Piece& piece) override;
+  void Reap(std::vector<Piece>* finished) override;
+  int finished_fd() const override { return finished_fd_.get(); }
+  void Describe(vgpu_device_info* info) const override;
+
+ private:
+  // While a worker runs one piece another one waits, so that no worker idles during the loop's wake-up. A waiting
+  // high-priority request is at most two pieces of 50 us away from a worker.
+  static constexpr uint32_t kPiecesPerWorker = 2;
+
+  CpuBackend(uint32_t workers, ring::UniqueFd finished_fd);
+  void Work();
+
+  const ring::UniqueFd finished_fd_;
+  const uint32_t in_flight_max_;
+  uint32_t in_flight_ = 0;  // loop's thread only
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<Piece> waiting_;   // a bounded queue, oldest first
+  std::vector<Piece> finished_;
+  bool stopping_ = false;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_BACKEND_CPU_H_

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/bus_error_guard.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+
+#include <cassert>
+
+namespace vgpu::mediator::bus_error_guard {
+
+std::atomic<uint64_t> g_hits{0};
+
+namespace {
+
+constexpr int kRangesMax = 4096;
+
+// The handler reads these while other threads change them: `begin` is written last and cleared first.
+struct Range {
+  std::atomic<uintptr_t> begin{0};
+  std::atomic<size_t> bytes{0};
+  std::atomic<uint64_t> hits{0};
+};
+Range g_ranges[kRangesMax];
+
+// Only system calls and lock-free atomics: async-signal-safe.
+bool Replace(uintptr_t address) {
+  constexpr size_t kPageSizes[] = {4096, 2u << 20, 1u << 30};  // a huge page is replaced as a whole
+  for (const size_t size : kPageSizes) {
+    void* page = reinterpret_cast<void*>(address & ~(size - 1));
+    if (mmap(page, size, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void OnBusError(int signal, siginfo_t* info, void*) {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(info->si_addr);
+  for (Range& range : g_ranges) {
+    const uintptr_t begin = range.begin.load(std::memory_order_acquire);
+    if (begin == 0 || address < begin || address - begin >= range.bytes.load(std::memory_order_relaxed)) continue;
+    if (!Replace(address)) break;
+    range.hits.fetch_add(1, std::memory_order_relaxed);
+    g_hits.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  struct sigaction fallback {};
+  fallback.sa_handler = SIG_DFL;
+  sigaction(signal, &fallback, nullptr);  // the access is repeated and ends the process
+}
+
+}  // namespace
+
+void Install() {
+  struct sigaction action {};
+  action.sa_sigaction = OnBusError;
+  action.sa_flags = SA_SIGINFO;
+  [[maybe_unused]] const int result = sigaction(SIGBUS, &action, nullptr);
+  assert(result == 0);
+}
+
+int Guard(const void* begin, size_t bytes) {
+  for (int id = 0; id < kRangesMax; ++id) {
+    Range& range = g_ranges[id];
+    if (range.begin.load(std::memory_order_relaxed) != 0) continue;
+    range.hits.store(0, std::memory_order_relaxed);
+    range.bytes.store(bytes, std::memory_order_relaxed);
+    range.begin.store(reinterpret_cast<uintptr_t>(begin), std::memory_order_release);
+    return id;
+  }
+  return -1;
+}
+
+void Forget(int id) {
+  if (id >= 0) g_ranges[id].begin.store(0, std::memory_order_release);
+}
+
+uint64_t Hits(int id) { return id < 0 ? 0 : g_ranges[id].hits.load(std::memory_order_relaxed); }
+
+}  // namespace vgpu::mediator::bus_error_guard

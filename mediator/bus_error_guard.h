@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Survives a bus error in guest memory (a page that cannot be had, or is poisoned): the page is replaced by an
+// anonymous one in this process, the access goes on, and the loop fences the guest. Anything else still crashes.
+#ifndef VGPU_MEDIATOR_BUS_ERROR_GUARD_H_
+#define VGPU_MEDIATOR_BUS_ERROR_GUARD_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace vgpu::mediator::bus_error_guard {
+
+// Installs the handler for the whole process. Once.
+void Install();
+
+// Guards [begin, begin + bytes). Returns an id for Hits and Forget, or -1 when all places are taken.
+int Guard(const void* begin, size_t bytes);
+void Forget(int id);
+
+// How many bus errors there were in all guarded ranges, and in one. Cheap: a relaxed load.
+extern std::atomic<uint64_t> g_hits;
+inline uint64_t TotalHits() { return g_hits.load(std::memory_order_relaxed); }
+uint64_t Hits(int id);
+
+}  // namespace vgpu::mediator::bus_error_guard
+
+#endif  // VGPU_MEDIATOR_BUS_ERROR_GUARD_H_

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/config.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <set>
+#include <toml++/toml.h>
+
+namespace vgpu::mediator {
+namespace {
+
+// Collects the first error; every helper does nothing after it.
+class Reader {
+ public:
+  explicit Reader(std::string name) : name_(std::move(name)) {}
+
+  bool failed() const { return !error_.empty(); }
+  const std::string& error() const { return error_; }
+
+  void Fail(const toml::node& node, const std::string& why) {
+    if (!failed()) error_ = fmt::format("{}:{}: {}", name_, node.source().begin.line, why);
+  }
+
+  // Refuses keys that nobody reads: a typing error must not be a silent default.
+  void OnlyKeys(const toml::table& table, const std::set<std::string_view>& known) {
+    for (const auto& [key, value] : table) {
+      if (!known.contains(key.str())) {
+        Fail(value, fmt::format("unknown key '{}'; known here: {}", key.str(), fmt::join(known, ", ")));
+      }
+    }
+  }
+
+  std::optional<std::string> String(const toml::table& table, const char* key) {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return std::nullopt;
+    if (const auto value = node->value_exact<std::string>()) return value;
+    Fail(*node, fmt::format("{} is not a string", key));
+    return std::nullopt;
+  }
+
+  std::optional<int64_t> Integer(const toml::table& table, const char* key, int64_t min, int64_t max) {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return std::nullopt;
+    const auto value = node->value_exact<int64_t>();
+    if (value && *value >= min && *value <= max) return value;
+    Fail(*node, fmt::format("{} is not an integer from {} to {}", key, min, max));
+    return std::nullopt;
+  }
+
+  const toml::table* Table(const toml::table& table, const char* key) {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return nullptr;
+    if (!node->is_table()) Fail(*node, fmt::format("{} is not a table: write [{}]", key, key));
+    return node->as_table();
+  }
+
+ private:
+  const std::string name_;
+  std::string error_;
+};
+
+template <class T>
+void Choose(Reader* reader, const toml::table& table, const char* key, ring::Result<T> (*parse)(const std::string&),
+            T* out) {
+  const auto name = reader->String(table, key);
+  if (!name) return;
+  const ring::Result<T> value = parse(*name);
+  if (value) {
+    *out = *value;
+  } else {
+    reader->Fail(*table.get(key), value.error());
+  }
+}
+
+ring::Result<uint32_t> ParsePriority(const std::string& name) {
+  for (uint32_t i = 0; const char* known : {"low", "medium", "high"}) {
+    if (name == known) return i;
+    ++i;
+  }
+  return tl::make_unexpected(fmt::format("priority '{}' is none of low, medium, high", name));
+}
+
+VmConfig ReadVm(Reader* reader, const toml::table& table) {
+  VmConfig vm;
+  reader->OnlyKeys(table, {"id", "pool", "priority"});
+  const auto id = reader->Integer(table, "id", 0, UINT32_MAX);
+  if (!id && !reader->failed()) reader->Fail(table, "a [[vm]] needs an id");
+  vm.vm_id = static_cast<uint32_t>(id.value_or(0));
+  if (const auto pool = reader->String(table, "pool")) {
+    if (*pool != "A" && *pool != "B") reader->Fail(*table.get("pool"), "pool is neither \"A\" nor \"B\"");
+    vm.pool = pool->empty() ? 'A' : pool->front();
+  }
+  Choose(reader, table, "priority", ParsePriority, &vm.priority);
+  return vm;
+}
+
+void ReadVms(Reader* reader, const toml::table& root, Config* config) {
+  const toml::node* node = root.get("vm");
+  if (node == nullptr) return;
+  const toml::array* array = node->as_array();
+  if (array == nullptr || !array->is_array_of_tables()) return reader->Fail(*node, "vm is not a list: write [[vm]]");
+  for (const toml::node& entry : *array) {
+    const VmConfig vm = ReadVm(reader, *entry.as_table());
+    const bool twice = std::any_of(config->vms.begin(), config->vms.end(),
+                                   [&](const VmConfig& other) { return other.vm_id == vm.vm_id; });
+    if (twice) reader->Fail(entry, fmt::format("VM {} is there twice", vm.vm_id));
+    config->vms.push_back(vm);
+  }
+}
+
+}  // namespace
+
+ring::Result<BackendChoice> ParseBackend(const std::string& name) {
+  if (name == "auto") return BackendChoice::kAuto;
+  if (name == "cpu") return BackendChoice::kCpu;
+  if (name == "cuda") return BackendChoice::kCuda;
+  return tl::make_unexpected(fmt::format("backend '{}' is none of auto, cpu, cuda", name));
+}
+
+ring::Result<WaitMode> ParseWait(const std::string& name) {
+  if (name == "adaptive") return WaitMode::kAdaptive;
+  if (name == "sleep") return WaitMode::kSleep;
+  if (name == "spin") return WaitMode::kSpin;
+  return tl::make_unexpected(fmt::format("wait '{}' is none of adaptive, sleep, spin", name));
+}
+
+ring::Result<Config> ParseConfig(const std::string& text, const std::string& name) {
+  toml::table root;
+  try {
+    root = toml::parse(text, name);
+  } catch (const toml::parse_error& error) {
+    return tl::make_unexpected(fmt::format("{}:{}: {}", name, error.source().begin.line, error.description()));
+  }
+  Config config;
+  Reader reader(name);
+  reader.OnlyKeys(root, {"socket", "backend", "workers", "wait", "trace", "limits", "vm"});
+  config.socket = reader.String(root, "socket").value_or("");
+  Choose(&reader, root, "backend", ParseBackend, &config.backend);
+  Choose(&reader, root, "wait", ParseWait, &config.wait);
+  config.workers = static_cast<uint32_t>(reader.Integer(root, "workers", 0, 1024).value_or(0));
+  if (const toml::table* trace = reader.Table(root, "trace")) {
+    reader.OnlyKeys(*trace, {"file", "records"});
+    config.trace = reader.String(*trace, "file").value_or("");
+    config.trace_records = static_cast<uint64_t>(
+        reader.Integer(*trace, "records", 1, 1 << 30).value_or(static_cast<int64_t>(config.trace_records)));
+  }
+  if (const toml::table* limits = reader.Table(root, "limits")) {
+    reader.OnlyKeys(*limits, {"vms_max", "region_bytes_max"});
+    config.vms_max = static_cast<uint32_t>(reader.Integer(*limits, "vms_max", 1, 1024).value_or(config.vms_max));
+    config.region_bytes_max = static_cast<uint64_t>(
+        reader.Integer(*limits, "region_bytes_max", VGPU_REGION_BYTES_MIN, int64_t{VGPU_REGION_BYTES_MAX})
+            .value_or(int64_t{VGPU_REGION_BYTES_MAX}));
+  }
+  ReadVms(&reader, root, &config);
+  if (reader.failed()) return tl::make_unexpected(reader.error());
+  return config;
+}
+
+ring::Result<Config> LoadConfig(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return tl::make_unexpected(fmt::format("cannot read the configuration {}: does it exist?", path));
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  return ParseConfig(text, path);
+}
+
+std::string DefaultSocket() {
+  std::string folder;
+  if (const char* runtime = std::getenv("XDG_RUNTIME_DIR"); runtime != nullptr && *runtime != '\0') {
+    folder = std::string(runtime) + "/vgpu-ring";
+  } else if (geteuid() == 0) {
+    folder = "/run/vgpu-ring";
+  } else {
+    const char* home = std::getenv("HOME");
+    folder = std::string(home != nullptr ? home : "/tmp") + "/.vgpu-ring";
+  }
+  return folder + "/mediator.sock";
+}
+
+}  // namespace vgpu::mediator

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon's configuration: TOML, validated, with a default for everything. docs/configuration.md describes it.
+#ifndef VGPU_MEDIATOR_CONFIG_H_
+#define VGPU_MEDIATOR_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "mediator/wait_policy.h"
+#include "ring/region.h"
+
+namespace vgpu::mediator {
+
+enum class BackendChoice : uint8_t { kAuto, kCpu, kCuda };
+
+// A VM that the operator knows. With any of these, others are refused, and the claims of VMs count for nothing.
+struct VmConfig {
+  uint32_t vm_id = 0;
+  char pool = 'A';
+  uint32_t priority = 1;
+};
+
+struct Config {
+  std::string socket;  // empty: DefaultSocket()
+  BackendChoice backend = BackendChoice::kAuto;
+  uint32_t workers = 0;  // threads of the CPU backend; 0: one less than there are CPUs, at least one
+  WaitMode wait = WaitMode::kAdaptive;
+  std::string trace;  // file; empty: none
+  uint64_t trace_records = 1 << 20;
+  uint32_t vms_max = 256;
+  uint64_t region_bytes_max = VGPU_REGION_BYTES_MAX;
+  std::vector<VmConfig> vms;
+};
+
+// Reads and validates a file. Errors name file, line and reason.
+ring::Result<Config> LoadConfig(const std::string& path);
+// The same from text; `name` stands for the file in errors.
+ring::Result<Config> ParseConfig(const std::string& text, const std::string& name);
+
+ring::Result<BackendChoice> ParseBackend(const std::string& name);
+ring::Result<WaitMode> ParseWait(const std::string& name);
+
+// $XDG_RUNTIME_DIR/vgpu-ring/mediator.sock; without it /run/vgpu-ring/mediator.sock for root, else
+// ~/.vgpu-ring/mediator.sock.
+std::string DefaultSocket();
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_CONFIG_H_

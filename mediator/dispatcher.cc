@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/dispatcher.h"
+
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <thread>
+
+#include "mediator/bus_error_guard.h"
+#include "mediator/crash_point.h"
+#include "mediator/trace.h"
+
+namespace vgpu::mediator {
+namespace {
+
+void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+Dispatcher::Dispatcher(EventLoop* loop, Backend* backend, Trace* trace, WaitMode wait, int64_t wake_cost_ns)
+    : loop_(loop), backend_(backend), trace_(trace), wait_(wait, wake_cost_ns) {
+  [[maybe_unused]] const int watch = loop_->Watch(backend_->finished_fd(), this);
+  assert(watch >= 0);
+}
+
+// ---- sessions ----
+
+bool Dispatcher::Begin(Session* session) {
+  for (const auto& ring : session->rings()) {
+    const int watch = loop_->Watch(ring->kick_fd(), ring.get());
+    if (watch < 0) {
+      for (const int id : session->watches_) loop_->Unwatch(id);
+      session->watches_.clear();
+      return false;
+    }
+    session->watches_.push_back(watch);
+  }
+  sessions_.push_back(session);
+  // So that no push_back of a turn allocates.
+  const size_t rings = sessions_.size() * (VGPU_RINGS_MAX + 1);
+  hot_.reserve(rings);
+  answered_.reserve(rings);
+  finished_.reserve(1024);
+  for (const auto& ring : session->rings()) {
+    ring->Recover(Now());
+    Classify(ring.get());
+    if (ring->LookAtEpoch()) Settle(ring.get());
+    if (ring->phase() == RingPhase::kOpen) MakeHot(ring.get());
+    ring->Call();
+  }
+  return true;
+}
+
+void Dispatcher::End(Session* session) {
+  assert(!session->ending_);
+  session->ending_ = true;
+  for (const int id : session->watches_) loop_->Unwatch(id);
+  session->watches_.clear();
+  for (const auto& ring : session->rings()) {
+    ring->DropQueued();
+    MakeCold(ring.get());
+    Classify(ring.get());
+  }
+  SettleSession(session);
+}
+
+void Dispatcher::Reset(Session* session) {
+  session->resetting_ = true;
+  session->fenced_ = false;
+  ++session->resets;
+  for (const auto& ring : session->rings()) {
+    if (ring->window()) {  // QEMU's own: it tells late answers apart by their index
+      ring->LiftFence();
+      if (ring->phase() == RingPhase::kOpen) MakeHot(ring.get());
+      continue;
+    }
+    ring->RequestClose();
+    MakeCold(ring.get());
+    Classify(ring.get());
+    if (!ring->busy() && ring->epoch_pending()) ring->CarryOutEpoch();
+  }
+  SettleSession(session);
+}
+
+void Dispatcher::Fence(Session* session, std::string_view reason) {
+  if (session->fenced_ || session->ending_) return;
+  spdlog::warn("VM {} is fenced: {}; reset its device to use it again", session->vm_id(), reason);
+  session->fenced_ = true;
+  ++session->fences;
+  for (const auto& ring : session->rings()) {
+    MakeCold(ring.get());
+    if (ring->busy()) {
+      ring->DropRunning();
+    } else {
+      ring->AnswerFenced();
+    }
+    Classify(ring.get());
+  }
+  session->owner()->OnFenced();
+}
+
+void Dispatcher::RingKicked(GuestRing* ring) {
+  if (ring->session()->fenced()) return;
+  if (ring->LookAtEpoch()) {
+    MakeCold(ring);
+    Classify(ring);
+    Settle(ring);
+  }
+  if (ring->phase() == RingPhase::kOpen) MakeHot(ring);
+}
+
+// What was put off because pieces of this ring were with the backend.
+void Dispatcher::Settle(GuestRing* ring) {
+  if (ring->busy()) return;
+  Session* session = ring->session();
+  if (session->fenced_) {
+    ring->AnswerFenced();
+  } else if (ring->epoch_pending() && !session->ending_) {
+    ring->CarryOutEpoch();
+    ring->Call();
+    if (ring->phase() == RingPhase::kOpen && !session->resetting_) MakeHot(ring);
+  }
+  SettleSession(session);
+}
+
+void Dispatcher::SettleSession(Session* session) {
+  if (session->busy()) return;
+  if (session->resetting_ && !session->epoch_pending()) {
+    session->resetting_ = false;
+    if (!session->ending_) session->owner()->OnResetDone();
+  }
+  if (!session->ending_) return;
+  sessions_.erase(std::find(sessions_.begin(), sessions_.end(), session));
+  std::erase_if(answered_, [session](GuestRing* ring) { return ring->session() == session; });
+  session->owner()->OnEnded();
+}
+
+void Dispatcher::MakeHot(GuestRing* ring) {
+  if (ring->hot) return;
+  ring->hot = true;
+  ring->worked = true;
+  hot_.push_back(ring);
+}
+
+void Dispatcher::MakeCold(GuestRing* ring) {
+  if (!ring->hot) return;
+  ring->hot = false;
+  *std::find(hot_.begin(), hot_.end(), ring) = hot_.back();
+  hot_.pop_back();
+}
+
+// ---- the turn ----
+
+void Dispatcher::Run(const bool* stop) {
+  while (!*stop) {
+    if (Turn()) {
+      if (idle_) {
+        wait_.WorkCame(now_ns_, std::max<int64_t>(0, std::min(now_ns_, spin_until_ns_) - idle_since_ns_));
+        idle_ = false;
+      }
+    } else {
+      Idle();
+    }
+    if (++turns_ % kTurnsPerSweep == 0) ArmIdleRings();
+  }
+  while (in_flight_ != 0) {
+    loop_->Sleep();
+    CallGuests();
+  }
+}
+
+bool Dispatcher::Turn() {
+  now_ns_ = 0;
+  bool progress = loop_->Poll() > 0;
+  progress |= backend_progress_;  // found by Poll, or by the Sleep before
+  backend_progress_ = false;
+  progress |= TakeAll();
+  if (progress && now_ns_ == 0) now_ns_ = clock_.Now();
+  if (!inline_scheduler_.empty()) RunInline();
+  if (!backend_scheduler_.empty()) SubmitPieces();
+  if (!answered_.empty()) CallGuests();
+  if (bus_error_guard::TotalHits() != bus_errors_seen_) [[unlikely]] {
+    bus_errors_seen_ = bus_error_guard::TotalHits();
+    if (on_bus_error_) on_bus_error_();
+  }
+  return progress || !inline_scheduler_.empty();
+}
+
+bool Dispatcher::TakeAll() {
+  bool took = false;
+  for (size_t i = 0; i < hot_.size(); ++i) {
+    GuestRing* ring = hot_[i];
+    if (!ring->Ready()) continue;
+    if (now_ns_ == 0) now_ns_ = clock_.Now();
+    uint32_t taken = 0;
+    const GuestRing::TakeStatus status = ring->Take(kTakeMax, now_ns_, trace_, &taken);
+    if (status == GuestRing::TakeStatus::kLied) [[unlikely]] {
+      Fence(ring->session(), "it reused a slot before its answer");
+      took = true;
+      break;  // the list has changed; the others have their turn in the next round
+    }
+    took = true;
+    ring->worked = true;
+    counters_.requests += taken;
+    Classify(ring);
+  }
+  return took;
+}
+
+void Dispatcher::Classify(GuestRing* ring) {
+  Session* session = ring->session();
+  const uint32_t bit = 1u << ring->index();
+  const Request* head = ring->Head();
+  SetWork(&inline_scheduler_, &session->inline_work, bit, head != nullptr && head->inline_run);
+  SetWork(&backend_scheduler_, &session->backend_work, bit, head != nullptr && !head->inline_run);
+}
+
+void Dispatcher::SetWork(Scheduler* scheduler, Session::Work* work, uint32_t bit, bool has) {
+  if (has) {
+    work->rings |= bit;
+    scheduler->Add(work);
+  } else if ((work->rings & bit) != 0) {
+    work->rings &= ~bit;
+    if (work->rings == 0) scheduler->Remove(work);
+  }
+}
+
+void Dispatcher::Answered(GuestRing* ring) {
+  if (ring->has_answers) return;
+  ring->has_answers = true;
+  answered_.push_back(ring);
+}
+
+void Dispatcher::RunInline() {
+  if (now_ns_ == 0) now_ns_ = clock_.Now();
+  uint32_t left = kInlineMax;
+  while (left != 0) {
+    Session::Work* work = static_cast<Session::Work*>(inline_scheduler_.Next());
+    if (work == nullptr) return;
+    GuestRing* ring = work->NextRing();
+    // Turns of one request; who is alone in its class need not give way to itself.
+    const bool alone = work->next == work && (work->rings & (work->rings - 1)) == 0;
+    const uint32_t ran = ring->RunInline(alone ? left : 1, now_ns_, trace_);
+    left -= ran;
+    ring->ran_inline += ran;
+    Answered(ring);
+    Classify(ring);
+    if (work->queued) inline_scheduler_.Yield(work);
+  }
+}
+
+void Dispatcher::SubmitPieces() {
+  if (now_ns_ == 0) now_ns_ = clock_.Now();
+  while (backend_->HasRoom()) {
+    Session::Work* work = static_cast<Session::Work*>(backend_scheduler_.Next());
+    if (work == nullptr) return;
+    GuestRing* ring = work->NextRing();
+    Piece piece;
+    const bool more = ring->NextPiece(now_ns_, trace_, &piece);
+    backend_->Submit(piece);
+    ++in_flight_;
+    if (!more) Classify(ring);
+    if (work->queued) backend_scheduler_.Yield(work);
+  }
+}
+
+void Dispatcher::OnReady() {
+  finished_.clear();
+  backend_->Reap(&finished_);
+  if (finished_.empty()) return;
+  backend_progress_ = true;
+  in_flight_ -= static_cast<uint32_t>(finished_.size());
+  now_ns_ = clock_.Now();
+  for (const Piece& piece : finished_) {
+    if (!piece.ring->PieceFinished(piece, now_ns_, trace_)) continue;
+    GuestRing* ring = piece.ring;
+    Answered(ring);
+    Classify(ring);
+    Settle(ring);
+  }
+}
+
+void Dispatcher::CallGuests() {
+  const int64_t end_ns = clock_.Now();
+  uint32_t ran = 0;
+  for (const GuestRing* ring : answered_) ran += ring->ran_inline;
+  const uint64_t service_ns = ran == 0 ? 0 : static_cast<uint64_t>(std::max<int64_t>(0, end_ns - now_ns_)) / ran;
+  for (GuestRing* ring : answered_) {
+    ring->CallIfNeeded();
+    ring->session()->service.RecordMany(service_ns, ring->ran_inline);
+    ring->has_answers = false;
+    ring->ran_inline = 0;
+  }
+  answered_.clear();
+}
+
+// ---- waiting ----
+
+void Dispatcher::Idle() {
+  if (!idle_) {
+    idle_ = true;
+    idle_spins_ = 0;
+    idle_since_ns_ = clock_.Now();
+    spin_until_ns_ = wait_.SpinUntil(idle_since_ns_);
+  }
+  if (spin_until_ns_ > idle_since_ns_) {
+    Pause();
+    if (++idle_spins_ % kSpinsPerClock != 0 || clock_.Now() < spin_until_ns_) return;
+  }
+  if (!ArmAll()) return;
+  ++counters_.sleeps;
+  loop_->Sleep();
+}
+
+bool Dispatcher::ArmAll() {
+  VGPU_CRASH_POINT("before_arm");
+  for (size_t i = hot_.size(); i-- > 0;) {
+    if (hot_[i]->Arm()) MakeCold(hot_[i]);
+  }
+  VGPU_CRASH_POINT("after_arm");
+  return hot_.empty();
+}
+
+// While some guests keep the loop awake, the others' rings leave the list of what is polled.
+void Dispatcher::ArmIdleRings() {
+  for (size_t i = hot_.size(); i-- > 0;) {
+    GuestRing* ring = hot_[i];
+    if (!ring->worked && ring->Arm()) {
+      MakeCold(ring);
+    } else {
+      ring->worked = false;
+    }
+  }
+}
+
+int64_t MeasureWakeCostNs() {
+  constexpr int kRounds = 33;
+  const ring::UniqueFd there(eventfd(0, EFD_CLOEXEC)), back(eventfd(0, EFD_CLOEXEC));
+  std::thread echo([&] {
+    uint64_t value;
+    for (int i = 0; i < kRounds; ++i) {
+      if (read(there.get(), &value, sizeof value) != sizeof value) return;
+      SignalEventfd(back.get());
+    }
+  });
+  std::array<int64_t, kRounds> times{};
+  for (int64_t& time : times) {
+    const int64_t start = MonotonicNs();
+    SignalEventfd(there.get());
+    uint64_t value;
+    [[maybe_unused]] const ssize_t got = read(back.get(), &value, sizeof value);
+    time = MonotonicNs() - start;
+  }
+  echo.join();
+  std::nth_element(times.begin(), times.begin() + kRounds / 2, times.end());
+  return times[kRounds / 2];
+}
+
+}  // namespace vgpu::mediator

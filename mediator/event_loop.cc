@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/event_loop.h"
+
+#include <fmt/format.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+
+namespace vgpu::mediator {
+namespace {
+
+constexpr uint64_t kIgnored = ~uint64_t{0};  // user data of a poll's removal
+
+std::string SetupError(int error) {
+  std::string text = fmt::format("io_uring cannot be used: {}", std::strerror(error));
+  if (error == EPERM || error == ENOSYS || error == EACCES) {
+    text += "; enable it (sysctl kernel.io_uring_disabled=0, or allow it in the container's seccomp profile)";
+  } else if (error == ENOMEM) {
+    text += "; raise the limit of locked memory (ulimit -l)";
+  }
+  return text;
+}
+
+}  // namespace
+
+ring::Result<std::unique_ptr<EventLoop>> EventLoop::Create(uint32_t watches_max) {
+  std::unique_ptr<EventLoop> loop(new EventLoop(watches_max));
+  // A watch has at most one poll and one removal under way, each with one completion.
+  const uint32_t entries = std::bit_ceil(watches_max);
+  io_uring_params params{};
+  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
+  params.cq_entries = entries * 4;
+  int result = io_uring_queue_init_params(std::min(entries, 4096u), &loop->ring_, &params);
+  if (result == -EINVAL) {  // Linux before 6.1 does not know these two flags
+    params = {};
+    params.flags = IORING_SETUP_CQSIZE;
+    params.cq_entries = entries * 4;
+    result = io_uring_queue_init_params(std::min(entries, 4096u), &loop->ring_, &params);
+  }
+  if (result < 0) {
+    loop->ring_.ring_fd = -1;
+    return tl::make_unexpected(SetupError(-result));
+  }
+  return loop;
+}
+
+EventLoop::EventLoop(uint32_t watches_max) : watches_(watches_max) {
+  ring_.ring_fd = -1;
+  free_.reserve(watches_max);
+  for (uint32_t id = watches_max; id-- > 0;) free_.push_back(id);
+}
+
+EventLoop::~EventLoop() {
+  if (ring_.ring_fd >= 0) io_uring_queue_exit(&ring_);
+}
+
+io_uring_sqe* EventLoop::NextSqe() {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  while (sqe == nullptr) {
+    io_uring_submit(&ring_);
+    sqe = io_uring_get_sqe(&ring_);
+  }
+  return sqe;
+}
+
+void EventLoop::Arm(uint32_t id) {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_poll_add(sqe, watches_[id].fd, watches_[id].events);
+  sqe->user_data = uint64_t{watches_[id].generation} << 32 | id;
+}
+
+int EventLoop::Watch(int fd, ReadyHandler* handler, uint32_t events) {
+  assert(fd >= 0 && handler != nullptr);
+  if (free_.empty()) return -1;
+  const uint32_t id = free_.back();
+  free_.pop_back();
+  watches_[id].handler = handler;
+  watches_[id].fd = fd;
+  watches_[id].events = events;
+  Arm(id);
+  return static_cast<int>(id);
+}
+
+void EventLoop::Unwatch(int id) {
+  if (id < 0) return;
+  WatchSlot& watch = watches_[static_cast<uint32_t>(id)];
+  assert(watch.handler != nullptr);
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_poll_remove(sqe, uint64_t{watch.generation} << 32 | static_cast<uint32_t>(id));
+  sqe->user_data = kIgnored;
+  // The poll holds the open file, not the number: submit before the caller closes the descriptor.
+  io_uring_submit(&ring_);
+  watch.handler = nullptr;
+  watch.fd = -1;
+  ++watch.generation;
+  free_.push_back(static_cast<uint32_t>(id));
+}
+
+int EventLoop::RunCompletions() {
+  int ran = 0;
+  io_uring_cqe* cqe = nullptr;
+  while (io_uring_peek_cqe(&ring_, &cqe) == 0) {
+    const uint64_t user_data = cqe->user_data;
+    io_uring_cqe_seen(&ring_, cqe);
+    if (user_data == kIgnored) continue;
+    const uint32_t id = static_cast<uint32_t>(user_data);
+    const uint32_t generation = static_cast<uint32_t>(user_data >> 32);
+    if (watches_[id].handler == nullptr || watches_[id].generation != generation) continue;
+    watches_[id].handler->OnReady();
+    ++ran;
+    // The handler may have ended this watch, or ended it and started another one with its id.
+    if (watches_[id].handler != nullptr && watches_[id].generation == generation) Arm(id);
+  }
+  return ran;
+}
+
+int EventLoop::Poll() {
+  // With DEFER_TASKRUN the queue looks empty until this thread enters the kernel; the flag says when that pays.
+  const bool pending = IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+  if (io_uring_sq_ready(&ring_) != 0 || pending) {
+    io_uring_submit(&ring_);
+    if (pending) io_uring_get_events(&ring_);
+  } else if (io_uring_cq_ready(&ring_) == 0) {
+    return 0;
+  }
+  return RunCompletions();
+}
+
+int EventLoop::Sleep() {
+  ++sleeps_;
+  io_uring_submit_and_wait(&ring_, 1);
+  return RunCompletions();
+}
+
+void DrainEventfd(int fd) {
+  uint64_t count;
+  const iovec piece{&count, sizeof count};
+  // Per-call, because O_NONBLOCK belongs to the open file and the other side may clear it at any time.
+  [[maybe_unused]] const ssize_t got = preadv2(fd, &piece, 1, -1, RWF_NOWAIT);
+}
+
+void SignalEventfd(int fd) {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t put = write(fd, &one, sizeof one);
+}
+
+}  // namespace vgpu::mediator

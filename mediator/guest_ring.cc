@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/guest_ring.h"
+
+#include <cassert>
+#include <cstring>
+
+#include "mediator/crash_point.h"
+#include "mediator/session.h"
+#include "mediator/trace.h"
+#include "ring/epoch.h"
+
+namespace vgpu::mediator {
+namespace {
+
+using ring::RealMemory;
+
+// The journal survives this process, not this machine: what counts is program order, which release stores keep.
+void Journal32(uint32_t* word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+void Journal64(uint64_t* word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+
+bool ValidEpoch(uint32_t epoch) { return (epoch & 0xff) != 0; }
+
+}  // namespace
+
+GuestRing::GuestRing(Session* session, uint32_t index, RingPlace place)
+    : session_(session),
+      index_(index),
+      ref_(ring::RingAt(place.base, place.entries)),
+      limits_(place.limits),
+      journal_(place.journal),
+      kick_(std::move(place.kick)),
+      call_(std::move(place.call)),
+      table_(new Request[place.entries]()) {}
+
+// ---- life ----
+
+void GuestRing::Recover(int64_t now_ns) {
+  const uint64_t epoch_word = journal_->epoch;
+  const uint32_t epoch = vgpu_word_seq(epoch_word);
+  if (!ValidEpoch(epoch)) return;
+  const uint32_t cons = journal_->cons;
+  consumer_ = ring::Consumer<RealMemory>(ref_, epoch, cons, cons);
+  sched_ = cons;
+  if (vgpu_word_data(epoch_word) != VGPU_EPOCH_OPEN) return;
+  if (RealMemory::LoadAcquire(ref_.epoch_ack) != epoch_word) {
+    // The crash came between the journal's entry and the answer: nobody has used this epoch yet.
+    ring::AnswerEpoch(ref_, epoch, VGPU_EPOCH_OPEN);
+  }
+  phase_ = RingPhase::kOpen;
+  uint32_t queued = 0;
+  for (uint32_t idx = cons - entries(); idx != cons; ++idx) {
+    ring::SlotCopy copy;
+    if (!consumer_.Peek(idx, &copy) || consumer_.HasAnswer(idx)) continue;
+    Queue(copy, idx, now_ns);
+    ++queued;
+    if (journal_->started[idx & ref_.mask()] == StartedMark(idx)) {
+      Request& request = At(idx);
+      request.op = nullptr;
+      request.code = VGPU_ERR_INTERRUPTED;
+      request.inline_run = true;
+    }
+  }
+  consumer_ = ring::Consumer<RealMemory>(ref_, epoch, cons, cons - queued);
+  sched_ = cons - entries();
+}
+
+bool GuestRing::LookAtEpoch() {
+  const uint64_t asked = ring::RequestedEpoch(ref_);
+  const uint64_t known = epoch_pending_ ? pending_epoch_ : uint64_t{consumer_.epoch()} << 32;
+  if (phase_ == RingPhase::kFenced || vgpu_word_seq(asked) == vgpu_word_seq(known) ||
+      !ValidEpoch(vgpu_word_seq(asked))) {
+    return false;
+  }
+  pending_epoch_ = asked;
+  epoch_pending_ = true;
+  phase_ = RingPhase::kClosed;
+  DropQueued();
+  return true;
+}
+
+void GuestRing::RequestClose() {
+  const uint32_t asked = vgpu_word_seq(ring::RequestedEpoch(ref_));
+  phase_ = RingPhase::kClosed;  // a reset lifts a fence, too
+  if (!ValidEpoch(asked)) return DropQueued();
+  pending_epoch_ = vgpu_word(VGPU_EPOCH_CLOSED, asked);
+  epoch_pending_ = true;
+  DropQueued();
+}
+
+void GuestRing::CarryOutEpoch() {
+  assert(!busy() && epoch_pending_);
+  epoch_pending_ = false;
+  const uint32_t epoch = vgpu_word_seq(pending_epoch_);
+  const uint32_t state = vgpu_word_data(pending_epoch_) == VGPU_EPOCH_OPEN ? VGPU_EPOCH_OPEN : VGPU_EPOCH_CLOSED;
+  VGPU_CRASH_POINT("before_epoch_journal");
+  Journal32(&journal_->cons, 0);
+  std::memset(journal_->started, 0, entries() * sizeof journal_->started[0]);
+  Journal64(&journal_->epoch, vgpu_word(state, epoch));
+  VGPU_CRASH_POINT("after_epoch_journal");
+  ring::AnswerEpoch(ref_, epoch, state);
+  VGPU_CRASH_POINT("after_epoch_answer");
+  consumer_ = ring::Consumer<RealMemory>(ref_, epoch);
+  sched_ = 0;
+  phase_ = state == VGPU_EPOCH_OPEN ? RingPhase::kOpen : RingPhase::kClosed;
+}
+
+void GuestRing::DropQueued() {
+  DropRunning();
+  for (; sched_ != consumer_.cons(); ++sched_) {
+    Request& request = At(sched_);
+    if (request.state == RequestState::kQueued) request.state = RequestState::kFree;
+  }
+}
+
+void GuestRing::AnswerFenced() {
+  assert(!busy());
+  for (; sched_ != consumer_.cons(); ++sched_) {
+    Request& request = At(sched_);
+    if (request.state == RequestState::kQueued) Answer(&request, VGPU_ERR_FENCED, 0);
+  }
+  phase_ = RingPhase::kFenced;
+  epoch_pending_ = false;
+  const uint64_t fenced = vgpu_word(VGPU_EPOCH_FENCED, consumer_.epoch());
+  Journal64(&journal_->epoch, fenced);
+  RealMemory::StoreRelease(ref_.epoch_ack, fenced);
+  Call();
+}
+
+void GuestRing::LiftFence() {
+  if (phase_ != RingPhase::kFenced) return;
+  const uint64_t open = vgpu_word(VGPU_EPOCH_OPEN, consumer_.epoch());
+  phase_ = RingPhase::kOpen;
+  Journal64(&journal_->epoch, open);
+  RealMemory::StoreRelease(ref_.epoch_ack, open);
+}
+
+// ---- requests ----
+
+void GuestRing::Queue(const ring::SlotCopy& copy, uint32_t idx, int64_t now_ns) {
+  Request& request = At(idx);
+  request.idx = idx;
+  request.arrival_ns = now_ns;
+  request.state = RequestState::kQueued;
+  Decode(copy, limits_, &request);
+}
+
+GuestRing::TakeStatus GuestRing::Take(uint32_t max, int64_t now_ns, Trace* trace, uint32_t* taken) {
+  uint32_t count = 0;
+  ring::SlotCopy copy;
+  while (count < max && consumer_.Take(&copy)) {
+    const uint32_t idx = consumer_.cons() - 1;
+    if (At(idx).state != RequestState::kFree) return TakeStatus::kLied;
+    Queue(copy, idx, now_ns);
+    ++count;
+    if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kTaken), At(idx), now_ns, idx);
+  }
+  if (count != 0) {
+    VGPU_CRASH_POINT("before_journal_cons");
+    Journal32(&journal_->cons, consumer_.cons());
+    VGPU_CRASH_POINT("after_journal_cons");
+    counters_.taken += count;
+  }
+  *taken += count;
+  return TakeStatus::kOk;
+}
+
+Request* GuestRing::Head() {
+  if (running_ != nullptr) return running_dropped_ || running_->next == running_->count ? nullptr : running_;
+  for (; sched_ != consumer_.cons(); ++sched_) {
+    Request& request = At(sched_);
+    if (request.state == RequestState::kQueued) return &request;
+  }
+  return nullptr;
+}
+
+void GuestRing::Answer(Request* request, uint32_t code, uint32_t result) {
+  VGPU_CRASH_POINT("before_done");
+  consumer_.Complete(request->idx, {code, result});
+  VGPU_CRASH_POINT("after_done");
+  request->state = RequestState::kFree;
+  ++counters_.answered;
+  if (code != VGPU_OK) [[unlikely]] ++counters_.refused;
+}
+
+uint32_t GuestRing::RunInline(uint32_t max, int64_t now_ns, Trace* trace) {
+  uint32_t ran = 0;
+  uint32_t same_arrival = 0;
+  int64_t arrival_ns = 0;
+  while (ran < max && sched_ != consumer_.cons()) {
+    Request& request = At(sched_);
+    if (request.state == RequestState::kQueued) {
+      if (!request.inline_run) break;
+      if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kStarted), request, now_ns, sched_);
+      if (request.op != nullptr) {
+        if (!request.repeatable) MarkStarted(request);
+        request.op->run(&request, 0, request.count);
+      }
+      Answer(&request, request.code, request.result);
+      if (!request.repeatable) Journal32(&journal_->started[request.idx & ref_.mask()], 0);
+      if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kAnswered), request, now_ns, sched_);
+      if (request.arrival_ns != arrival_ns) {
+        session_->queue_wait.RecordMany(static_cast<uint64_t>(now_ns - arrival_ns), same_arrival);
+        arrival_ns = request.arrival_ns;
+        same_arrival = 0;
+      }
+      ++same_arrival;
+      ++ran;
+    }
+    ++sched_;
+  }
+  session_->queue_wait.RecordMany(static_cast<uint64_t>(now_ns - arrival_ns), same_arrival);
+  return ran;
+}
+
+void GuestRing::MarkStarted(const Request& request) {
+  VGPU_CRASH_POINT("before_started");
+  Journal32(&journal_->started[request.idx & ref_.mask()], StartedMark(request.idx));
+  VGPU_CRASH_POINT("after_started");
+}
+
+bool GuestRing::NextPiece(int64_t now_ns, Trace* trace, Piece* piece) {
+  Request* request = Head();
+  assert(request != nullptr && !request->inline_run);
+  if (request->state == RequestState::kQueued) {
+    request->state = RequestState::kRunning;
+    request->start_ns = now_ns;
+    running_ = request;
+    running_dropped_ = false;
+    ++sched_;
+    session_->queue_wait.Record(static_cast<uint64_t>(now_ns - request->arrival_ns));
+    if (!request->repeatable) MarkStarted(*request);
+    if (trace != nullptr) TraceRequest(trace, uint8_t(TraceEvent::kStarted), *request, now_ns, request->idx);
+  }
+  const uint64_t length = request->op->piece(*request);
+  const uint64_t left = request->count - request->next;
+  *piece = {this, request, request->next, request->next + (left < length ? left : length)};
+  request->next = piece->end;
+  ++request->pieces;
+  if (trace != nullptr) {
+    TraceRequest(trace, uint8_t(TraceEvent::kPiece), *request, now_ns, static_cast<uint32_t>(piece->begin));
+  }
+  return request->next != request->count;
+}
+
+bool GuestRing::PieceFinished(const Piece& piece, int64_t now_ns, Trace* trace) {
+  Request* request = piece.request;
+  assert(request == running_ && request->pieces > 0);
+  if (--request->pieces != 0) return false;
+  if (!running_dropped_ && request->next != request->count) return false;
+  if (running_dropped_) {
+    request->state = RequestState::kFree;
+    if (session_->fenced()) Answer(request, VGPU_ERR_FENCED, 0);
+  } else {
+    session_->service.Record(static_cast<uint64_t>(now_ns - request->start_ns));
+    Answer(request, request->code, request->result);
+    if (trace != nullptr) TraceRequest(trace, uint8_t(TraceEvent::kAnswered), *request, now_ns, request->idx);
+    if (!request->repeatable) Journal32(&journal_->started[request->idx & ref_.mask()], 0);
+  }
+  running_ = nullptr;
+  return true;
+}
+
+void GuestRing::TraceRequest(Trace* trace, uint8_t event, const Request& request, int64_t now_ns, uint32_t idx) {
+  const bool answered = event == uint8_t(TraceEvent::kAnswered);
+  trace->Add({now_ns, session_->vm_id(), idx, static_cast<uint8_t>(index_),
+              static_cast<uint8_t>(session_->priority()), TraceEvent{event},
+              static_cast<uint8_t>(answered ? request.code : 0), 0});
+}
+
+// ---- waking ----
+
+void GuestRing::CallIfNeeded() {
+  // QEMU, the window ring's producer, always wants to know.
+  if (consumer_.NeedCall() || limits_.window) Call();
+}
+
+void GuestRing::Call() {
+  VGPU_CRASH_POINT("before_call");
+  SignalEventfd(call_.get());
+  VGPU_CRASH_POINT("after_call");
+  ++counters_.calls;
+}
+
+bool GuestRing::Arm() {
+  const bool armed = consumer_.ArmKick();
+  ++(armed ? counters_.arms_won : counters_.arms_lost);
+  return armed;
+}
+
+void GuestRing::OnReady() {
+  DrainEventfd(kick_.get());
+  ++counters_.kicks;
+  session_->RingKicked(this);
+}
+
+}  // namespace vgpu::mediator

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// One ring of one VM as the mediator sees it: the consumer, the private table of requests in flight, the journal.
+// It decides nothing about order among rings (scheduler.h) and knows no sockets.
+//
+// A ring is a stream: requests start in order, and one starts when the one before it has ended.
+#ifndef VGPU_MEDIATOR_GUEST_RING_H_
+#define VGPU_MEDIATOR_GUEST_RING_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "mediator/backend.h"
+#include "mediator/event_loop.h"
+#include "mediator/operations.h"
+#include "mediator/request.h"
+#include "ring/consumer.h"
+#include "ring/unique_fd.h"
+
+namespace vgpu::mediator {
+
+class Session;
+class Trace;
+
+struct RingCounters {
+  uint64_t taken = 0;
+  uint64_t answered = 0;
+  uint64_t refused = 0;    // answered with a code other than VGPU_OK
+  uint64_t kicks = 0;      // wake-ups by the guest's doorbell
+  uint64_t calls = 0;      // wake-ups of the guest
+  uint64_t arms_won = 0;   // armed, and the second look found nothing: asleep
+  uint64_t arms_lost = 0;  // armed, and a request had come in between
+};
+
+enum class RingPhase : uint8_t { kClosed, kOpen, kFenced };
+
+// What a ring is made of. The mappings behind the pointers outlive the ring.
+struct RingPlace {
+  char* base;
+  uint32_t entries;  // a power of two
+  RingLimits limits;
+  vgpu_journal* journal;
+  ring::UniqueFd kick;
+  ring::UniqueFd call;
+};
+
+// Loop's thread only. Allocates in its constructor only.
+class GuestRing final : public ReadyHandler {
+ public:
+  GuestRing(Session* session, uint32_t index, RingPlace place);
+
+  Session* session() const { return session_; }
+  uint32_t index() const { return index_; }
+  bool window() const { return limits_.window; }
+  RingPhase phase() const { return phase_; }
+  uint32_t epoch() const { return consumer_.epoch(); }
+  uint32_t entries() const { return ref_.entries(); }
+  uint32_t waiting() const { return consumer_.cons() - sched_; }
+  int kick_fd() const { return kick_.get(); }
+  const RingCounters& counters() const { return counters_; }
+
+  // ---- life ----
+
+  // Goes on where an earlier mediator stopped: what was taken but not answered is queued again, or answered 12 where
+  // a repetition could do harm. On a fresh ring it does nothing.
+  void Recover(int64_t now_ns);
+  // Does the guest ask for another epoch? If so everything queued is dropped, nothing more is taken, and
+  // CarryOutEpoch is due as soon as !busy().
+  bool LookAtEpoch();
+  // The device was reset: like a guest's request to close.
+  void RequestClose();
+  bool epoch_pending() const { return epoch_pending_; }
+  void CarryOutEpoch();
+  // Drops what is queued, without an answer: it belongs to an owner that is gone. What runs is not waited for.
+  void DropQueued();
+  // What runs gets no further pieces and no result.
+  void DropRunning() { running_dropped_ = running_ != nullptr; }
+  // Answers everything with VGPU_ERR_FENCED; nothing is taken any more. Needs !busy().
+  void AnswerFenced();
+
+  // Opens the window ring again after a device reset; its producer keeps its index.
+  void LiftFence();
+
+  // ---- requests ----
+
+  // Is there a request to take? Reads one word.
+  bool Ready() const { return consumer_.Ready(); }
+  // A guest that reuses a slot before its answer lies.
+  enum class TakeStatus : uint8_t { kOk, kLied };
+  // Takes up to `max` new requests into the table and counts them in *taken.
+  TakeStatus Take(uint32_t max, int64_t now_ns, Trace* trace, uint32_t* taken);
+  // The request whose turn it is: null if none waits, or one still runs.
+  Request* Head();
+  // Runs and answers requests from the head on that the loop runs itself; at most `max`. Returns how many.
+  uint32_t RunInline(uint32_t max, int64_t now_ns, Trace* trace);
+  // Cuts the next piece off the head, which is not inline. False: that was its last one.
+  bool NextPiece(int64_t now_ns, Trace* trace, Piece* piece);
+  // A piece came back. True if the request has ended (answered, or dropped with its epoch): !busy() again.
+  bool PieceFinished(const Piece& piece, int64_t now_ns, Trace* trace);
+  // Are pieces of this ring with the backend? Their memory must stay.
+  bool busy() const { return running_ != nullptr; }
+
+  // ---- waking ----
+
+  // After answers: calls the guest if it sleeps.
+  void CallIfNeeded();
+  void Call();
+  // True: armed; the guest kicks at its next request. False: there is one already.
+  bool Arm();
+  void OnReady() override;
+
+  // ---- marks of the dispatcher's lists ----
+  bool hot = false;        // polled at each turn; otherwise armed, or not open
+  uint32_t ran_inline = 0;  // in this turn
+  bool has_answers = false; // in this turn
+  bool worked = false;     // of late
+
+ private:
+  Request& At(uint32_t idx) { return table_[idx & ref_.mask()]; }
+  void Queue(const ring::SlotCopy& copy, uint32_t idx, int64_t now_ns);
+  void Answer(Request* request, uint32_t code, uint32_t result);
+  uint32_t StartedMark(uint32_t idx) const { return ref_.tag(consumer_.epoch(), idx) << 8 | 1; }
+  void MarkStarted(const Request& request);
+  void TraceRequest(Trace* trace, uint8_t event, const Request& request, int64_t now_ns, uint32_t idx);
+
+  Session* const session_;
+  const uint32_t index_;
+  const ring::RingRef<ring::RealMemory> ref_;
+  const RingLimits limits_;
+  vgpu_journal* const journal_;
+  const ring::UniqueFd kick_;
+  const ring::UniqueFd call_;
+  const std::unique_ptr<Request[]> table_;  // by slot
+
+  ring::Consumer<ring::RealMemory> consumer_;
+  uint32_t sched_ = 0;           // next index to start; [sched_, cons) wait
+  Request* running_ = nullptr;   // has pieces with the backend
+  bool running_dropped_ = false; // its epoch is over: no answer, no further pieces
+  RingPhase phase_ = RingPhase::kClosed;
+  bool epoch_pending_ = false;
+  uint64_t pending_epoch_ = 0;   // an epoch_req word
+  RingCounters counters_;
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_GUEST_RING_H_

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// The mediator: wiring only.
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+
+#include "mediator/background.h"
+#include "mediator/backend_cpu.h"
+#include "mediator/bus_error_guard.h"
+#include "mediator/config.h"
+#include "mediator/control_server.h"
+#include "mediator/dispatcher.h"
+#include "mediator/event_loop.h"
+#include "mediator/trace.h"
+#include "mediator/version.h"
+
+namespace vgpu::mediator {
+namespace {
+
+constexpr uint32_t kWatchesPerVm = VGPU_RINGS_MAX + 1 + 2;  // kicks, the socket's two directions
+constexpr uint32_t kWatchesBeside = 256;                    // operators, listener, signals, backend
+
+struct Flags {
+  std::string config;
+  std::string socket;
+  std::string backend;
+  std::string wait;
+  std::string trace;
+  std::string log_level = "info";
+};
+
+// SIGTERM and SIGINT end the daemon in an orderly way.
+class StopSignals final : public ReadyHandler {
+ public:
+  StopSignals() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    fd_ = ring::UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  }
+  int fd() const { return fd_.get(); }
+  const bool* stop() const { return &stop_; }
+  void OnReady() override {
+    signalfd_siginfo info;
+    if (read(fd_.get(), &info, sizeof info) != sizeof info) return;
+    spdlog::info("stopping on {}", strsignal(static_cast<int>(info.ssi_signo)));
+    stop_ = true;
+  }
+
+ private:
+  ring::UniqueFd fd_;
+  bool stop_ = false;
+};
+
+// An attached VM takes about 23 descriptors; the usual soft limit of 1024 is for programs that use select().
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+ring::Result<Config> MakeConfig(const Flags& flags) {
+  ring::Result<Config> config = flags.config.empty() ? Config() : LoadConfig(flags.config);
+  if (!config) return config;
+  if (!flags.backend.empty()) {
+    const auto backend = ParseBackend(flags.backend);
+    if (!backend) return tl::make_unexpected(backend.error());
+    config->backend = *backend;
+  }
+  if (!flags.wait.empty()) {
+    const auto wait = ParseWait(flags.wait);
+    if (!wait) return tl::make_unexpected(wait.error());
+    config->wait = *wait;
+  }
+  if (!flags.trace.empty()) config->trace = flags.trace;
+  if (!flags.socket.empty()) config->socket = flags.socket;
+  if (config->socket.empty()) config->socket = DefaultSocket();
+  return config;
+}
+
+ring::Result<std::unique_ptr<Backend>> MakeBackend(const Config& config) {
+  if (config.backend == BackendChoice::kCuda) {
+    return tl::make_unexpected("this mediator was built without CUDA: use --backend cpu (or auto)");
+  }
+  const uint32_t cpus = std::max(1u, std::thread::hardware_concurrency());
+  const uint32_t workers = config.workers != 0 ? config.workers : std::max(1u, cpus - 1);
+  return CpuBackend::Create(workers).map([](auto backend) -> std::unique_ptr<Backend> { return backend; });
+}
+
+ring::Result<void> Serve(const Flags& flags) {
+  ring::Result<Config> config = MakeConfig(flags);
+  if (!config) return tl::make_unexpected(config.error());
+  RaiseDescriptorLimit();
+  bus_error_guard::Install();
+  StopSignals signals;
+  auto loop = EventLoop::Create(config->vms_max * kWatchesPerVm + kWatchesBeside);
+  if (!loop) return tl::make_unexpected(loop.error());
+  if ((*loop)->Watch(signals.fd(), &signals) < 0) return tl::make_unexpected("the event loop has no room");
+  auto backend = MakeBackend(*config);
+  if (!backend) return tl::make_unexpected(backend.error());
+  std::unique_ptr<Trace> trace;
+  if (!config->trace.empty()) {
+    auto created = Trace::Create(config->trace, config->trace_records);
+    if (!created) return tl::make_unexpected(created.error());
+    trace = std::move(*created);
+  }
+  auto background = Background::Create(loop->get());
+  if (!background) return tl::make_unexpected(background.error());
+  const int64_t wake_cost_ns = MeasureWakeCostNs();
+  Dispatcher dispatcher(loop->get(), backend->get(), trace.get(), config->wait, wake_cost_ns);
+  ControlContext context{&*config, loop->get(), &dispatcher, background->get(), {}};
+  (*backend)->Describe(&context.device);
+  auto server = ControlServer::Create(config->socket, context);
+  if (!server) return tl::make_unexpected(server.error());
+  spdlog::info("serving {} with the CPU backend ({}); a sleep and a wake-up cost {:.1f} us here", config->socket,
+               context.device.name, static_cast<double>(wake_cost_ns) / 1e3);
+  dispatcher.Run(signals.stop());
+  background->reset();  // before the connections that its jobs refer to
+  return {};
+}
+
+}  // namespace
+}  // namespace vgpu::mediator
+
+int main(int argc, char** argv) {
+  using namespace vgpu::mediator;
+  Flags flags;
+  CLI::App app("The vgpu-ring mediator: serves the GPU calls of this host's virtual machines");
+  app.add_option("--config", flags.config, "TOML file (docs/configuration.md)")->check(CLI::ExistingFile);
+  app.add_option("--socket", flags.socket, "control socket; default " + DefaultSocket());
+  app.add_option("--backend", flags.backend, "auto, cpu or cuda");
+  app.add_option("--wait", flags.wait, "adaptive (default), sleep or spin: what the idle loop does");
+  app.add_option("--trace", flags.trace, "write the order of service to this file (vgpuctl trace FILE prints it)");
+  app.add_option("--log-level", flags.log_level, "debug, info, warning or error")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+  app.set_version_flag("--version", kVersion);
+  CLI11_PARSE(app, argc, argv);
+  spdlog::set_default_logger(spdlog::stderr_color_mt("vgpu"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ mediator: %v");
+  spdlog::set_level(spdlog::level::from_str(flags.log_level));
+  const auto served = Serve(flags);
+  if (served) return EXIT_SUCCESS;
+  spdlog::error("{}", served.error());
+  return EXIT_FAILURE;
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a guest can ask for: one table, an entry an operation. Pure: no descriptors, no clock, no state.
+// To add an operation: an opcode in ring/abi.h, an entry in operations.cc, its CPU code in operations_cpu.cc.
+#ifndef VGPU_MEDIATOR_OPERATIONS_H_
+#define VGPU_MEDIATOR_OPERATIONS_H_
+
+#include <cstdint>
+#include <span>
+
+#include "mediator/request.h"
+#include "ring/abi.h"
+#include "ring/ring_ref.h"
+
+namespace vgpu::mediator {
+
+// What decode may believe about a ring: from the attach message and the configuration, never from shared memory.
+struct RingLimits {
+  char* arena;
+  uint64_t arena_bytes;
+  bool window;                         // the register window's ring: only VGPU_OP_WINDOW
+  const vgpu_device_info* device_info; // what DEVICE_INFO answers
+};
+
+struct Operation {
+  uint32_t opcode;
+  const char* name;
+  // Checks the copy and fills operands, result, repeatable, inline_run of *request. Returns VGPU_OK or VGPU_ERR_*.
+  uint32_t (*decode)(const ring::SlotCopy& copy, const RingLimits& limits, Request* request);
+  // Computes elements [begin, end) on the CPU (or everything, for what has no elements). Any thread.
+  void (*run)(Request* request, uint64_t begin, uint64_t end);
+  // Elements in a piece of about 50 us on the CPU; 0 for what is never cut.
+  uint64_t (*piece)(const Request& request);
+};
+
+// Null: no such operation.
+const Operation* FindOperation(uint32_t opcode);
+std::span<const Operation> Operations();
+
+// Decodes a private copy of a slot. Never fails: a request that is refused has op == nullptr and its code.
+// Sets everything but `idx`, `state` and `arrival_ns`.
+void Decode(const ring::SlotCopy& copy, const RingLimits& limits, Request* request);
+
+// Most elements of one VECTOR_ADD whose operands lie in an arena of this size.
+uint64_t VectorMax(uint64_t arena_bytes);
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_OPERATIONS_H_

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/session.h"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+
+#include "mediator/dispatcher.h"
+
+namespace vgpu::mediator {
+namespace {
+
+vgpu_journal* JournalOf(const SessionMemory& memory, uint32_t ring) {
+  return reinterpret_cast<vgpu_journal*>(memory.private_file.data() + VGPU_JOURNAL_OFF +
+                                         size_t{ring} * VGPU_JOURNAL_STRIDE);
+}
+
+}  // namespace
+
+Session::Session(Dispatcher* dispatcher, SessionOwner* owner, Grant grant, SessionMemory memory,
+                 std::vector<RingEventfds> rings, RingEventfds window, const vgpu_device_info& device)
+    : dispatcher_(dispatcher), owner_(owner), grant_(grant), memory_(std::move(memory)), device_info_(device) {
+  const vgpu_layout& layout = memory_.layout;
+  assert(rings.size() == layout.ring_count);
+  device_info_.abi_version = VGPU_ABI_VERSION;
+  device_info_.vm_id = grant.vm_id;
+  device_info_.pool = grant.pool;
+  device_info_.priority = grant.priority;
+  device_info_.entries = layout.entries;
+  device_info_.vector_max = VectorMax(layout.arena_bytes);
+  for (uint32_t q = 0; q < layout.ring_count; ++q) {
+    char* base = memory_.region.data() + layout.ring_off + q * layout.ring_stride;
+    const RingLimits limits{base + layout.arena_off, layout.arena_bytes, false, &device_info_};
+    rings_.push_back(std::make_unique<GuestRing>(
+        this, q,
+        RingPlace{base, layout.entries, limits, JournalOf(memory_, q), std::move(rings[q].kick),
+                  std::move(rings[q].call)}));
+  }
+  char* base = memory_.private_file.data() + VGPU_WINDOW_RING_OFF;
+  const RingLimits limits{base + VGPU_WINDOW_ARENA_OFF, VGPU_WINDOW_ARENA_BYTES, true, &device_info_};
+  rings_.push_back(std::make_unique<GuestRing>(
+      this, layout.ring_count,
+      RingPlace{base, VGPU_WINDOW_ENTRIES, limits, JournalOf(memory_, VGPU_RINGS_MAX), std::move(window.kick),
+                std::move(window.call)}));
+  for (Work* work : {&inline_work, &backend_work}) {
+    work->session = this;
+    work->priority = static_cast<uint8_t>(grant.priority);
+  }
+}
+
+bool Session::busy() const {
+  return std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->busy(); });
+}
+
+bool Session::epoch_pending() const {
+  return std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->epoch_pending(); });
+}
+
+void Session::RingKicked(GuestRing* ring) { dispatcher_->RingKicked(ring); }
+
+GuestRing* Session::Work::NextRing() {
+  assert(rings != 0);
+  const uint32_t later = rings & ~((2u << last) - 1);
+  last = static_cast<uint32_t>(std::countr_zero(later != 0 ? later : rings));
+  return session->rings_[last].get();
+}
+
+}  // namespace vgpu::mediator

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The binary trace: the order of service, record by record, in a file that was allocated before. Off by default.
+#ifndef VGPU_MEDIATOR_TRACE_H_
+#define VGPU_MEDIATOR_TRACE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ring/region.h"
+
+namespace vgpu::mediator {
+
+enum class TraceEvent : uint8_t { kTaken, kStarted, kPiece, kAnswered };
+const char* TraceEventName(TraceEvent event);
+
+struct TraceRecord {
+  int64_t time_ns;  // steady clock
+  uint32_t vm_id;
+  uint32_t idx;     // of the request in its ring; kPiece: low 32 bits of the first element
+  uint8_t ring;
+  uint8_t priority;
+  TraceEvent event;
+  uint8_t code;     // kAnswered only
+  uint32_t pad;
+};
+static_assert(sizeof(TraceRecord) == 24);
+
+// Written by one thread. When the file is full, further records are counted and dropped.
+class Trace {
+ public:
+  static ring::Result<std::unique_ptr<Trace>> Create(const std::string& path, uint64_t records_max);
+
+  void Add(const TraceRecord& record) {
+    if (header_->records == records_max_) {
+      ++header_->dropped;
+      return;
+    }
+    records_[header_->records] = record;
+    ++header_->records;
+  }
+
+ private:
+  friend ring::Result<std::vector<TraceRecord>> ReadTrace(const std::string& path, uint64_t* dropped);
+  struct Header {
+    uint64_t magic;
+    uint64_t records;
+    uint64_t dropped;
+    uint64_t pad;
+  };
+  static constexpr uint64_t kMagic = 0x3152545550475056ull;  // "VPGPUTR1"
+
+  Trace(ring::Mapping mapping, uint64_t records_max);
+
+  const ring::Mapping mapping_;
+  const uint64_t records_max_;
+  Header* const header_;
+  TraceRecord* const records_;
+};
+
+// Reads a trace file, also while the mediator still writes it.
+ring::Result<std::vector<TraceRecord>> ReadTrace(const std::string& path, uint64_t* dropped);
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_TRACE_H_

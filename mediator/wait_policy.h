@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// How long the idle loop spins before it sleeps. Pure: the caller brings the clock.
+//
+// Spinning pays while the next event is likely to come sooner than a sleep and a wake-up cost. So: learn how often the
+// idle gaps of late were shorter than the spin limit; spin up to the limit if most were, else sleep at once. Spins
+// that found nothing are paid from a budget, so that a guest with an unlucky rhythm cannot burn a core.
+#ifndef VGPU_MEDIATOR_WAIT_POLICY_H_
+#define VGPU_MEDIATOR_WAIT_POLICY_H_
+
+#include <algorithm>
+#include <cstdint>
+
+namespace vgpu::mediator {
+
+enum class WaitMode : uint8_t { kAdaptive, kSleep, kSpin };
+
+class WaitPolicy {
+ public:
+  // `wake_cost_ns`: what a sleep and a wake-up cost on this machine, measured at start.
+  WaitPolicy(WaitMode mode, int64_t wake_cost_ns)
+      : mode_(mode), limit_ns_(std::clamp<int64_t>(2 * wake_cost_ns, kLimitMinNs, kLimitMaxNs)) {}
+
+  int64_t limit_ns() const { return limit_ns_; }
+
+  // The loop ran out of work at `now_ns`. Until when shall it spin? `now_ns` itself: sleep at once.
+  int64_t SpinUntil(int64_t now_ns) {
+    idle_since_ns_ = now_ns;
+    if (mode_ == WaitMode::kSpin) return INT64_MAX;
+    if (mode_ == WaitMode::kSleep || short_share_ < kHalf) return now_ns;
+    budget_ns_ = std::min<int64_t>(kBudgetMaxNs, budget_ns_ + (now_ns - refilled_ns_) / kBudgetShare);
+    refilled_ns_ = now_ns;
+    return budget_ns_ < limit_ns_ ? now_ns : now_ns + limit_ns_;
+  }
+
+  // Work came at `now_ns`, after a spin, or after a sleep that followed a spin of `spun_ns` in vain.
+  void WorkCame(int64_t now_ns, int64_t spun_in_vain_ns) {
+    const bool was_short = now_ns - idle_since_ns_ <= limit_ns_;
+    short_share_ += ((was_short ? kOne : 0) - short_share_) / 8;
+    budget_ns_ -= spun_in_vain_ns;
+  }
+
+ private:
+  static constexpr int64_t kLimitMinNs = 30'000;
+  static constexpr int64_t kLimitMaxNs = 200'000;
+  static constexpr int64_t kBudgetMaxNs = 5'000'000;
+  static constexpr int64_t kBudgetShare = 10;  // spins in vain take at most a tenth of the time
+  static constexpr int32_t kOne = 1 << 16;
+  static constexpr int32_t kHalf = kOne / 2;
+
+  const WaitMode mode_;
+  const int64_t limit_ns_;
+  int64_t idle_since_ns_ = 0;
+  int64_t refilled_ns_ = 0;
+  int64_t budget_ns_ = kBudgetMaxNs;
+  int32_t short_share_ = kOne;  // of late, how many idle gaps were short: 0 none, kOne all
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_WAIT_POLICY_H_
