@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A histogram of unsigned values (nanoseconds, mostly) over the whole 64-bit range: values below 128 exactly, larger
-// ones within 1/64 (1.6 %). Of fixed size, so that two of them merge exactly and Record allocates nothing.
+// A histogram of unsigned values (nanoseconds, mostly) over the whole 64-bit range: values below 128 exactly,
+// larger ones within 1/64 (1.6 %). Of fixed size, so that two of them merge exactly and Record allocates
+// nothing.
 #ifndef VGPU_BASE_HISTOGRAM_H_
 #define VGPU_BASE_HISTOGRAM_H_
 
@@ -43,8 +44,8 @@ class Histogram {
   uint64_t max() const { return max_; }                    // exact
   double mean() const { return count_ == 0 ? 0.0 : sum_ / static_cast<double>(count_); }
 
-  // The value of the nearest rank: at least `percent` (0..100) of all values are not above it. Never below the
-  // true value, and above it by at most 1/64. 0 when nothing was recorded.
+  // The value of the nearest rank: at least `percent` (0..100) of all values are not above it. Never below
+  // the true value, and above it by at most 1/64. 0 when nothing was recorded.
   uint64_t Percentile(double percent) const {
     if (count_ == 0) return 0;
     const double share = std::clamp(percent, 0.0, 100.0) / 100.0;

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/error.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace vgpu::guest {
+namespace {
+
+struct CodeText {
+  uint32_t code;
+  const char* name;
+  const char* explanation;
+};
+
+constexpr CodeText kCodes[] = {
+    {VGPU_OK, "ok", "No error."},
+    {VGPU_ERR_INVALID_REQUEST, "invalid request",
+     "The mediator found the request malformed: check its type, its count, and that its offsets are aligned "
+     "and "
+     "inside this ring's arena."},
+    {VGPU_ERR_TOO_LARGE, "too large",
+     "The request is larger than the mediator accepts: split it (`vgpu-client info` shows the limits)."},
+    {VGPU_ERR_UNAVAILABLE, "mediator unavailable",
+     "No mediator answers for this VM: start it on the host, or check that it uses the socket that the VM "
+     "was given."},
+    {VGPU_ERR_TIMEOUT, "timeout",
+     "The answer did not come in time: allow more time, or look at the mediator's load with `vgpuctl "
+     "status`."},
+    {VGPU_ERR_CUDA, "CUDA error", "The GPU failed: the mediator's log on the host names the cause."},
+    {VGPU_ERR_INVALID_POOL, "invalid pool",
+     "The pool is unknown or not granted to this VM: use 'A' or 'B', as the mediator's configuration has "
+     "it."},
+    {VGPU_ERR_QUEUE_FULL, "queue full",
+     "Every slot of the ring is in use: take answers before submitting more."},
+    {VGPU_ERR_UNSUPPORTED, "unsupported operation",
+     "This mediator does not know the operation: update it, or use another operation."},
+    {VGPU_ERR_INVALID_LENGTH, "invalid length",
+     "The length does not fit the operation: check it against the manual."},
+    {VGPU_ERR_RATE_LIMITED, "rate limited", "This VM sent more than its share: slow down and send again."},
+    {VGPU_ERR_QUARANTINED, "quarantined",
+     "The operator has taken this VM out of service: ask for its release (`vgpuctl`)."},
+    {VGPU_ERR_INTERRUPTED, "interrupted",
+     "The mediator or the GPU engine died while it worked on this request, whose effect is unknown: restore "
+     "its "
+     "operands and send it again."},
+    {VGPU_ERR_FENCED, "fenced",
+     "The mediator ended this session because shared memory held something impossible: close this ring and "
+     "reset the "
+     "device (reboot the VM) or, for a host process, attach again."},
+    {VGPU_ERR_RESET, "reset", "The ring was closed or reset under this program: open it again."},
+    {VGPU_ERR_CANCELLED, "cancelled",
+     "The request was cancelled before it began: send it again if it is still wanted."},
+    {VGPU_ERR_NO_DEVICE, "no device",
+     "This machine has no vgpu-stub device: add `-device vgpu-stub,...` to the VM, or use --socket on the "
+     "host."},
+    {VGPU_ERR_NO_PERMISSION, "no permission", "This user may not open the device: run as root."},
+    {VGPU_ERR_RING_BUSY, "ring busy", "Another process owns this ring: choose another one with --ring."},
+    {VGPU_ERR_VERSION, "wrong version",
+     "Device, mediator and this program speak different versions: install matching ones."},
+    {VGPU_ERR_BAD_ARGUMENT, "bad argument", "The call itself is wrong; nothing was sent."},
+    {VGPU_ERR_NO_ARENA, "arena full",
+     "The ring's arena has no room for this buffer: free others, use smaller pieces, or give the VM a larger "
+     "region."},
+    {VGPU_ERR_SYSTEM, "system error", "The operating system refused something this needs."},
+};
+
+constexpr CodeText kCuda = {0xf0, "CUDA specific error",
+                            "The GPU failed: the mediator's log on the host names the cause."};
+constexpr CodeText kUnknown = {
+    0, "unknown code", "The mediator answered with a code that this program does not know: update it."};
+
+const CodeText& Find(uint32_t code) {
+  for (const CodeText& entry : kCodes) {
+    if (entry.code == code) return entry;
+  }
+  return code >= 0xf0 && code <= 0xff ? kCuda : kUnknown;
+}
+
+}  // namespace
+
+tl::unexpected<Error> FailErrno(uint32_t code, const std::string& what) {
+  return Fail(code, fmt::format("{}: {}", what, std::strerror(errno)));
+}
+
+const char* CodeName(uint32_t code) { return Find(code).name; }
+
+const char* ExplainCode(uint32_t code) { return Find(code).explanation; }
+
+Error Refused(uint32_t code) {
+  return {code,
+          fmt::format("request refused with code {} ({}). {}", code, CodeName(code), ExplainCode(code))};
+}
+
+}  // namespace vgpu::guest

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What went wrong, for a program (a code) and for its user (a sentence that names the cause and the remedy).
+#ifndef VGPU_GUEST_ERROR_H_
+#define VGPU_GUEST_ERROR_H_
+
+#include <cstdint>
+#include <string>
+#include <tl/expected.hpp>
+#include <utility>
+
+#include "guest/codes.h"
+#include "ring/abi.h"
+
+namespace vgpu::guest {
+
+struct Error {
+  uint32_t code = VGPU_ERR_INVALID_REQUEST;  // VGPU_ERR_* of ring/abi.h or guest/codes.h, never VGPU_OK
+  std::string text;
+};
+
+template <class T>
+using Result = tl::expected<T, Error>;
+
+inline tl::unexpected<Error> Fail(uint32_t code, std::string text) {
+  return tl::make_unexpected(Error{code, std::move(text)});
+}
+
+// As Fail, with the system's reason (errno) after `what`.
+tl::unexpected<Error> FailErrno(uint32_t code, const std::string& what);
+
+// A short name ("fenced"); "unknown code" for what is none. Static storage.
+const char* CodeName(uint32_t code);
+
+// One sentence or two for the code alone: what it means, and what to do next. Static storage.
+const char* ExplainCode(uint32_t code);
+
+// The error of a request that the mediator answered with `code`, which is not VGPU_OK.
+Error Refused(uint32_t code);
+
+}  // namespace vgpu::guest
+
+#endif  // VGPU_GUEST_ERROR_H_

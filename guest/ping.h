@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// A load of ADD requests on one ring, each answer verified.
+#ifndef VGPU_GUEST_PING_H_
+#define VGPU_GUEST_PING_H_
+
+#include <chrono>
+#include <cstdint>
+
+#include "base/histogram.h"
+#include "guest/client.h"
+#include "guest/error.h"
+
+namespace vgpu::guest {
+
+struct PingPlan {
+  uint64_t count = 1;
+  uint32_t depth = 1;                  // requests kept outstanding, 1 to the ring's entries
+  std::chrono::nanoseconds think{0};   // pause after each answer
+  std::chrono::nanoseconds timeout{};  // for each answer
+  uint64_t seed = 0;
+};
+
+struct PingResult {
+  base::Histogram latency_ns;  // from staging the request to having its answer
+  uint64_t wrong = 0;
+  double seconds = 0;
+  uint64_t sleeps = 0;
+  uint64_t kicks = 0;
+
+  double rate() const { return seconds > 0 ? static_cast<double>(latency_ns.count()) / seconds : 0; }
+};
+
+// Stops at the first request that gets no answer or is refused; a wrong sum is counted.
+Result<PingResult> Ping(Client& client, const PingPlan& plan);
+
+}  // namespace vgpu::guest
+
+#endif  // VGPU_GUEST_PING_H_

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// The seam between the client and the way to its mediator: a PCI device in a VM (pci_transport.h), the
+// control socket for a process on the host (host_transport.h), or a thread that plays the mediator (tests).
+// A transport maps the region, kicks, sleeps until a call and looks after the link. It knows no requests.
+#ifndef VGPU_GUEST_TRANSPORT_H_
+#define VGPU_GUEST_TRANSPORT_H_
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "guest/error.h"
+#include "guest/registers.h"
+#include "ring/abi.h"
+
+namespace vgpu::guest {
+
+using Clock = std::chrono::steady_clock;
+using TimePoint = Clock::time_point;
+
+// What ended a sleep. kLook may be spurious; whoever sleeps looks at the ring again in any case.
+enum class Wake : uint8_t { kLook, kLinkLost, kDeadline };
+
+// What is known of the identity that the mediator granted.
+struct Grant {
+  uint32_t vm_id = 0;
+  uint32_t pool = 0;      // ASCII
+  uint32_t priority = 0;  // 0 low, 1 medium, 2 high
+};
+
+// Threads: every function may be called from any thread; calls for one ring come from the owner of that ring.
+class Transport {
+ public:
+  Transport() = default;
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
+  virtual ~Transport() = default;
+
+  // The shared region, or nullptr where the device has none (ring=off). Mapped for the life of the transport.
+  char* region() const { return region_; }
+  // Meaningful only with a region.
+  const vgpu_layout& layout() const { return layout_; }
+
+  // Makes this process the owner of `ring` until ReleaseRing, or says who is in the way.
+  virtual Result<void> ClaimRing(uint32_t ring) = 0;
+  virtual void ReleaseRing(uint32_t ring) = 0;
+
+  // Wakes the mediator for `ring`. Orders every store before it. Never blocks.
+  virtual void Kick(uint32_t ring) = 0;
+
+  // False: there are no calls here, SleepUntilCall must not be used; poll.
+  virtual bool can_sleep() const = 0;
+
+  // Sleeps until a call for `ring` that came after the last return, the loss of the link, or the deadline.
+  virtual Wake SleepUntilCall(uint32_t ring, TimePoint deadline) = 0;
+
+  // VGPU_RING_STATE_* now. Costs at most a system call.
+  virtual uint32_t ring_state() = 0;
+
+  // Waits until a mediator is attached, attaching again where that is this side's business. The requests in
+  // flight stay in the region, and the next mediator answers them. Fails at the deadline, or when it never
+  // can be.
+  virtual Result<void> AwaitLink(TimePoint deadline) = 0;
+
+  // BAR0, or nullptr where there is no device.
+  virtual const Registers* registers() const { return nullptr; }
+
+  virtual Grant grant() const = 0;
+
+  // For people: "PCI device 0000:00:04.0", "socket /run/...".
+  virtual std::string description() const = 0;
+
+  // A measured defect of this transport that a user should know of (an uncached mapping), or "".
+  virtual std::string warning() const { return ""; }
+
+ protected:
+  char* region_ = nullptr;
+  vgpu_layout layout_{};
+};
+
+}  // namespace vgpu::guest
+
+#endif  // VGPU_GUEST_TRANSPORT_H_

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vector additions of random operands on one ring, verified against this CPU's own sums.
+#ifndef VGPU_GUEST_VADD_H_
+#define VGPU_GUEST_VADD_H_
+
+#include <chrono>
+#include <cstdint>
+
+#include "guest/client.h"
+#include "guest/error.h"
+
+namespace vgpu::guest {
+
+struct VaddPlan {
+  uint64_t count = 1;
+  uint32_t type = VGPU_TYPE_I32;       // VGPU_TYPE_*
+  bool in_place = false;               // the sum replaces the first operand
+  std::chrono::nanoseconds timeout{};  // for each request
+  uint64_t seed = 0;
+};
+
+struct VaddResult {
+  uint64_t wrong = 0;                  // elements
+  uint64_t requests = 0;               // what does not fit the arena at once is sent in pieces
+  std::chrono::nanoseconds waited{0};  // from sending to the answer, all requests together
+};
+
+// Operands are random bits: integers wrap, floats are of every kind; any NaN equals any NaN, else bits are
+// compared.
+Result<VaddResult> Vadd(Client& client, const VaddPlan& plan);
+
+// "i32" and so on; nullptr if `type` is none. And back; false if `name` is none.
+const char* TypeName(uint32_t type);
+uint32_t TypeBytes(uint32_t type);
+
+}  // namespace vgpu::guest
+
+#endif  // VGPU_GUEST_VADD_H_
