@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Builds QEMU with the vgpu-stub device and prints the path of qemu-system-x86_64; qemu-system-i386 and the device's
-# qtest (vgpu-stub-test) lie beside it. See qemu/README.md.
+# Builds QEMU with the vgpu-stub device and prints the path of qemu-system-x86_64; qemu-system-i386 lies beside it.
+# See qemu/README.md.
 #
 #   qemu/build.sh                 Debian's QEMU, fetched once and kept in the cache
 #   qemu/build.sh --source DIR    the QEMU tree DIR: the device is added to it, the build stays outside of it
@@ -25,7 +25,7 @@ hash_of() { sha256sum | cut -c 1-16; }
 
 # The files that decide what is built, apart from QEMU's own source.
 our_files() {
-  printf '%s\n' "$VGPU_ROOT/qemu/build.sh" "$VGPU_ROOT/qemu/trace-events" "$VGPU_ROOT"/qemu/*.c \
+  printf '%s\n' "$VGPU_ROOT/qemu/build.sh" "$VGPU_ROOT/qemu/trace-events" "$VGPU_ROOT/qemu/vgpu-stub.c" \
     "${HEADERS[@]/#/$VGPU_ROOT/ring/}"
 }
 
@@ -57,18 +57,11 @@ put_file() {
   cmp -s "$1" "$2" || cp "$1" "$2"
 }
 
-# put_block FILE LINES [BEFORE]: LINES stand once in FILE, between two marks: before the first line that starts with
-# BEFORE, or at the end. Prints nothing and touches nothing when they stand there already.
+# put_block FILE LINES: LINES stand once at the end of FILE, between two marks; FILE is not touched where they do.
 put_block() {
-  local file=$1 lines=$2 before=${3:-} new
-  local begin='# vgpu-stub: begin' end='# vgpu-stub: end'
+  local file=$1 begin='# vgpu-stub: begin' end='# vgpu-stub: end' new
   new=$(mktemp)
-  BLOCK="$begin"$'\n'"$lines"$'\n'"$end" awk -v begin="$begin" -v end="$end" -v before="$before" '
-    $0 == begin { skip = 1 }
-    !skip && before != "" && !placed && index($0, before) == 1 { print ENVIRON["BLOCK"]; placed = 1 }
-    !skip { print }
-    $0 == end { skip = 0 }
-    END { if (!placed) print ENVIRON["BLOCK"] }' "$file" >"$new"
+  { sed "/^$begin\$/,/^$end\$/d" "$file" && printf '%s\n' "$begin" "$2" "$end"; } >"$new"
   put_file "$new" "$file"
   rm -f "$new"
 }
@@ -86,14 +79,7 @@ add_device() { # TREE
   put_block "$tree/hw/misc/Kconfig" "$(printf '%s\n' 'config VGPU_STUB' '    bool' \
     '    default y if PCI_DEVICES' '    depends on PCI && LINUX && MSI_NONBROKEN')"
   put_block "$tree/hw/misc/trace-events" "$(cat "$VGPU_ROOT/qemu/trace-events")"
-  if have_qtest; then
-    put_file "$VGPU_ROOT/qemu/vgpu-stub-test.c" "$tree/tests/qtest/vgpu-stub-test.c"
-    put_block "$tree/tests/qtest/meson.build" "$(printf '%s\n' "qtests_i386 += ['vgpu-stub-test']" \
-      "qtests_x86_64 += ['vgpu-stub-test']")" 'qtest_executables = {}'
-  fi
 }
-
-have_qtest() { [ -f "$VGPU_ROOT/qemu/vgpu-stub-test.c" ]; }
 
 configure() { # TREE BUILD
   local tree=$1 build=$2 key
@@ -108,10 +94,8 @@ configure() { # TREE BUILD
 
 compile() { # BUILD
   local build=$1
-  local -a targets=("${PROGRAMS[@]}")
-  ! have_qtest || targets+=(tests/qtest/vgpu-stub-test)
   note "building QEMU (about 5 minutes on 2 cores the first time, seconds later)"
-  run_long "building QEMU" "$QEMU_CACHE/ninja.log" nice -n 10 ninja -C "$build" "${targets[@]}"
+  run_long "building QEMU" "$QEMU_CACHE/ninja.log" nice -n 10 ninja -C "$build" "${PROGRAMS[@]}"
 }
 
 # Copies the programs into DIR in one step, so that DIR is complete or absent, and drops the oldest builds.
@@ -122,7 +106,6 @@ publish() { # BUILD DIR
   for program in "${PROGRAMS[@]}"; do
     strip --strip-debug -o "$dir.new/$program" "$build/$program"
   done
-  ! have_qtest || cp "$build/tests/qtest/vgpu-stub-test" "$dir.new/"
   rm -rf "$dir"
   mv "$dir.new" "$dir"
   find "$QEMU_CACHE" -maxdepth 1 -name 'bin-*' -printf '%T@ %p\n' | sort -rn | tail -n +$((KEPT_BUILDS + 1)) |
