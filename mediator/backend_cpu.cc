@@ -13,7 +13,7 @@
 #include <string>
 
 #include "mediator/crash_point.h"
-#include "mediator/event_loop.h"
+#include "mediator/eventfd.h"
 #include "mediator/operations.h"
 #include "mediator/thread_signals.h"
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string>
 
+#include "mediator/eventfd.h"
 #include "mediator/thread_signals.h"
 
 namespace vgpu::mediator {

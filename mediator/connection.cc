@@ -136,19 +136,19 @@ void Connection::HandleStart() {
   if (state_ != State::kAttaching) return Breach("START without ATTACH");
   const bool complete = std::all_of(rings_.begin(), rings_.end(), [](const RingEventfds& fds) { return !!fds.kick; });
   if (!complete) return Breach("START before every ring has its descriptors");
+  state_ = State::kWaiting;
   Retry();
 }
 
 void Connection::Retry() {
-  if (state_ != State::kAttaching && state_ != State::kWaiting) return;
+  if (state_ != State::kWaiting) return;
   if (Connection* other = server_->FindVm(grant_.vm_id, this); other != nullptr) {
     if (!other->closing()) {
       return Refuse(VGPU_ERR_INVALID_REQUEST,
                     fmt::format("VM {} is attached already: give each VM its own vm_id (vgpuctl status lists them)",
                                 grant_.vm_id));
     }
-    state_ = State::kWaiting;  // its pieces may still write to the same memory
-    return;
+    return;  // its pieces may still write to the same memory
   }
   if (server_->context_.dispatcher->sessions().size() >= server_->context_.config->vms_max) {
     return Refuse(VGPU_ERR_QUEUE_FULL, fmt::format("{} VMs are attached, which is this mediator's limit: raise "

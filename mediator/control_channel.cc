@@ -27,7 +27,7 @@ void CollectFds(const msghdr& message, std::vector<ring::UniqueFd>* fds) {
   }
 }
 
-ring::Result<void> CheckHeader(const vgpu_msg_header& header) {
+ring::Result<void> CheckHeader(const vgpu_msg_header& header, uint32_t payload_max) {
   if (header.magic != VGPU_CONTROL_MAGIC) {
     return tl::make_unexpected("this is no vgpu-ring control message: does the chardev point at the right socket?");
   }
@@ -36,9 +36,8 @@ ring::Result<void> CheckHeader(const vgpu_msg_header& header) {
         fmt::format("control protocol version {} instead of {}: use a QEMU device and a mediator of one release",
                     header.version, VGPU_CONTROL_VERSION));
   }
-  if (header.size > VGPU_CONTROL_PAYLOAD_MAX) {
-    return tl::make_unexpected(
-        fmt::format("a control message of {} bytes; at most {}", header.size, VGPU_CONTROL_PAYLOAD_MAX));
+  if (header.size > payload_max) {
+    return tl::make_unexpected(fmt::format("a control message of {} bytes; at most {}", header.size, payload_max));
   }
   return {};
 }
@@ -77,7 +76,7 @@ ring::Result<ControlChannel::Received> ControlChannel::Receive(ControlMessage* m
   }
   if (!filled) return tl::make_unexpected(filled.error());
   if (!*filled) return Received::kNothingYet;
-  if (const auto valid = CheckHeader(header_); !valid) return tl::make_unexpected(valid.error());
+  if (const auto valid = CheckHeader(header_, payload_max_); !valid) return tl::make_unexpected(valid.error());
   payload_.resize(header_.size);
   filled = Fill(payload_.data(), payload_.size(), &payload_have_);
   if (!filled) {
@@ -95,7 +94,8 @@ ring::Result<ControlChannel::Received> ControlChannel::Receive(ControlMessage* m
 bool ControlChannel::Send(uint32_t type, std::string_view payload) {
   const vgpu_msg_header header{VGPU_CONTROL_MAGIC, VGPU_CONTROL_VERSION, static_cast<uint16_t>(type),
                                static_cast<uint32_t>(payload.size()), 0};
-  if (out_.size() - sent_ + payload.size() > kQueuedBytesMax) return false;
+  out_.erase(0, std::exchange(sent_, 0));  // or a peer that always leaves a little would make it grow for ever
+  if (out_.size() + payload.size() > kQueuedBytesMax) return false;
   out_.append(reinterpret_cast<const char*>(&header), sizeof header);
   out_.append(payload);
   return Flush();

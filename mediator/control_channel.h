@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "ring/control.h"
@@ -30,7 +31,9 @@ struct ControlMessage {
 // Never blocks. Owns its socket.
 class ControlChannel {
  public:
-  explicit ControlChannel(ring::UniqueFd socket) : socket_(std::move(socket)) {}
+  // `payload_max`: bytes of the longest message to receive.
+  explicit ControlChannel(ring::UniqueFd socket, uint32_t payload_max = VGPU_CONTROL_PAYLOAD_MAX)
+      : socket_(std::move(socket)), payload_max_(payload_max) {}
 
   int fd() const { return socket_.get(); }
 
@@ -42,6 +45,7 @@ class ControlChannel {
   // Sends or queues. False: the peer does not read, or is gone.
   bool Send(uint32_t type, std::string_view payload);
   template <class T>
+    requires(std::is_trivially_copyable_v<T>)
   bool Send(uint32_t type, const T& payload) {
     return Send(type, std::string_view(reinterpret_cast<const char*>(&payload), sizeof payload));
   }
@@ -54,6 +58,7 @@ class ControlChannel {
   ring::Result<bool> Fill(char* to, size_t want, size_t* have);
 
   const ring::UniqueFd socket_;
+  const uint32_t payload_max_;
   vgpu_msg_header header_{};
   size_t header_have_ = 0;
   std::vector<char> payload_;

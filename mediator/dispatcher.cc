@@ -13,6 +13,7 @@
 
 #include "mediator/bus_error_guard.h"
 #include "mediator/crash_point.h"
+#include "mediator/eventfd.h"
 #include "mediator/trace.h"
 
 namespace vgpu::mediator {
@@ -127,7 +128,7 @@ void Dispatcher::Settle(GuestRing* ring) {
   } else if (ring->epoch_pending() && !session->ending_) {
     ring->CarryOutEpoch();
     ring->Call();
-    if (ring->phase() == RingPhase::kOpen && !session->resetting_) MakeHot(ring);
+    if (ring->phase() == RingPhase::kOpen) MakeHot(ring);
   }
   SettleSession(session);
 }
@@ -136,7 +137,7 @@ void Dispatcher::SettleSession(Session* session) {
   if (session->busy()) return;
   if (session->resetting_ && !session->epoch_pending()) {
     session->resetting_ = false;
-    if (!session->ending_) session->owner()->OnResetDone();
+    if (!session->ending_) return session->owner()->OnResetDone();  // which may end the session
   }
   if (!session->ending_) return;
   sessions_.erase(std::find(sessions_.begin(), sessions_.end(), session));
@@ -164,7 +165,7 @@ void Dispatcher::Run(const bool* stop) {
   while (!*stop) {
     if (Turn()) {
       if (idle_) {
-        wait_.WorkCame(now_ns_, std::max<int64_t>(0, std::min(now_ns_, spin_until_ns_) - idle_since_ns_));
+        wait_.WorkCame(now_ns_);
         idle_ = false;
       }
     } else {

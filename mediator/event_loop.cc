@@ -2,8 +2,6 @@
 #include "mediator/event_loop.h"
 
 #include <fmt/format.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include <bit>
 #include <cassert>
@@ -134,18 +132,6 @@ int EventLoop::Sleep() {
   ++sleeps_;
   io_uring_submit_and_wait(&ring_, 1);
   return RunCompletions();
-}
-
-void DrainEventfd(int fd) {
-  uint64_t count;
-  const iovec piece{&count, sizeof count};
-  // Per-call, because O_NONBLOCK belongs to the open file and the other side may clear it at any time.
-  [[maybe_unused]] const ssize_t got = preadv2(fd, &piece, 1, -1, RWF_NOWAIT);
-}
-
-void SignalEventfd(int fd) {
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t put = write(fd, &one, sizeof one);
 }
 
 }  // namespace vgpu::mediator

@@ -68,11 +68,6 @@ class EventLoop {
   uint64_t sleeps_ = 0;
 };
 
-// Takes the count out of an eventfd without ever blocking, whatever flags its other owners set on it.
-void DrainEventfd(int fd);
-// Adds one to an eventfd. Never blocks for long: a counter that is full is as good as one that was incremented.
-void SignalEventfd(int fd);
-
 }  // namespace vgpu::mediator
 
 #endif  // VGPU_MEDIATOR_EVENT_LOOP_H_

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "mediator/crash_point.h"
+#include "mediator/eventfd.h"
 #include "mediator/session.h"
 #include "mediator/trace.h"
 #include "ring/epoch.h"
@@ -41,8 +42,13 @@ void GuestRing::Recover(int64_t now_ns) {
   const uint32_t cons = journal_->cons;
   consumer_ = ring::Consumer<RealMemory>(ref_, epoch, cons, cons);
   sched_ = cons;
-  if (vgpu_word_data(epoch_word) != VGPU_EPOCH_OPEN) return;
-  if (RealMemory::LoadAcquire(ref_.epoch_ack) != epoch_word) {
+  if (window() && vgpu_word_data(epoch_word) == VGPU_EPOCH_FENCED) {
+    // The fence was of an earlier session, and this ring has but one epoch: nothing else would open it again.
+    phase_ = RingPhase::kFenced;
+    LiftFence();
+  } else if (vgpu_word_data(epoch_word) != VGPU_EPOCH_OPEN) {
+    return;
+  } else if (RealMemory::LoadAcquire(ref_.epoch_ack) != epoch_word) {
     // The crash came between the journal's entry and the answer: nobody has used this epoch yet.
     ring::AnswerEpoch(ref_, epoch, VGPU_EPOCH_OPEN);
   }
@@ -93,7 +99,10 @@ void GuestRing::CarryOutEpoch() {
   const uint32_t epoch = vgpu_word_seq(pending_epoch_);
   const uint32_t state = vgpu_word_data(pending_epoch_) == VGPU_EPOCH_OPEN ? VGPU_EPOCH_OPEN : VGPU_EPOCH_CLOSED;
   VGPU_CRASH_POINT("before_epoch_journal");
+  // Whoever recovers from between here and the end finds a closed ring, and leaves its old requests alone.
+  Journal64(&journal_->epoch, vgpu_word(VGPU_EPOCH_CLOSED, consumer_.epoch()));
   Journal32(&journal_->cons, 0);
+  VGPU_CRASH_POINT("within_epoch_journal");
   std::memset(journal_->started, 0, entries() * sizeof journal_->started[0]);
   Journal64(&journal_->epoch, vgpu_word(state, epoch));
   VGPU_CRASH_POINT("after_epoch_journal");
@@ -276,7 +285,7 @@ void GuestRing::CallIfNeeded() {
 
 void GuestRing::Call() {
   VGPU_CRASH_POINT("before_call");
-  SignalEventfd(call_.get());
+  SignalOwnersEventfd(call_.get());
   VGPU_CRASH_POINT("after_call");
   ++counters_.calls;
 }

@@ -24,19 +24,21 @@ class WaitPolicy {
 
   // The loop ran out of work at `now_ns`. Until when shall it spin? `now_ns` itself: sleep at once.
   int64_t SpinUntil(int64_t now_ns) {
-    idle_since_ns_ = now_ns;
+    idle_since_ns_ = spin_until_ns_ = now_ns;
     if (mode_ == WaitMode::kSpin) return INT64_MAX;
     if (mode_ == WaitMode::kSleep || short_share_ < kHalf) return now_ns;
     budget_ns_ = std::min<int64_t>(kBudgetMaxNs, budget_ns_ + (now_ns - refilled_ns_) / kBudgetShare);
     refilled_ns_ = now_ns;
-    return budget_ns_ < limit_ns_ ? now_ns : now_ns + limit_ns_;
+    if (budget_ns_ >= limit_ns_) spin_until_ns_ += limit_ns_;
+    return spin_until_ns_;
   }
 
-  // Work came at `now_ns`, after a spin, or after a sleep that followed a spin of `spun_ns` in vain.
-  void WorkCame(int64_t now_ns, int64_t spun_in_vain_ns) {
+  // The idle time that SpinUntil began has ended at `now_ns`: work came. If that is after the spin's end, the spin
+  // found nothing and a sleep followed.
+  void WorkCame(int64_t now_ns) {
     const bool was_short = now_ns - idle_since_ns_ <= limit_ns_;
     short_share_ += ((was_short ? kOne : 0) - short_share_) / 8;
-    budget_ns_ -= spun_in_vain_ns;
+    if (now_ns > spin_until_ns_) budget_ns_ -= spin_until_ns_ - idle_since_ns_;
   }
 
  private:
@@ -50,6 +52,7 @@ class WaitPolicy {
   const WaitMode mode_;
   const int64_t limit_ns_;
   int64_t idle_since_ns_ = 0;
+  int64_t spin_until_ns_ = 0;
   int64_t refilled_ns_ = 0;
   int64_t budget_ns_ = kBudgetMaxNs;
   int32_t short_share_ = kOne;  // of late, how many idle gaps were short: 0 none, kOne all
