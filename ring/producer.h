@@ -64,8 +64,9 @@ class Producer {
   // Takes the answer of an outstanding request; false while there is none. Each answer is taken once.
   // Pairs with Consumer::Complete (release/acquire): results in the arena are visible after true.
   bool Take(uint32_t idx, Answer* answer) {
-    if (!Answered(idx)) return false;
-    const uint64_t done = M::LoadRelaxed(ring_.done(idx));
+    if (!Outstanding(idx)) return false;
+    const uint64_t done = M::LoadAcquire(ring_.done(idx));
+    if (vgpu_done_tag(done) != ring_.tag(epoch_, idx)) return false;
     *answer = {vgpu_done_code(done), vgpu_word_data(done)};
     taken_[idx & ring_.mask()] = 1;
     ++reaped_;
