@@ -31,7 +31,6 @@
 #include "hw/pci/pci_bus.h"
 #include "hw/pci/pcie.h"
 #include "migration/blocker.h"
-#include "migration/vmstate.h"
 #include "trace.h"
 
 #include "hw/misc/vgpu/abi.h"
@@ -1274,11 +1273,23 @@ static void vgpu_stub_realize(PCIDevice *pdev, Error **errp)
                              true);
 }
 
+/* A subregion holds a reference to its owner, so a device that keeps them is never freed. */
+static void vgpu_stub_remove_bars(VgpuStub *s)
+{
+    unsigned q;
+
+    for (q = 0; q < s->ring_count; q++) {
+        memory_region_del_eventfd(&s->doorbells, q * VGPU_DOORBELL_PAGE_BYTES, vgpu_stub_ioeventfd_bytes(), false, 0,
+                                  &s->rings[q].kick);
+    }
+    memory_region_del_subregion(&s->bar0, &s->doorbells);
+    memory_region_del_subregion(&s->bar0, &s->regs);
+}
+
 /* Everything that could call back into the device goes first, then the memory. */
 static void vgpu_stub_exit(PCIDevice *pdev)
 {
     VgpuStub *s = VGPU_STUB(pdev);
-    unsigned q;
 
     if (s->link > VGPU_LINK_DROPPED) {
         vgpu_stub_send(s, VGPU_MSG_DETACH, NULL, 0, NULL, 0);
@@ -1288,10 +1299,7 @@ static void vgpu_stub_exit(PCIDevice *pdev)
         qemu_chr_fe_disconnect(&s->chr);
     }
     qemu_bh_delete(s->drop_bh);
-    for (q = 0; q < s->ring_count; q++) {
-        memory_region_del_eventfd(&s->doorbells, q * VGPU_DOORBELL_PAGE_BYTES, vgpu_stub_ioeventfd_bytes(), false, 0,
-                                  &s->rings[q].kick);
-    }
+    vgpu_stub_remove_bars(s);
     vgpu_stub_msix_disable(s);
     event_notifier_set_handler(&s->window_call, NULL);
     vgpu_stub_cleanup(s);
@@ -1359,11 +1367,6 @@ static void vgpu_stub_write_config(PCIDevice *pdev, uint32_t addr, uint32_t val,
 
 /* ---- type ---- */
 
-static const VMStateDescription vgpu_stub_vmstate = {
-    .name = TYPE_VGPU_STUB,
-    .unmigratable = 1,
-};
-
 static VGPU_PROPERTY vgpu_stub_properties[] = {
     DEFINE_PROP_CHR("chardev", VgpuStub, chr),
     DEFINE_PROP_UINT32("vm_id", VgpuStub, vm_id, 0),
@@ -1401,7 +1404,6 @@ static void vgpu_stub_class_init(ObjectClass *klass, VGPU_CLASS_DATA *data)
     pc->revision = VGPU_PCI_REVISION;
     device_class_set_legacy_reset(dc, vgpu_stub_reset);
     device_class_set_props(dc, vgpu_stub_properties);
-    dc->vmsd = &vgpu_stub_vmstate;
     dc->desc = "vgpu-ring guest device";
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
 }
