@@ -2,13 +2,15 @@
 /*
  * vgpu-stub: a PCI device that gives a guest rings to the host's vgpu-ring mediator.
  *
- * BAR0 holds the control registers and one doorbell page per ring, BAR2 is the memory that holds the rings, BAR4
- * has the MSI-X vectors. The device owns the memory and the eventfds and hands them to the mediator over a Unix
- * socket, at every attach; after that neither kicks, requests nor answers pass through QEMU. Only the register
- * window does: for it QEMU is the producer of a small ring in a private file.
+ * BAR0 holds the control registers and one doorbell page per ring, BAR2 is the memory
+ * that holds the rings, BAR4 has the MSI-X vectors. The device owns the memory and the
+ * eventfds and hands them to the mediator over a Unix socket, at every attach; after that
+ * neither kicks, requests nor answers pass through QEMU. Only the register window does:
+ * for it QEMU is the producer of a small ring in a private file.
  *
- * docs/spec/registers.md is the guest's view; hw/misc/vgpu/{abi,regs,control}.h are the words on the wire.
- * Everything here runs under the big QEMU lock, and nothing waits under it.
+ * docs/spec/registers.md is the guest's view; hw/misc/vgpu/{abi,regs,control}.h are the
+ * words on the wire. Everything here runs under the big QEMU lock, and nothing waits
+ * under it.
  */
 
 #include "qemu/osdep.h"
@@ -58,8 +60,9 @@
 #include "hw/qdev-properties-system.h"
 #endif
 
-#define VGPU_QEMU_AT_LEAST(major, minor) \
-    (QEMU_VERSION_MAJOR > (major) || (QEMU_VERSION_MAJOR == (major) && QEMU_VERSION_MINOR >= (minor)))
+#define VGPU_QEMU_AT_LEAST(major, minor)                                                 \
+    (QEMU_VERSION_MAJOR > (major) ||                                                     \
+     (QEMU_VERSION_MAJOR == (major) && QEMU_VERSION_MINOR >= (minor)))
 
 #if VGPU_QEMU_AT_LEAST(10, 2)
 typedef CharFrontend VgpuChardev;
@@ -84,20 +87,21 @@ typedef CharBackend VgpuChardev;
 #endif
 
 #if HOST_BIG_ENDIAN
-#error "vgpu-stub: the rings are little-endian memory shared with host processes; this host is big-endian"
+#error "vgpu-stub: the rings are little-endian, this host is big-endian"
 #endif
 
 #define TYPE_VGPU_STUB "vgpu-stub"
 OBJECT_DECLARE_SIMPLE_TYPE(VgpuStub, VGPU_STUB)
 
 #define VGPU_REGION_DEFAULT_BYTES (16 * MiB)
-#define VGPU_REGION_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define VGPU_RX_BYTES (sizeof(struct vgpu_msg_header) + sizeof(struct vgpu_msg_error)) /* the longest we get */
+#define VGPU_REGION_SEALS         (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+/* The longest message that a mediator sends to us. */
+#define VGPU_RX_BYTES (sizeof(struct vgpu_msg_header) + sizeof(struct vgpu_msg_error))
 
 /* How far the attach to the mediator has come. */
 typedef enum VgpuLink {
     VGPU_LINK_DOWN,    /* no connection */
-    VGPU_LINK_DROPPED, /* we gave up on this connection; it is closed at the next turn of the main loop */
+    VGPU_LINK_DROPPED, /* given up by us, closed at the next turn of the main loop */
     VGPU_LINK_HELLO,   /* HELLO sent, the mediator's is awaited */
     VGPU_LINK_GRANT,   /* everything sent, GRANT is awaited */
     VGPU_LINK_UP,
@@ -106,8 +110,8 @@ typedef enum VgpuLink {
 typedef struct VgpuRing {
     VgpuStub *dev;
     unsigned q;
-    EventNotifier kick; /* guest to mediator: written by KVM or by the doorbell page's handler */
-    EventNotifier call; /* mediator to guest: read by KVM's irqfd, or by vgpu_stub_ring_called() */
+    EventNotifier kick; /* guest to mediator: written by KVM or by BAR0's handler */
+    EventNotifier call; /* mediator to guest: read by KVM or by the main loop */
     int virq;           /* KVM route of this ring's vector, or -1 */
     bool irqfd;         /* call is bound to virq */
 } VgpuRing;
@@ -128,7 +132,7 @@ struct VgpuStub {
     uint16_t vendor_id;
     uint16_t device_id;
 
-    /* what they ask the mediator for, and what it granted (what is asked for, until then) */
+    /* what they ask the mediator for, and what it granted (until then: what is asked for) */
     struct vgpu_msg_attach claim;
     struct vgpu_msg_grant granted;
 
@@ -163,16 +167,16 @@ struct VgpuStub {
     uint8_t *private_map;
     EventNotifier window_kick;
     EventNotifier window_call;
-    uint32_t window_prod;                           /* free-running index of the next request */
-    uint32_t window_tag;                            /* of the request in flight, while BUSY */
-    uint32_t window_tags[VGPU_WINDOW_ENTRIES];      /* of each slot's last request; 0: none yet */
+    uint32_t window_prod; /* free-running index of the next request */
+    uint32_t window_tag;  /* of the request in flight, while BUSY */
+    uint32_t window_tags[VGPU_WINDOW_ENTRIES]; /* of each slot's last request, or 0 */
 
     /* the control socket */
     VgpuLink link;
     QEMUBH *drop_bh;
-    uint32_t link_changes;                          /* sequence of the header's link_state */
-    bool reset_unanswered;                          /* RESET sent, no RESET_DONE yet */
-    bool reset_due;                                 /* send another RESET as soon as that is possible */
+    uint32_t link_changes; /* sequence of the header's link_state */
+    bool reset_unanswered; /* RESET sent, no RESET_DONE yet */
+    bool reset_due;        /* another RESET is to be sent as soon as it may be */
     char *last_report;
     uint32_t rx_bytes;
     uint8_t rx[VGPU_RX_BYTES] QEMU_ALIGNED(8);
@@ -221,13 +225,15 @@ static bool vgpu_stub_irqfd_bind(VgpuRing *ring, MSIMessage msg)
         }
         kvm_irqchip_commit_routes(kvm_state);
     }
-    ring->irqfd = kvm_irqchip_add_irqfd_notifier_gsi(kvm_state, &ring->call, NULL, ring->virq) == 0;
+    ring->irqfd =
+        kvm_irqchip_add_irqfd_notifier_gsi(kvm_state, &ring->call, NULL, ring->virq) == 0;
     return ring->irqfd;
 }
 
 /*
- * The vector may fire from now on: give the call eventfd a reader. A call that was made before is not lost: the
- * eventfd is still readable, and both readers look. Never fails, because a guest can bring us here at will.
+ * The vector may fire from now on: give the call eventfd a reader. A call that was made
+ * before is not lost: the eventfd is still readable, and both readers look. Never fails,
+ * because a guest can bring us here at will.
  */
 static int vgpu_stub_vector_unmask(PCIDevice *pdev, unsigned vector, MSIMessage msg)
 {
@@ -244,7 +250,7 @@ static int vgpu_stub_vector_unmask(PCIDevice *pdev, unsigned vector, MSIMessage 
     return 0;
 }
 
-/* Nobody reads the call eventfd while its vector is masked; vgpu_stub_vector_poll() looks at it. */
+/* A call that comes now stays in its eventfd; vgpu_stub_vector_poll() looks at it. */
 static void vgpu_stub_ring_unbind(VgpuRing *ring)
 {
     if (ring->irqfd) {
@@ -265,13 +271,14 @@ static void vgpu_stub_vector_mask(PCIDevice *pdev, unsigned vector)
     }
 }
 
-/* The guest reads the pending bits: move calls that masked vectors have collected there. */
+/* The guest reads the pending bits: move there what masked vectors have collected. */
 static void vgpu_stub_vector_poll(PCIDevice *pdev, unsigned int start, unsigned int end)
 {
     VgpuStub *s = VGPU_STUB(pdev);
     unsigned vector;
 
-    for (vector = MAX(start, VGPU_VECTOR_RING(0)); vector < MIN(end, VGPU_VECTOR_RING(s->ring_count)); vector++) {
+    for (vector = MAX(start, VGPU_VECTOR_RING(0));
+         vector < MIN(end, VGPU_VECTOR_RING(s->ring_count)); vector++) {
         if (msix_is_masked(pdev, vector) &&
             event_notifier_test_and_clear(&s->rings[vector - VGPU_VECTOR_RING(0)].call)) {
             msix_set_pending(pdev, vector);
@@ -281,11 +288,14 @@ static void vgpu_stub_vector_poll(PCIDevice *pdev, unsigned int start, unsigned 
 
 static void vgpu_stub_msix_enable(VgpuStub *s)
 {
-    msix_set_vector_notifiers(PCI_DEVICE(s), vgpu_stub_vector_unmask, vgpu_stub_vector_mask,
-                              vgpu_stub_vector_poll);
+    msix_set_vector_notifiers(PCI_DEVICE(s), vgpu_stub_vector_unmask,
+                              vgpu_stub_vector_mask, vgpu_stub_vector_poll);
 }
 
-/* Safe to repeat. MSI-X may be off already, in which case QEMU has not masked the vectors for us. */
+/*
+ * Safe to repeat. MSI-X may be off already, in which case QEMU has not masked the vectors
+ * for us.
+ */
 static void vgpu_stub_msix_disable(VgpuStub *s)
 {
     PCIDevice *pdev = PCI_DEVICE(s);
@@ -316,11 +326,12 @@ static struct vgpu_region_header *vgpu_stub_header(VgpuStub *s)
 static void vgpu_stub_publish_link_state(VgpuStub *s)
 {
     if (s->region) {
-        qatomic_store_release(&vgpu_stub_header(s)->link_state, vgpu_word(s->ring_state, s->link_changes));
+        qatomic_store_release(&vgpu_stub_header(s)->link_state,
+                              vgpu_word(s->ring_state, s->link_changes));
     }
 }
 
-/* The guest may have written anything there: the next owner of the device finds it as new. */
+/* The guest may have written anything there: its next owner finds the header as new. */
 static void vgpu_stub_header_renew(VgpuStub *s)
 {
     if (s->region) {
@@ -330,7 +341,10 @@ static void vgpu_stub_header_renew(VgpuStub *s)
     }
 }
 
-/* Every change wakes every sleeper of this VM: vector 0 says "state changed", the rings' users look again. */
+/*
+ * Every change wakes every sleeper of this VM: vector 0 says "state changed", the rings'
+ * users look again.
+ */
 static void vgpu_stub_set_ring_state(VgpuStub *s, uint32_t state)
 {
     unsigned q;
@@ -352,7 +366,8 @@ static void vgpu_stub_set_ring_state(VgpuStub *s, uint32_t state)
 
 static struct vgpu_slot *vgpu_stub_window_slot(VgpuStub *s, uint32_t idx)
 {
-    struct vgpu_slot *slots = (void *)(s->private_map + VGPU_WINDOW_RING_OFF + VGPU_SLOTS_OFF);
+    struct vgpu_slot *slots =
+        (void *)(s->private_map + VGPU_WINDOW_RING_OFF + VGPU_SLOTS_OFF);
 
     return &slots[idx & (VGPU_WINDOW_ENTRIES - 1)];
 }
@@ -364,7 +379,7 @@ static uint8_t *vgpu_stub_window_buf(VgpuStub *s, uint32_t idx)
            (idx & (VGPU_WINDOW_ENTRIES - 1)) * 2 * VGPU_WINDOW_BUF_BYTES;
 }
 
-/* The request has an answer, from the mediator or from us: the guest sees DONE or ERROR. */
+/* The request is answered, by the mediator or by us: the guest sees DONE or ERROR. */
 static void vgpu_stub_window_finish(VgpuStub *s, uint32_t code, uint32_t response_len)
 {
     s->status = code == VGPU_OK ? VGPU_STATUS_DONE : VGPU_STATUS_ERROR;
@@ -378,7 +393,10 @@ static void vgpu_stub_window_finish(VgpuStub *s, uint32_t code, uint32_t respons
     }
 }
 
-/* Takes the answer to the request in flight, if there is one. Pairs with the mediator's release of slot->done. */
+/*
+ * Takes the answer to the request in flight, if there is one. Pairs with the mediator's
+ * release of slot->done.
+ */
 static void vgpu_stub_window_poll(VgpuStub *s)
 {
     uint32_t idx = s->window_prod - 1;
@@ -429,7 +447,10 @@ static uint32_t vgpu_stub_window_check(VgpuStub *s)
     default:
         return VGPU_ERR_UNAVAILABLE;
     }
-    /* Requests that a device reset abandoned keep their slots until the mediator has answered them. */
+    /*
+     * Requests that a device reset abandoned keep their slots until the mediator has
+     * answered them.
+     */
     if (last_tag != 0 && vgpu_done_tag(done) != last_tag) {
         return VGPU_ERR_QUEUE_FULL;
     }
@@ -459,8 +480,9 @@ static void vgpu_stub_window_submit(VgpuStub *s)
     s->window_prod++;
     memcpy(vgpu_stub_window_buf(s, idx), s->request, s->request_len);
     slot->arg[0] = s->request_len;
-    /* Pairs with the mediator's load-acquire of slot->submit: it sees the request with the word. */
-    qatomic_store_release(&slot->submit, vgpu_submit_word(VGPU_OP_WINDOW, 0, s->window_tag));
+    /* Pairs with the mediator's load-acquire: it sees the request with the word. */
+    qatomic_store_release(&slot->submit,
+                          vgpu_submit_word(VGPU_OP_WINDOW, 0, s->window_tag));
     trace_vgpu_stub_window_submit(s->vm_id, s->request_id, idx, s->request_len);
     event_notifier_set(&s->window_kick);
 }
@@ -471,7 +493,8 @@ static uint32_t vgpu_stub_reg_read(VgpuStub *s, hwaddr reg)
 {
     switch (reg) {
     case VGPU_REG_STATUS:
-        vgpu_stub_window_poll(s); /* spares a polling guest the trip through the main loop */
+        /* A polling guest need not wait for our main loop. */
+        vgpu_stub_window_poll(s);
         return s->status;
     case VGPU_REG_POOL_ID:
         return s->granted.pool;
@@ -517,7 +540,10 @@ static uint32_t vgpu_stub_reg_read(VgpuStub *s, hwaddr reg)
     }
 }
 
-/* An enabled interrupt whose cause is already there fires at once: the guest may have enabled it a moment late. */
+/*
+ * An enabled interrupt whose cause is already there fires at once: the guest may have
+ * enabled it a moment late.
+ */
 static void vgpu_stub_interrupt_ctrl_write(VgpuStub *s, uint32_t value)
 {
     bool was_enabled = s->interrupt_ctrl & 1;
@@ -528,7 +554,7 @@ static void vgpu_stub_interrupt_ctrl_write(VgpuStub *s, uint32_t value)
     }
 }
 
-/* The bits in mask are written, with the value that they have in bits; the others keep theirs. */
+/* The bits in mask get the values that they have in bits; the others keep theirs. */
 static void vgpu_stub_reg_write(VgpuStub *s, hwaddr reg, uint32_t bits, uint32_t mask)
 {
     switch (reg) {
@@ -559,7 +585,9 @@ static void vgpu_stub_reg_write(VgpuStub *s, hwaddr reg, uint32_t bits, uint32_t
         break;
     }
     default:
-        qemu_log_mask(LOG_GUEST_ERROR, "vgpu-stub: write to read-only or reserved register 0x%" HWADDR_PRIx "\n",
+        qemu_log_mask(LOG_GUEST_ERROR,
+                      "vgpu-stub: write to read-only or reserved register 0x%" HWADDR_PRIx
+                      "\n",
                       reg);
         break;
     }
@@ -568,7 +596,8 @@ static void vgpu_stub_reg_write(VgpuStub *s, hwaddr reg, uint32_t bits, uint32_t
 static uint64_t vgpu_stub_regs_read(void *opaque, hwaddr addr, unsigned size)
 {
     VgpuStub *s = opaque;
-    uint32_t value = extract32(vgpu_stub_reg_read(s, addr & ~3ull), (addr & 3) * 8, size * 8);
+    uint32_t value =
+        extract32(vgpu_stub_reg_read(s, addr & ~3ull), (addr & 3) * 8, size * 8);
 
     trace_vgpu_stub_reg_read(s->vm_id, addr, size, value);
     return value;
@@ -584,7 +613,7 @@ static void vgpu_stub_regs_write(void *opaque, hwaddr addr, uint64_t value, unsi
     vgpu_stub_reg_write(s, addr & ~3ull, (value << shift) & mask, mask);
 }
 
-/* Smaller accesses reach the bytes they name, 8-byte ones are two registers, low one first. */
+/* Smaller accesses reach the bytes they name; 8 bytes are two registers, low one first. */
 static const MemoryRegionOps vgpu_stub_regs_ops = {
     .read = vgpu_stub_regs_read,
     .write = vgpu_stub_regs_write,
@@ -601,8 +630,12 @@ static uint64_t vgpu_stub_doorbells_read(void *opaque, hwaddr addr, unsigned siz
     return 0;
 }
 
-/* What the ioeventfds leave over: doorbell writes that they do not match, and places that are no doorbell. */
-static void vgpu_stub_doorbells_write(void *opaque, hwaddr addr, uint64_t value, unsigned size)
+/*
+ * What the ioeventfds leave over: doorbell writes that they do not match, and places that
+ * are no doorbell.
+ */
+static void vgpu_stub_doorbells_write(void *opaque, hwaddr addr, uint64_t value,
+                                      unsigned size)
 {
     VgpuStub *s = opaque;
     unsigned q = addr / VGPU_DOORBELL_PAGE_BYTES;
@@ -612,7 +645,8 @@ static void vgpu_stub_doorbells_write(void *opaque, hwaddr addr, uint64_t value,
         event_notifier_set(&s->rings[q].kick);
         return;
     }
-    qemu_log_mask(LOG_GUEST_ERROR, "vgpu-stub: write to reserved place 0x%" HWADDR_PRIx " of BAR0\n",
+    qemu_log_mask(LOG_GUEST_ERROR,
+                  "vgpu-stub: write to reserved place 0x%" HWADDR_PRIx " of BAR0\n",
                   VGPU_DOORBELL_OFF(0) + addr);
 }
 
@@ -642,7 +676,10 @@ static void G_GNUC_PRINTF(2, 3) vgpu_stub_report(VgpuStub *s, const char *fmt, .
     s->last_report = text;
 }
 
-/* Chardev callbacks may not close their own connection: this runs at the next turn of the main loop. */
+/*
+ * Chardev callbacks may not close their own connection: this runs at the next turn of the
+ * main loop.
+ */
 static void vgpu_stub_drop_bh(void *opaque)
 {
     VgpuStub *s = opaque;
@@ -658,13 +695,18 @@ static void vgpu_stub_drop(VgpuStub *s)
 }
 
 /*
- * Never waits. The few hundred bytes that one attach sends always fit into an empty socket; if a message does not,
- * the mediator has stopped reading, and this connection ends.
+ * Never waits. The few hundred bytes that one attach sends always fit into an empty
+ * socket; if a message does not, the mediator has stopped reading, and this connection
+ * ends.
  */
-static bool vgpu_stub_send(VgpuStub *s, uint16_t type, const void *payload, uint32_t size, int *fds, int fd_count)
+static bool vgpu_stub_send(VgpuStub *s, uint16_t type, const void *payload, uint32_t size,
+                           int *fds, int fd_count)
 {
     struct vgpu_msg_header header = {
-        .magic = VGPU_CONTROL_MAGIC, .version = VGPU_CONTROL_VERSION, .type = type, .size = size,
+        .magic = VGPU_CONTROL_MAGIC,
+        .version = VGPU_CONTROL_VERSION,
+        .type = type,
+        .size = size,
     };
     uint8_t message[sizeof(header) + sizeof(struct vgpu_msg_attach)];
     int bytes = sizeof(header) + size;
@@ -679,8 +721,10 @@ static bool vgpu_stub_send(VgpuStub *s, uint16_t type, const void *payload, uint
         qemu_chr_fe_write(&s->chr, message, bytes) == bytes) {
         return true;
     }
-    if (s->link != VGPU_LINK_DOWN) { /* else the write has noticed the hang-up, and the chardev told us */
-        vgpu_stub_report(s, "the mediator does not read its control socket; the connection is dropped");
+    /* A link that is down: the write met a hang-up, and CHR_EVENT_CLOSED came already. */
+    if (s->link != VGPU_LINK_DOWN) {
+        vgpu_stub_report(s, "the mediator does not read its control socket; "
+                            "the connection is dropped");
         vgpu_stub_drop(s);
     }
     return false;
@@ -692,7 +736,8 @@ static bool vgpu_stub_send_rings(VgpuStub *s)
 
     for (q = 0; q < s->ring_count; q++) {
         struct vgpu_msg_ring msg = { .ring = q };
-        int fds[] = { event_notifier_get_fd(&s->rings[q].kick), event_notifier_get_fd(&s->rings[q].call) };
+        int fds[] = { event_notifier_get_fd(&s->rings[q].kick),
+                      event_notifier_get_fd(&s->rings[q].call) };
 
         if (!vgpu_stub_send(s, VGPU_MSG_RING, &msg, sizeof(msg), fds, ARRAY_SIZE(fds))) {
             return false;
@@ -704,20 +749,24 @@ static bool vgpu_stub_send_rings(VgpuStub *s)
 static void vgpu_stub_send_attach(VgpuStub *s)
 {
     int fds[] = {
-        s->private_fd, event_notifier_get_fd(&s->window_kick), event_notifier_get_fd(&s->window_call),
+        s->private_fd,
+        event_notifier_get_fd(&s->window_kick),
+        event_notifier_get_fd(&s->window_call),
         s->region ? memory_region_get_fd(s->region) : -1,
     };
 
-    if (vgpu_stub_send(s, VGPU_MSG_ATTACH, &s->claim, sizeof(s->claim), fds, s->region ? 4 : 3) &&
+    if (vgpu_stub_send(s, VGPU_MSG_ATTACH, &s->claim, sizeof(s->claim), fds,
+                       s->region ? 4 : 3) &&
         vgpu_stub_send_rings(s) && vgpu_stub_send(s, VGPU_MSG_START, NULL, 0, NULL, 0)) {
         s->link = VGPU_LINK_GRANT;
     }
 }
 
-/* One RESET is under way at a time, however often a guest resets: it cannot flood the socket. */
+/* One RESET is under way at a time: a guest that resets all the time floods no socket. */
 static void vgpu_stub_send_reset(VgpuStub *s)
 {
-    s->reset_due = s->link == VGPU_LINK_GRANT || (s->link == VGPU_LINK_UP && s->reset_unanswered);
+    s->reset_due =
+        s->link == VGPU_LINK_GRANT || (s->link == VGPU_LINK_UP && s->reset_unanswered);
     if (s->link == VGPU_LINK_UP && !s->reset_due) {
         s->reset_unanswered = vgpu_stub_send(s, VGPU_MSG_RESET, NULL, 0, NULL, 0);
     }
@@ -733,8 +782,11 @@ static void G_GNUC_PRINTF(2, 3) vgpu_stub_refuse(VgpuStub *s, const char *fmt, .
     va_start(args, fmt);
     what = g_strdup_vprintf(fmt, args);
     va_end(args);
-    vgpu_stub_report(s, "bad message from the mediator: %s; the connection is dropped. "
-                     "Check that the chardev's socket is a mediator's and that both are of the same release", what);
+    vgpu_stub_report(s,
+                     "bad message from the mediator: %s; the connection is dropped. "
+                     "Check that the chardev's socket is a mediator's and that both are "
+                     "of the same release",
+                     what);
     vgpu_stub_drop(s);
 }
 
@@ -743,8 +795,10 @@ static void vgpu_stub_on_hello(VgpuStub *s, const void *payload)
     const struct vgpu_msg_hello *msg = payload;
 
     if (msg->abi_version >> 16 != VGPU_ABI_VERSION >> 16) {
-        vgpu_stub_report(s, "the mediator speaks ABI version 0x%08" PRIx32 ", this device 0x%08x; "
-                         "install a mediator and a QEMU of the same release", msg->abi_version, VGPU_ABI_VERSION);
+        vgpu_stub_report(s,
+                         "the mediator speaks ABI version 0x%08" PRIx32 ", this device "
+                         "0x%08x; install a mediator and a QEMU of the same release",
+                         msg->abi_version, VGPU_ABI_VERSION);
         vgpu_stub_drop(s);
         return;
     }
@@ -756,7 +810,8 @@ static void vgpu_stub_on_grant(VgpuStub *s, const void *payload)
     const struct vgpu_msg_grant *msg = payload;
 
     if ((msg->pool != 'A' && msg->pool != 'B') || msg->priority > 2) {
-        vgpu_stub_refuse(s, "GRANT of pool %" PRIu32 ", priority %" PRIu32, msg->pool, msg->priority);
+        vgpu_stub_refuse(s, "GRANT of pool %" PRIu32 ", priority %" PRIu32, msg->pool,
+                         msg->priority);
         return;
     }
     g_clear_pointer(&s->last_report, g_free);
@@ -768,7 +823,10 @@ static void vgpu_stub_on_grant(VgpuStub *s, const void *payload)
     }
 }
 
-/* The session has ended, or the VM was refused: a request that the mediator has not answered never will be. */
+/*
+ * The session has ended, or the VM was refused: a request that the mediator has not
+ * answered never will be.
+ */
 static void vgpu_stub_window_abort(VgpuStub *s, uint32_t code)
 {
     vgpu_stub_window_poll(s);
@@ -808,8 +866,8 @@ static void vgpu_stub_on_error(VgpuStub *s, const void *payload)
 {
     const struct vgpu_msg_error *msg = payload;
 
-    vgpu_stub_report(s, "the mediator refuses this VM (code %" PRIu32 "): %.*s", msg->code, (int)sizeof(msg->text),
-                     msg->text);
+    vgpu_stub_report(s, "the mediator refuses this VM (code %" PRIu32 "): %.*s",
+                     msg->code, (int)sizeof(msg->text), msg->text);
     vgpu_stub_window_abort(s, msg->code);
     vgpu_stub_drop(s);
 }
@@ -820,14 +878,21 @@ static const struct {
     uint32_t size;
     VgpuLink link; /* the only one in which it is expected; VGPU_LINK_DOWN: any */
 } vgpu_stub_messages[] = {
-    [VGPU_MSG_HELLO] = { vgpu_stub_on_hello, sizeof(struct vgpu_msg_hello), VGPU_LINK_HELLO },
-    [VGPU_MSG_GRANT] = { vgpu_stub_on_grant, sizeof(struct vgpu_msg_grant), VGPU_LINK_GRANT },
-    [VGPU_MSG_STATE] = { vgpu_stub_on_state, sizeof(struct vgpu_msg_state), VGPU_LINK_UP },
+    [VGPU_MSG_HELLO] = { vgpu_stub_on_hello, sizeof(struct vgpu_msg_hello),
+                         VGPU_LINK_HELLO },
+    [VGPU_MSG_GRANT] = { vgpu_stub_on_grant, sizeof(struct vgpu_msg_grant),
+                         VGPU_LINK_GRANT },
+    [VGPU_MSG_STATE] = { vgpu_stub_on_state, sizeof(struct vgpu_msg_state),
+                         VGPU_LINK_UP },
     [VGPU_MSG_RESET_DONE] = { vgpu_stub_on_reset_done, 0, VGPU_LINK_UP },
-    [VGPU_MSG_ERROR] = { vgpu_stub_on_error, sizeof(struct vgpu_msg_error), VGPU_LINK_DOWN },
+    [VGPU_MSG_ERROR] = { vgpu_stub_on_error, sizeof(struct vgpu_msg_error),
+                         VGPU_LINK_DOWN },
 };
 
-/* Handles the message at the start of rx, if it is all there. True: it was, and there may be another. */
+/*
+ * Handles the message at the start of rx, if it is all there. True: it was, and there may
+ * be another.
+ */
 static bool vgpu_stub_parse(VgpuStub *s)
 {
     const struct vgpu_msg_header *header = (const void *)s->rx;
@@ -837,11 +902,13 @@ static bool vgpu_stub_parse(VgpuStub *s)
         return false;
     }
     if (header->magic != VGPU_CONTROL_MAGIC || header->version != VGPU_CONTROL_VERSION) {
-        vgpu_stub_refuse(s, "magic 0x%08" PRIx32 ", version %u (expected 0x%08x, %u)", header->magic,
-                         header->version, VGPU_CONTROL_MAGIC, VGPU_CONTROL_VERSION);
+        vgpu_stub_refuse(s, "magic 0x%08" PRIx32 ", version %u (expected 0x%08x, %u)",
+                         header->magic, header->version, VGPU_CONTROL_MAGIC,
+                         VGPU_CONTROL_VERSION);
         return false;
     }
-    if (header->type >= ARRAY_SIZE(vgpu_stub_messages) || !vgpu_stub_messages[header->type].handle ||
+    if (header->type >= ARRAY_SIZE(vgpu_stub_messages) ||
+        !vgpu_stub_messages[header->type].handle ||
         header->size != vgpu_stub_messages[header->type].size) {
         vgpu_stub_refuse(s, "type %u of %" PRIu32 " bytes", header->type, header->size);
         return false;
@@ -887,7 +954,8 @@ static void vgpu_stub_receive(void *opaque, const uint8_t *buf, int size)
 static void vgpu_stub_chr_event(void *opaque, QEMUChrEvent event)
 {
     VgpuStub *s = opaque;
-    struct vgpu_msg_hello hello = { .abi_version = VGPU_ABI_VERSION, .role = VGPU_ROLE_DEVICE };
+    struct vgpu_msg_hello hello = { .abi_version = VGPU_ABI_VERSION,
+                                    .role = VGPU_ROLE_DEVICE };
 
     switch (event) {
     case CHR_EVENT_OPENED:
@@ -917,24 +985,31 @@ static bool vgpu_stub_check_claim(VgpuStub *s, Error **errp)
     uint32_t priority = 0;
 
     if (!qemu_chr_fe_backend_connected(&s->chr)) {
-        error_setg(errp, "vgpu-stub needs the mediator's control socket: add chardev=ID and "
+        error_setg(errp,
+                   "vgpu-stub needs the mediator's control socket: add chardev=ID and "
                    "-chardev socket,id=ID,path=PATH,reconnect=1");
         return false;
     }
-    if (!qemu_chr_has_feature(qemu_chr_fe_get_driver(&s->chr), QEMU_CHAR_FEATURE_FD_PASS)) {
-        error_setg(errp, "vgpu-stub: chardev '%s' cannot pass descriptors; use a Unix socket: "
-                   "-chardev socket,id=ID,path=PATH,reconnect=1", qemu_chr_fe_get_driver(&s->chr)->label);
+    if (!qemu_chr_has_feature(qemu_chr_fe_get_driver(&s->chr),
+                              QEMU_CHAR_FEATURE_FD_PASS)) {
+        error_setg(errp,
+                   "vgpu-stub: chardev '%s' cannot pass descriptors; use a Unix socket: "
+                   "-chardev socket,id=ID,path=PATH,reconnect=1",
+                   qemu_chr_fe_get_driver(&s->chr)->label);
         return false;
     }
     if (s->pool_id && strcmp(s->pool_id, "A") != 0 && strcmp(s->pool_id, "B") != 0) {
-        error_setg(errp, "vgpu-stub: pool_id='%s' is no pool; use pool_id=A or pool_id=B", s->pool_id);
+        error_setg(errp, "vgpu-stub: pool_id='%s' is no pool; use pool_id=A or pool_id=B",
+                   s->pool_id);
         return false;
     }
-    while (s->priority && priority < ARRAY_SIZE(priorities) && strcmp(s->priority, priorities[priority]) != 0) {
+    while (s->priority && priority < ARRAY_SIZE(priorities) &&
+           strcmp(s->priority, priorities[priority]) != 0) {
         priority++;
     }
     if (priority == ARRAY_SIZE(priorities)) {
-        error_setg(errp, "vgpu-stub: priority='%s' is unknown; use low, medium or high", s->priority);
+        error_setg(errp, "vgpu-stub: priority='%s' is unknown; use low, medium or high",
+                   s->priority);
         return false;
     }
     s->claim = (struct vgpu_msg_attach) {
@@ -943,12 +1018,14 @@ static bool vgpu_stub_check_claim(VgpuStub *s, Error **errp)
         .priority = s->priority ? priority : 1,
     };
     s->granted = (struct vgpu_msg_grant) {
-        .vm_id = s->claim.vm_id, .pool = s->claim.pool, .priority = s->claim.priority,
+        .vm_id = s->claim.vm_id,
+        .pool = s->claim.pool,
+        .priority = s->claim.priority,
     };
     return true;
 }
 
-/* A file that may shrink would let its owner kill the mediator: it accepts sealed memory only. */
+/* A file that may shrink could kill the mediator, so it accepts sealed memory only. */
 static bool vgpu_stub_check_memdev(VgpuStub *s, Error **errp)
 {
     const char *id = object_get_canonical_path_component(OBJECT(s->memdev));
@@ -957,24 +1034,35 @@ static bool vgpu_stub_check_memdev(VgpuStub *s, Error **errp)
     int seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
 
     if (host_memory_backend_is_mapped(s->memdev)) {
-        error_setg(errp, "vgpu-stub: memdev '%s' is in use; give each device a memory-backend-memfd of its own", id);
+        error_setg(errp,
+                   "vgpu-stub: memdev '%s' is in use; give each device a "
+                   "memory-backend-memfd of its own",
+                   id);
         return false;
     }
     if (seals < 0) {
-        error_setg(errp, "vgpu-stub: memdev '%s' is not a memfd; use "
-                   "-object memory-backend-memfd,id=%s,size=SIZE,share=on,seal=on", id, id);
+        error_setg(errp,
+                   "vgpu-stub: memdev '%s' is not a memfd; use "
+                   "-object memory-backend-memfd,id=%s,size=SIZE,share=on,seal=on",
+                   id, id);
         return false;
     }
     if (!memory_region_is_ram(mr) || !qemu_ram_is_shared(mr->ram_block)) {
-        error_setg(errp, "vgpu-stub: memdev '%s' is private to QEMU; add share=on to its -object", id);
+        error_setg(
+            errp,
+            "vgpu-stub: memdev '%s' is private to QEMU; add share=on to its -object", id);
         return false;
     }
     if ((seals & VGPU_REGION_SEALS) != VGPU_REGION_SEALS) {
-        error_setg(errp, "vgpu-stub: memdev '%s' is not sealed; use memory-backend-memfd with seal=on", id);
+        error_setg(
+            errp,
+            "vgpu-stub: memdev '%s' is not sealed; use memory-backend-memfd with seal=on",
+            id);
         return false;
     }
     if (s->size != VGPU_REGION_DEFAULT_BYTES && s->size != memory_region_size(mr)) {
-        error_setg(errp, "vgpu-stub: size is not that of memdev '%s'; leave size out", id);
+        error_setg(errp, "vgpu-stub: size is not that of memdev '%s'; leave size out",
+                   id);
         return false;
     }
     s->size = memory_region_size(mr);
@@ -986,36 +1074,47 @@ static bool vgpu_stub_check_layout(VgpuStub *s, Error **errp)
     g_autofree char *size = size_to_str(s->size);
 
     if (s->rings_wanted < 1 || s->rings_wanted > VGPU_RINGS_MAX) {
-        error_setg(errp, "vgpu-stub: rings=%" PRIu32 " is out of range; use 1 to %u", s->rings_wanted,
-                   VGPU_RINGS_MAX);
+        error_setg(errp, "vgpu-stub: rings=%" PRIu32 " is out of range; use 1 to %u",
+                   s->rings_wanted, VGPU_RINGS_MAX);
         return false;
     }
-    if (!is_power_of_2(s->entries) || s->entries < VGPU_ENTRIES_MIN || s->entries > VGPU_ENTRIES_MAX) {
-        error_setg(errp, "vgpu-stub: entries=%" PRIu32 " is not a power of two from %u to %u", s->entries,
-                   VGPU_ENTRIES_MIN, VGPU_ENTRIES_MAX);
+    if (!is_power_of_2(s->entries) || s->entries < VGPU_ENTRIES_MIN ||
+        s->entries > VGPU_ENTRIES_MAX) {
+        error_setg(errp,
+                   "vgpu-stub: entries=%" PRIu32 " is not a power of two from %u to %u",
+                   s->entries, VGPU_ENTRIES_MIN, VGPU_ENTRIES_MAX);
         return false;
     }
-    if (!is_power_of_2(s->size) || s->size < VGPU_REGION_BYTES_MIN || s->size > VGPU_REGION_BYTES_MAX) {
-        error_setg(errp, "vgpu-stub: size of %s is not a power of two from 64K to 64G; use for example size=16M",
+    if (!is_power_of_2(s->size) || s->size < VGPU_REGION_BYTES_MIN ||
+        s->size > VGPU_REGION_BYTES_MAX) {
+        error_setg(errp,
+                   "vgpu-stub: size of %s is not a power of two from 64K to 64G; use for "
+                   "example size=16M",
                    size);
         return false;
     }
     if (vgpu_layout_make(s->size, s->rings_wanted, s->entries, &s->layout) < 0) {
-        error_setg(errp, "vgpu-stub: %" PRIu32 " rings of %" PRIu32 " entries do not fit into %s; "
-                   "use a larger size, or fewer rings or entries", s->rings_wanted, s->entries, size);
+        error_setg(errp,
+                   "vgpu-stub: %" PRIu32 " rings of %" PRIu32 " entries do not fit into "
+                   "%s; use a larger size, or fewer rings or entries",
+                   s->rings_wanted, s->entries, size);
         return false;
     }
     return true;
 }
 
-/* Memory that was used before (a memdev of an unplugged device) starts clean: its journal is new, too. */
+/*
+ * Memory that was used before (a memdev of an unplugged device) starts clean: its journal
+ * is new, too.
+ */
 static void vgpu_stub_region_clear(VgpuStub *s)
 {
     uint8_t *base = memory_region_get_ram_ptr(s->region);
     unsigned q;
 
     for (q = 0; q < s->layout.ring_count; q++) {
-        memset(base + s->layout.ring_off + q * s->layout.ring_stride, 0, s->layout.arena_off);
+        memset(base + s->layout.ring_off + q * s->layout.ring_stride, 0,
+               s->layout.arena_off);
     }
     vgpu_stub_header_renew(s);
 }
@@ -1028,7 +1127,8 @@ static bool vgpu_stub_own_region(VgpuStub *s, Error **errp)
     if (fd < 0) {
         return false;
     }
-    memory_region_init_ram_from_fd(&s->own_region, OBJECT(s), "vgpu-stub-region", s->size, RAM_SHARED, fd, 0, &err);
+    memory_region_init_ram_from_fd(&s->own_region, OBJECT(s), "vgpu-stub-region", s->size,
+                                   RAM_SHARED, fd, 0, &err);
     if (err) {
         error_propagate(errp, err);
         close(fd);
@@ -1041,13 +1141,16 @@ static bool vgpu_stub_own_region(VgpuStub *s, Error **errp)
 static bool vgpu_stub_init_region(VgpuStub *s, Error **errp)
 {
     if (xen_enabled() && s->ring == ON_OFF_AUTO_ON) {
-        error_setg(errp, "vgpu-stub: ring=on is not possible under Xen; use ring=auto or ring=off");
+        error_setg(
+            errp,
+            "vgpu-stub: ring=on is not possible under Xen; use ring=auto or ring=off");
         return false;
     }
     if (s->ring == ON_OFF_AUTO_OFF || xen_enabled()) {
         return true;
     }
-    if ((s->memdev && !vgpu_stub_check_memdev(s, errp)) || !vgpu_stub_check_layout(s, errp)) {
+    if ((s->memdev && !vgpu_stub_check_memdev(s, errp)) ||
+        !vgpu_stub_check_layout(s, errp)) {
         return false;
     }
     if (s->memdev) {
@@ -1068,11 +1171,13 @@ static bool vgpu_stub_init_private(VgpuStub *s, Error **errp)
 {
     void *map;
 
-    s->private_fd = qemu_memfd_create("vgpu-private", VGPU_PRIVATE_BYTES, false, 0, VGPU_REGION_SEALS, errp);
+    s->private_fd = qemu_memfd_create("vgpu-private", VGPU_PRIVATE_BYTES, false, 0,
+                                      VGPU_REGION_SEALS, errp);
     if (s->private_fd < 0) {
         return false;
     }
-    map = mmap(NULL, VGPU_PRIVATE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, s->private_fd, 0);
+    map = mmap(NULL, VGPU_PRIVATE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+               s->private_fd, 0);
     if (map == MAP_FAILED) {
         error_setg_errno(errp, errno, "vgpu-stub: cannot map the window ring");
         return false;
@@ -1087,7 +1192,9 @@ static bool vgpu_stub_init_event(EventNotifier *event, Error **errp)
     int ret = event_notifier_init(event, 0);
 
     if (ret < 0) {
-        error_setg_errno(errp, -ret, "vgpu-stub: cannot make an eventfd; if too many files are open, raise ulimit -n");
+        error_setg_errno(errp, -ret,
+                         "vgpu-stub: cannot make an eventfd; if too many files are open, "
+                         "raise ulimit -n");
     }
     return ret >= 0;
 }
@@ -1102,14 +1209,19 @@ static bool vgpu_stub_init_events(VgpuStub *s, Error **errp)
         ring->dev = s;
         ring->q = q;
         ring->virq = -1;
-        if (!vgpu_stub_init_event(&ring->kick, errp) || !vgpu_stub_init_event(&ring->call, errp)) {
+        if (!vgpu_stub_init_event(&ring->kick, errp) ||
+            !vgpu_stub_init_event(&ring->call, errp)) {
             return false;
         }
     }
-    return vgpu_stub_init_event(&s->window_kick, errp) && vgpu_stub_init_event(&s->window_call, errp);
+    return vgpu_stub_init_event(&s->window_kick, errp) &&
+           vgpu_stub_init_event(&s->window_call, errp);
 }
 
-/* FLR: by the PCI Express capability where there is one, else by the Advanced Features capability. */
+/*
+ * FLR: by the PCI Express capability where there is one, else by the Advanced Features
+ * capability.
+ */
 static bool vgpu_stub_init_caps(PCIDevice *pdev, Error **errp)
 {
     int af;
@@ -1156,8 +1268,8 @@ static bool vgpu_stub_init_msix(PCIDevice *pdev, Error **errp)
 }
 
 /*
- * An ioeventfd of length 0 takes stores of every size (and lets KVM skip decoding them); an old KVM wants a length,
- * and then the others come to vgpu_stub_doorbells_write().
+ * An ioeventfd of length 0 takes stores of every size (and lets KVM skip decoding them);
+ * an old KVM wants a length, and then the others come to vgpu_stub_doorbells_write().
  */
 static unsigned vgpu_stub_ioeventfd_bytes(void)
 {
@@ -1170,9 +1282,10 @@ static void vgpu_stub_init_bars(VgpuStub *s)
     unsigned q;
 
     memory_region_init(&s->bar0, OBJECT(s), "vgpu-stub-bar0", VGPU_BAR0_BYTES);
-    memory_region_init_io(&s->regs, OBJECT(s), &vgpu_stub_regs_ops, s, "vgpu-stub-regs", VGPU_DOORBELL_OFF(0));
-    memory_region_init_io(&s->doorbells, OBJECT(s), &vgpu_stub_doorbells_ops, s, "vgpu-stub-doorbells",
-                          VGPU_BAR0_BYTES - VGPU_DOORBELL_OFF(0));
+    memory_region_init_io(&s->regs, OBJECT(s), &vgpu_stub_regs_ops, s, "vgpu-stub-regs",
+                          VGPU_DOORBELL_OFF(0));
+    memory_region_init_io(&s->doorbells, OBJECT(s), &vgpu_stub_doorbells_ops, s,
+                          "vgpu-stub-doorbells", VGPU_BAR0_BYTES - VGPU_DOORBELL_OFF(0));
     memory_region_add_subregion(&s->bar0, 0, &s->regs);
     memory_region_add_subregion(&s->bar0, VGPU_DOORBELL_OFF(0), &s->doorbells);
     pci_register_bar(pdev, VGPU_BAR_REGS, PCI_BASE_ADDRESS_SPACE_MEMORY, &s->bar0);
@@ -1180,10 +1293,12 @@ static void vgpu_stub_init_bars(VgpuStub *s)
         return;
     }
     pci_register_bar(pdev, VGPU_BAR_REGION,
-                     PCI_BASE_ADDRESS_SPACE_MEMORY | PCI_BASE_ADDRESS_MEM_PREFETCH | PCI_BASE_ADDRESS_MEM_TYPE_64,
+                     PCI_BASE_ADDRESS_SPACE_MEMORY | PCI_BASE_ADDRESS_MEM_PREFETCH |
+                         PCI_BASE_ADDRESS_MEM_TYPE_64,
                      s->region);
     for (q = 0; q < s->ring_count; q++) {
-        memory_region_add_eventfd(&s->doorbells, q * VGPU_DOORBELL_PAGE_BYTES, vgpu_stub_ioeventfd_bytes(), false, 0,
+        memory_region_add_eventfd(&s->doorbells, q * VGPU_DOORBELL_PAGE_BYTES,
+                                  vgpu_stub_ioeventfd_bytes(), false, 0,
                                   &s->rings[q].kick);
     }
 }
@@ -1192,8 +1307,10 @@ static bool vgpu_stub_block_migration(VgpuStub *s, Error **errp)
 {
     int ret;
 
-    error_setg(&s->migration_blocker, "vgpu-stub cannot migrate: its rings are shared with a mediator of this host; "
-               "unplug the device first");
+    error_setg(
+        &s->migration_blocker,
+        "vgpu-stub cannot migrate: its rings are shared with a mediator of this host; "
+        "unplug the device first");
 #if VGPU_QEMU_AT_LEAST(8, 2)
     ret = migrate_add_blocker(&s->migration_blocker, errp);
 #else
@@ -1231,7 +1348,10 @@ static void vgpu_stub_cleanup_events(VgpuStub *s)
     event_notifier_cleanup(&s->window_call);
 }
 
-/* Undoes as much of realize as was done. The region itself goes when the guest's last mapping of it has gone. */
+/*
+ * Undoes as much of realize as was done. The region itself goes when the guest's last
+ * mapping of it has gone.
+ */
 static void vgpu_stub_cleanup(VgpuStub *s)
 {
     vgpu_stub_unblock_migration(s);
@@ -1258,8 +1378,9 @@ static void vgpu_stub_realize(PCIDevice *pdev, Error **errp)
     VgpuStub *s = VGPU_STUB(pdev);
 
     s->private_fd = -1;
-    if (!vgpu_stub_check_claim(s, errp) || !vgpu_stub_init_region(s, errp) || !vgpu_stub_init_private(s, errp) ||
-        !vgpu_stub_init_events(s, errp) || !vgpu_stub_init_caps(pdev, errp) || !vgpu_stub_init_msix(pdev, errp) ||
+    if (!vgpu_stub_check_claim(s, errp) || !vgpu_stub_init_region(s, errp) ||
+        !vgpu_stub_init_private(s, errp) || !vgpu_stub_init_events(s, errp) ||
+        !vgpu_stub_init_caps(pdev, errp) || !vgpu_stub_init_msix(pdev, errp) ||
         !vgpu_stub_block_migration(s, errp)) {
         vgpu_stub_cleanup(s);
         return;
@@ -1269,17 +1390,18 @@ static void vgpu_stub_realize(PCIDevice *pdev, Error **errp)
     vgpu_stub_init_bars(s);
     event_notifier_set_handler(&s->window_call, vgpu_stub_window_called);
     s->drop_bh = qemu_bh_new(vgpu_stub_drop_bh, s);
-    qemu_chr_fe_set_handlers(&s->chr, vgpu_stub_can_receive, vgpu_stub_receive, vgpu_stub_chr_event, NULL, s, NULL,
-                             true);
+    qemu_chr_fe_set_handlers(&s->chr, vgpu_stub_can_receive, vgpu_stub_receive,
+                             vgpu_stub_chr_event, NULL, s, NULL, true);
 }
 
-/* A subregion holds a reference to its owner, so a device that keeps them is never freed. */
+/* A subregion holds a reference to its owner: a device that keeps any is never freed. */
 static void vgpu_stub_remove_bars(VgpuStub *s)
 {
     unsigned q;
 
     for (q = 0; q < s->ring_count; q++) {
-        memory_region_del_eventfd(&s->doorbells, q * VGPU_DOORBELL_PAGE_BYTES, vgpu_stub_ioeventfd_bytes(), false, 0,
+        memory_region_del_eventfd(&s->doorbells, q * VGPU_DOORBELL_PAGE_BYTES,
+                                  vgpu_stub_ioeventfd_bytes(), false, 0,
                                   &s->rings[q].kick);
     }
     memory_region_del_subregion(&s->bar0, &s->doorbells);
@@ -1308,8 +1430,9 @@ static void vgpu_stub_exit(PCIDevice *pdev)
 /* ---- reset ---- */
 
 /*
- * System reset, bus reset and FLR. The mediator is told and answers later. A window request in flight is abandoned:
- * it keeps its slot until the mediator answers it, and nobody looks at that answer.
+ * System reset, bus reset and FLR. The mediator is told and answers later. A window
+ * request in flight is abandoned: it keeps its slot until the mediator answers it, and
+ * nobody looks at that answer.
  */
 static void vgpu_stub_reset(DeviceState *dev)
 {
@@ -1372,7 +1495,8 @@ static VGPU_PROPERTY vgpu_stub_properties[] = {
     DEFINE_PROP_UINT32("vm_id", VgpuStub, vm_id, 0),
     DEFINE_PROP_STRING("pool_id", VgpuStub, pool_id),
     DEFINE_PROP_STRING("priority", VgpuStub, priority),
-    DEFINE_PROP_LINK("memdev", VgpuStub, memdev, TYPE_MEMORY_BACKEND, HostMemoryBackend *),
+    DEFINE_PROP_LINK("memdev", VgpuStub, memdev, TYPE_MEMORY_BACKEND,
+                     HostMemoryBackend *),
     DEFINE_PROP_SIZE("size", VgpuStub, size, VGPU_REGION_DEFAULT_BYTES),
     DEFINE_PROP_UINT32("rings", VgpuStub, rings_wanted, VGPU_RINGS_MAX),
     DEFINE_PROP_UINT32("entries", VgpuStub, entries, VGPU_ENTRIES_DEFAULT),
@@ -1384,7 +1508,7 @@ static VGPU_PROPERTY vgpu_stub_properties[] = {
 #endif
 };
 
-/* Room for the PCI Express capability, which realize adds where the bus is of that kind. */
+/* Room for the PCI Express capability, which realize adds where the bus has it. */
 static void vgpu_stub_instance_init(Object *obj)
 {
     PCI_DEVICE(obj)->cap_present |= QEMU_PCI_CAP_EXPRESS;

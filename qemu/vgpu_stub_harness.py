@@ -225,6 +225,10 @@ class Mediator:
         self.listener.close()
 
 
+class StartError(AssertionError):
+    """QEMU has ended before the test could talk to it."""
+
+
 class Qemu:
     """A QEMU whose CPU never runs; the test makes the accesses a guest would make."""
 
@@ -258,7 +262,7 @@ class Qemu:
                 break
             except socket.timeout:
                 if self.process.poll() is not None or time.monotonic() > end:
-                    raise AssertionError(f'QEMU did not start: {self.log()}') from None
+                    raise StartError(f'QEMU did not start: {self.log()}') from None
         listener.close()
         connection.settimeout(DEADLINE_S)
         return connection
