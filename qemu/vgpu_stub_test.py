@@ -605,6 +605,22 @@ class AttachTest(DeviceTest):
             peer.close()
             self.dev.wait_reg(h.RING_STATE, h.NO_MEDIATOR)
 
+    def test_mediator_lifts_a_fence_after_a_reset(self):
+        peer = self.attach()
+        peer.send(h.STATE, struct.pack('<II', h.FENCED, 13))
+        self.dev.wait_reg(h.RING_STATE, h.FENCED)
+        self.qemu.qmp('system_reset')
+        self.qemu.wait_event('RESET')
+        self.dev.map()
+        peer.expect(h.RESET)
+        self.assertEqual(self.dev.reg(h.RING_STATE), h.FENCED)
+        peer.send(h.STATE, struct.pack('<II', h.ATTACHED, 0))
+        peer.send(h.RESET_DONE)
+        self.dev.wait_reg(h.RING_STATE, h.ATTACHED)
+        self.assertEqual(peer.link_state(), (h.ATTACHED, 3))
+        self.dev.window_submit(b'request')
+        self.assertEqual(peer.window_request(0), b'request')
+
     def test_fence_ends_the_request_in_flight(self):
         peer = self.attach()
         self.dev.window_submit(b'request')
