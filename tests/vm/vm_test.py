@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The whole system in real VMs: our QEMU with the device, Debian's kernel, the guest program, the mediator."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path[:0] = [os.path.abspath("tools/lib"), os.path.dirname(os.path.abspath(__file__))]
+import host  # noqa: E402
+import unittest_xml  # noqa: E402
+
+OLD_CLIENT = os.path.abspath("tests/vm/old_client.sh")
+PRIORITIES = ("low", "medium", "high")
+
+
+class VmTest(unittest.TestCase):
+    def mediator(self, *arguments):
+        mediator = host.Mediator(*arguments)
+        self.addCleanup(mediator.close)
+        return mediator
+
+    def vm(self, mediator, vm_id, command, *options, **named):
+        vm = host.Vm(mediator, vm_id, command, *options, **named)
+        self.addCleanup(vm.kill)
+        return vm
+
+    def run_in_vm(self, mediator, command, *options, **named):
+        """Returns the command's output; it must succeed."""
+        status, out, err = self.vm(mediator, 1, command, *options, **named).wait()
+        self.assertEqual(status, 0, err + out)
+        return out
+
+    def answered(self, mediator, vm_id, count):
+        """Waits until the VM has had so many answers."""
+        def enough():
+            vm = mediator.vm(vm_id)
+            return vm is not None and vm["answered"] >= count
+        host.wait_for(f"{count} answers for VM {vm_id}", enough)
+
+
+class MainJob(VmTest):
+    def test_every_operation_over_the_ring(self):
+        script = ("set -e; vgpu-client add 100 200; vgpu-client add -- -2147483648 -1; vgpu-client info; "
+                  "for type in i32 i64 f32 f64; do vgpu-client vadd --count 100000 --type $type; "
+                  "vgpu-client vadd --count 1000 --type $type --in-place; done; "
+                  "vgpu-client ping --count 20000; vgpu-client ping --count 20000 --depth 64")
+        out = self.run_in_vm(self.mediator(), ["sh", "-c", script], "--pool_id", "B", "--priority", "high")
+        self.assertIn("100 + 200 = 300\n", out)
+        self.assertIn("-2147483648 + -1 = 2147483647\n", out)
+        self.assertIn("granted    vm 1, pool B, priority high\n", out)
+        self.assertEqual(out.count(" 0 wrong"), 10, out)
+
+    def test_old_client_that_knows_only_the_register_page(self):
+        mediator = self.mediator()
+        for ring, caps in (("on", 3), ("off", 2)):
+            with self.subTest(ring=ring):
+                out = self.run_in_vm(mediator, ["old_client.sh", "100", "200"], "--ring", ring, copy=(OLD_CLIENT,))
+                self.assertEqual(out, f"sum 300, ring_caps {caps}\n")
+
+    def test_without_a_ring_the_client_says_what_to_do(self):
+        vm = self.vm(self.mediator(), 1, ["vgpu-client", "add", "1", "2"], "--ring", "off")
+        status, _, err = vm.wait()
+        self.assertNotEqual(status, 0)
+        self.assertIn("regs --add", err)
+
+    def test_two_programs_on_two_rings_of_one_vm(self):
+        script = ("vgpu-client --ring 0 ping --count 20000 & one=$!; vgpu-client --ring 5 ping --count 20000 & "
+                  "two=$!; wait $one && wait $two")
+        out = self.run_in_vm(self.mediator(), ["sh", "-c", script])
+        self.assertEqual(out.count("20000 requests, depth 1, 0 wrong"), 2, out)
+
+
+class SevenVms(VmTest):
+    """Mixed pools and priorities at once; the order of service is proven by the mediator's own trace."""
+
+    REQUESTS = 20000
+
+    def test_all_answers_right_and_strictly_by_priority(self):
+        mediator = self.mediator()
+        trace = os.path.join(mediator.folder, "trace")
+        mediator.kill(signal.SIGTERM)
+        mediator = self.mediator("--trace", trace)
+        vms = [self.vm(mediator, 10 + i, ["vgpu-client", "ping", "--count", str(self.REQUESTS), "--depth", "16"],
+                       "--pool_id", "AB"[i % 2], "--priority", PRIORITIES[i % 3]) for i in range(7)]
+        for vm in vms:
+            status, out, err = vm.wait(600)
+            self.assertEqual(status, 0, err)
+            self.assertIn(f"{self.REQUESTS} requests, depth 16, 0 wrong", out)
+        mediator.kill(signal.SIGTERM)
+        self.check_order(trace)
+
+    def check_order(self, trace):
+        """When a request starts, none of a higher class may be waiting."""
+        lines = subprocess.run([host.VGPUCTL, "trace", trace], check=True, capture_output=True, text=True).stdout
+        waiting = dict.fromkeys(PRIORITIES, 0)
+        contended = 0
+        started = 0
+        for line in lines.splitlines():
+            match = re.match(r" *\d+ ns  vm \d+ (\w+) +ring \d+ (\w+)", line)
+            if not match:
+                continue
+            priority, event = match.groups()
+            if event == "taken":
+                waiting[priority] += 1
+            elif event == "started":
+                started += 1
+                higher = PRIORITIES[PRIORITIES.index(priority) + 1:]
+                self.assertFalse(any(waiting[other] for other in higher), f"{line}; waiting: {waiting}")
+                contended += any(waiting[other] for other in PRIORITIES[:PRIORITIES.index(priority)])
+                waiting[priority] -= 1
+        self.assertEqual(started, 7 * self.REQUESTS)
+        self.assertGreater(contended, 0, "no request ever overtook another: this run proved nothing")
+        print(f"{started} requests, {contended} of them overtook one of a lower class")
+
+
+class Deaths(VmTest):
+    def test_mediator_is_killed_and_the_vm_goes_on(self):
+        mediator = self.mediator()
+        vm = self.vm(mediator, 1, ["vgpu-client", "--timeout", "100", "ping", "--count", "3000000"])
+        for count in (1000, 2000, 3000):
+            self.answered(mediator, 1, count)
+            mediator.kill()
+            mediator.start()
+        status, out, err = vm.wait(600)
+        self.assertEqual(status, 0, err)
+        self.assertIn("3000000 requests, depth 1, 0 wrong", out)
+
+    def test_guest_program_is_killed_and_the_next_starts_clean(self):
+        script = ("vgpu-client ping --count 100000000 & pid=$!; usleep 500000; kill -9 $pid; wait $pid; "
+                  "vgpu-client add 20 22")
+        self.assertIn("20 + 22 = 42\n", self.run_in_vm(self.mediator(), ["sh", "-c", script]))
+
+    def test_guest_is_reset_and_boots_again(self):
+        mediator = self.mediator()
+        vm = self.vm(mediator, 1, ["vgpu-client", "ping", "--count", "3000000"])
+        self.answered(mediator, 1, 1000)
+        before = mediator.vm(1)["resets"]
+        self.assertNotIn("error", vm.qmp("system_reset"))
+        host.wait_for("the mediator hears of the reset", lambda: mediator.vm(1)["resets"] > before)
+        status, out, err = vm.wait(600)
+        self.assertEqual(status, 0, err)
+        self.assertIn("3000000 requests, depth 1, 0 wrong", out)
+
+    def test_vm_is_paused_and_resumed(self):
+        mediator = self.mediator()
+        vm = self.vm(mediator, 1, ["vgpu-client", "ping", "--count", "3000000"])
+        self.answered(mediator, 1, 1000)
+        self.assertNotIn("error", vm.qmp("stop"))
+        self.assertEqual(mediator.vm(1)["state"], "attached")
+        self.assertNotIn("error", vm.qmp("cont"))
+        status, out, err = vm.wait(600)
+        self.assertEqual(status, 0, err)
+        self.assertIn("3000000 requests, depth 1, 0 wrong", out)
+
+    def test_qemu_is_killed_and_its_place_is_free_at_once(self):
+        mediator = self.mediator()
+        vm = self.vm(mediator, 1, ["vgpu-client", "ping", "--count", "100000000"])
+        self.answered(mediator, 1, 1000)
+        os.kill(vm.qemu_pid(), signal.SIGKILL)
+        host.wait_for("VM 1 is gone", lambda: mediator.vm(1) is None, timeout_s=1)
+        self.assertIn("1 + 2 = 3\n", self.run_in_vm(mediator, ["vgpu-client", "add", "1", "2"]))
+
+
+if __name__ == "__main__":
+    if not os.environ.get("VGPU_QEMU") or not os.environ.get("VGPU_KERNEL"):
+        print("SKIPPED: VGPU_QEMU and VGPU_KERNEL are not set; run tools/test")
+        sys.exit(0)
+    unittest_xml.main()
