@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/contest.h"
+
+#include <algorithm>
+
+#include "bench/stats.h"
+
+namespace vgpu::bench {
+
+nlohmann::json ToJson(const Series& series) {
+  const base::Histogram& latency = series.latency_ns;
+  return {{"name", series.name},
+          {"rounds", series.ns_per_request.size()},
+          {"requests", series.requests},
+          {"wrong", series.wrong},
+          {"ns_per_request", series.ns_per_request},
+          {"server_sleeps_per_request", series.sleeps},
+          {"latency_ns",
+           {{"samples", latency.count()},
+            {"p50", latency.Percentile(50)},
+            {"p99", latency.Percentile(99)},
+            {"p99_9", latency.Percentile(99.9)},
+            {"max", latency.max()}}}};
+}
+
+std::vector<Series> RunContest(const Contestants& contestants, uint32_t rounds, uint64_t count) {
+  std::vector<Series> all(contestants.size());
+  for (size_t i = 0; i < contestants.size(); ++i) all[i].name = contestants[i]->name();
+  for (uint32_t round = 0; round < rounds; ++round) {
+    for (size_t turn = 0; turn < contestants.size(); ++turn) {
+      const size_t who = (round + turn) % contestants.size();
+      Contestant& contestant = *contestants[who];
+      Series& series = all[who];
+      const Usage before = UsageOf(contestant.server());
+      const Round result = contestant.Run(count, &series.latency_ns);
+      const Usage used = UsageOf(contestant.server()) - before;
+      series.ns_per_request.push_back(result.ns_per_request);
+      series.sleeps.push_back(static_cast<double>(used.voluntary) / static_cast<double>(count));
+      series.requests += count;
+      series.wrong += result.wrong;
+    }
+  }
+  return all;
+}
+
+std::unique_ptr<Contestant> Fastest(Contestants variants, uint64_t count, nlohmann::json* tried) {
+  constexpr uint32_t kRounds = 7;
+  std::vector<std::vector<double>> times;
+  for (const Series& series : RunContest(variants, kRounds, count)) {
+    times.push_back(series.ns_per_request);
+    tried->push_back({{"variant", series.name}, {"ns_per_request", Quantile(series.ns_per_request, 0.5)}});
+  }
+  return std::move(variants[BestOf(times, Better::kLower)]);
+}
+
+}  // namespace vgpu::bench

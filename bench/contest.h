@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Contestants run in turns, many short rounds each, one at a time: this process asks, another one answers.
+#ifndef VGPU_BENCH_CONTEST_H_
+#define VGPU_BENCH_CONTEST_H_
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/histogram.h"
+#include "base/ticks.h"
+#include "bench/process.h"
+
+namespace vgpu::bench {
+
+// What one round of a contestant came to.
+struct Round {
+  double ns_per_request = 0;
+  uint64_t wrong = 0;  // answers
+};
+
+class Contestant {
+ public:
+  virtual ~Contestant() = default;
+  virtual std::string name() const = 0;
+  // The process that answers.
+  virtual pid_t server() const = 0;
+  // Sends `count` requests, checks every answer, and records the latency of some (of all that are timed one by one).
+  // Both sides are warm when the time begins to run.
+  virtual Round Run(uint64_t count, base::Histogram* latency_ns) = 0;
+};
+using Contestants = std::vector<std::unique_ptr<Contestant>>;
+
+// All rounds of one contestant.
+struct Series {
+  std::string name;
+  std::vector<double> ns_per_request;  // by round
+  std::vector<double> sleeps;          // of the server, by request and round
+  base::Histogram latency_ns;
+  uint64_t requests = 0;
+  uint64_t wrong = 0;
+};
+nlohmann::json ToJson(const Series& series);
+
+// Every contestant has one turn in each round; who begins changes from round to round.
+std::vector<Series> RunContest(const Contestants& contestants, uint32_t rounds, uint64_t count);
+
+// Tries variants of one contestant (batch sizes, ways to poll) in a few short rounds and keeps the fastest; the others
+// end. *tried says what each came to.
+std::unique_ptr<Contestant> Fastest(Contestants variants, uint64_t count, nlohmann::json* tried);
+
+// Requests before the time begins to run.
+inline constexpr uint64_t kWarmUp = 500;
+
+// The operands of request `i`, and their sum: known to both sides, different for each request.
+struct Operands {
+  int32_t a;
+  int32_t b;
+  uint32_t sum() const { return static_cast<uint32_t>(a) + static_cast<uint32_t>(b); }
+};
+inline Operands OperandsOf(uint64_t i) {
+  const uint64_t mixed = (i + 1) * 0x9e3779b97f4a7c15ull;
+  return {static_cast<int32_t>(mixed), static_cast<int32_t>(mixed >> 32)};
+}
+
+inline void Relax() { __builtin_ia32_pause(); }
+
+// Lets time go by without giving the processor away, so that its own state is the same in every measurement.
+inline void SpinFor(std::chrono::nanoseconds time) {
+  const auto until = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < until) Relax();
+}
+
+// The time of a round, and of one request in 16 by itself, so that reading the clock does not weigh on the round.
+class Stopwatch {
+ public:
+  explicit Stopwatch(base::Histogram* latency_ns) : latency_ns_(latency_ns) {}
+
+  void Start() { begin_ = std::chrono::steady_clock::now(); }
+  double NsSince(uint64_t requests) const {
+    const std::chrono::duration<double, std::nano> gone = std::chrono::steady_clock::now() - begin_;
+    return gone.count() / static_cast<double>(requests);
+  }
+  void Sent(uint64_t i) {
+    if (i % kEvery == 0) sent_ = ticks_.Now();
+  }
+  void Answered(uint64_t i) {
+    if (i % kEvery == 0) latency_ns_->Record(ticks_.Ns(ticks_.Now() - sent_));
+  }
+
+ private:
+  static constexpr uint64_t kEvery = 16;
+
+  base::Histogram* const latency_ns_;
+  const base::Ticks ticks_;
+  std::chrono::steady_clock::time_point begin_;
+  uint64_t sent_ = 0;
+};
+
+}  // namespace vgpu::bench
+
+#endif  // VGPU_BENCH_CONTEST_H_

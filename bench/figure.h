@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A figure: what was measured, its gate, and what came out.
+#ifndef VGPU_BENCH_FIGURE_H_
+#define VGPU_BENCH_FIGURE_H_
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "bench/stats.h"
+
+namespace vgpu::bench {
+
+struct Figure {
+  std::string name;   // for --only and JSON: "rtt_rival"
+  std::string title;  // for people
+  Gate gate;
+  std::vector<double> values;  // by round; their median is the figure's value
+  double drift = 1;            // of the machine's own speed in the run (Drift)
+  std::string note;            // absolute values, against whom
+  std::string broken;          // why the measurement itself shows a fault (a wrong answer): never holds
+  std::string skipped;         // why it could not be made here
+  nlohmann::json detail;
+
+  Spread spread() const { return SpreadOf(values); }
+  Verdict verdict() const;
+};
+
+inline Figure Skipped(std::string name, std::string title, Gate gate, std::string reason) {
+  Figure figure;
+  figure.name = std::move(name);
+  figure.title = std::move(title);
+  figure.gate = gate;
+  figure.skipped = std::move(reason);
+  return figure;
+}
+
+// One line a figure, and below it its note.
+std::string Table(const std::vector<Figure>& figures);
+nlohmann::json ToJson(const Figure& figure);
+bool AllHold(const std::vector<Figure>& figures);
+
+// Processor, kernel, time: what a result means nothing without.
+nlohmann::json MachineJson();
+std::string MachineText();
+
+// Writes figures with the machine; false (and a message) if the file cannot be written.
+bool WriteJson(const std::string& path, const std::vector<Figure>& figures);
+
+}  // namespace vgpu::bench
+
+#endif  // VGPU_BENCH_FIGURE_H_

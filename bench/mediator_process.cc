@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/mediator_process.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+namespace vgpu::bench {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr seconds kStartMax{20};
+constexpr milliseconds kLook{10};
+
+}  // namespace
+
+Result<std::unique_ptr<MediatorProcess>> MediatorProcess::Start(const MediatorOptions& options) {
+  const auto binary = Runfile("mediator/mediator");
+  const auto vgpuctl = Runfile("tools/vgpuctl");
+  if (!binary) return tl::make_unexpected(binary.error());
+  if (!vgpuctl) return tl::make_unexpected(vgpuctl.error());
+  std::unique_ptr<MediatorProcess> mediator(new MediatorProcess);
+  mediator->vgpuctl_ = *vgpuctl;
+  SpawnOptions spawn;
+  spawn.cpu = options.cpu;
+  spawn.err = mediator->folder_ / "log";
+  spawn.environment = options.environment;
+  auto child = Spawn({*binary, "--socket", mediator->socket(), "--backend", "cpu", "--wait", options.wait}, spawn);
+  if (!child) return tl::make_unexpected(child.error());
+  mediator->child_ = std::move(*child);
+  const auto deadline = std::chrono::steady_clock::now() + kStartMax;
+  while (!mediator->Status()) {
+    if (!mediator->child_.running() || std::chrono::steady_clock::now() > deadline) {
+      return tl::make_unexpected(fmt::format("the mediator did not start; it said:\n{}", mediator->log()));
+    }
+    std::this_thread::sleep_for(kLook);
+  }
+  return mediator;
+}
+
+Result<nlohmann::json> MediatorProcess::Status() const {
+  const TempDir folder;
+  SpawnOptions spawn;
+  spawn.out = folder / "status";
+  auto child = Spawn({vgpuctl_, "--socket", socket(), "status", "--json"}, spawn);
+  if (!child) return tl::make_unexpected(child.error());
+  if (child->Wait() != 0) return tl::make_unexpected("vgpuctl status failed");
+  auto json = nlohmann::json::parse(ReadFile(spawn.out), nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) return tl::make_unexpected("vgpuctl status printed no JSON");
+  return json;
+}
+
+Result<std::unique_ptr<guest::Client>> OpenGuest(const MediatorProcess& mediator, const guest::HostOptions& options) {
+  guest::HostOptions complete = options;
+  complete.socket = mediator.socket();
+  const auto deadline = guest::Clock::now() + seconds(10);
+  auto transport = guest::HostTransport::Open(complete, deadline);
+  if (!transport) return tl::make_unexpected(transport.error().text);
+  auto client = guest::Client::Open(std::move(*transport), 0, deadline);
+  if (!client) return tl::make_unexpected(client.error().text);
+  return std::move(*client);
+}
+
+}  // namespace vgpu::bench

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The real daemon as a child process, and guests of it.
+#ifndef VGPU_BENCH_MEDIATOR_PROCESS_H_
+#define VGPU_BENCH_MEDIATOR_PROCESS_H_
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "bench/process.h"
+#include "guest/client.h"
+#include "guest/host_transport.h"
+
+namespace vgpu::bench {
+
+struct MediatorOptions {
+  std::string wait = "adaptive";
+  int cpu = kServerCpu;
+  std::vector<std::string> environment;
+};
+
+class MediatorProcess {
+ public:
+  // Returns when it serves.
+  static Result<std::unique_ptr<MediatorProcess>> Start(const MediatorOptions& options);
+
+  pid_t pid() const { return child_.pid(); }
+  std::string socket() const { return folder_ / "mediator.sock"; }
+  // What it said so far.
+  std::string log() const { return ReadFile(folder_ / "log"); }
+  // `vgpuctl status --json`.
+  Result<nlohmann::json> Status() const;
+
+ private:
+  MediatorProcess() = default;
+
+  TempDir folder_;
+  std::string vgpuctl_;
+  Child child_;
+};
+
+// Attaches this process as a guest and opens ring 0.
+Result<std::unique_ptr<guest::Client>> OpenGuest(const MediatorProcess& mediator, const guest::HostOptions& options);
+
+}  // namespace vgpu::bench
+
+#endif  // VGPU_BENCH_MEDIATOR_PROCESS_H_

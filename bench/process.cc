@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+namespace vgpu::bench {
+namespace {
+
+namespace fs = std::filesystem;
+
+tl::unexpected<std::string> SystemError(const std::string& what) {
+  return tl::make_unexpected(fmt::format("cannot {}: {}", what, std::strerror(errno)));
+}
+
+void Redirect(const std::string& file, int to) {
+  const int fd = open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (fd < 0 || dup2(fd, to) < 0) _exit(126);
+}
+
+// In the child: ends when the parent does, even if that is killed.
+void FollowParent(pid_t parent) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(126);
+}
+
+// The number after `name` in a file of "name: number" lines.
+uint64_t Field(const std::string& text, const std::string& name) {
+  const size_t at = text.find(name);
+  return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + name.size(), nullptr, 10);
+}
+
+}  // namespace
+
+Result<void> PinTo(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  if (sched_setaffinity(0, sizeof set, &set) == 0) return {};
+  return SystemError(fmt::format("use processor {} (a measurement needs two of its own)", cpu));
+}
+
+bool RaisePriority() { return setpriority(PRIO_PROCESS, 0, -20) == 0; }
+
+Result<std::string> Runfile(const std::string& path) {
+  std::error_code error;
+  const fs::path self = fs::read_symlink("/proc/self/exe", error);
+  std::vector<fs::path> roots = {fs::current_path(), fs::path(program_invocation_name) += ".runfiles/vgpu_ring"};
+  if (!error) roots.push_back(self.parent_path().parent_path());  // bazel-bin
+  for (const fs::path& root : roots) {
+    const fs::path file = root / path;
+    if (access(file.c_str(), X_OK) == 0) return fs::absolute(file).string();
+  }
+  return tl::make_unexpected(fmt::format("{} is not there: run this with `bazel run`", path));
+}
+
+bool Child::running() {
+  if (pid_ < 0) return false;
+  siginfo_t info{};
+  return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
+}
+
+void Child::Signal(int signal) const {
+  if (pid_ > 0) kill(pid_, signal);
+}
+
+int Child::Wait() {
+  int status = 0;
+  if (pid_ < 0) return -1;
+  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void Child::Kill() {
+  if (pid_ < 0) return;
+  Signal(SIGKILL);
+  Wait();
+}
+
+Result<Child> Spawn(const std::vector<std::string>& argv, const SpawnOptions& options) {
+  std::vector<char*> arguments;
+  for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
+  arguments.push_back(nullptr);
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  if (pid < 0) return SystemError("start another process");
+  if (pid > 0) return Child(pid);
+  FollowParent(parent);
+  if (options.cpu >= 0 && !PinTo(options.cpu)) _exit(126);
+  Redirect(options.out, STDOUT_FILENO);
+  Redirect(options.err, STDERR_FILENO);
+  for (const std::string& variable : options.environment) putenv(const_cast<char*>(variable.c_str()));
+  execvp(arguments[0], arguments.data());
+  _exit(127);
+}
+
+Result<Child> Fork(int cpu, const std::function<void()>& body) {
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  if (pid < 0) return SystemError("start another process");
+  if (pid > 0) return Child(pid);
+  FollowParent(parent);
+  if (!PinTo(cpu)) _exit(126);
+  body();
+  _exit(0);
+}
+
+Usage UsageOf(pid_t pid) {
+  Usage usage;
+  std::error_code error;
+  for (const auto& task : fs::directory_iterator(fmt::format("/proc/{}/task", pid), error)) {
+    // The first number of schedstat is the time spent running, in nanoseconds.
+    usage.cpu_ns += std::strtoull(ReadFile(task.path() / "schedstat").c_str(), nullptr, 10);
+    const std::string status = ReadFile(task.path() / "status");
+    usage.involuntary += Field(status, "nonvoluntary_ctxt_switches:");
+    usage.voluntary += Field(status, "\nvoluntary_ctxt_switches:");
+  }
+  return usage;
+}
+
+Usage operator-(const Usage& after, const Usage& before) {
+  return {after.cpu_ns - before.cpu_ns, after.voluntary - before.voluntary, after.involuntary - before.involuntary};
+}
+
+TempDir::TempDir() {
+  std::string pattern = (fs::temp_directory_path() / "vgpu-bench-XXXXXX").string();
+  if (mkdtemp(pattern.data()) == nullptr) throw fs::filesystem_error("cannot make a folder", pattern, {errno, std::generic_category()});
+  path_ = pattern;
+}
+
+TempDir::~TempDir() {
+  std::error_code error;
+  fs::remove_all(path_, error);
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+}  // namespace vgpu::bench

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// The processes of a measurement: pinned to a core, counted from /proc, ended with their owner.
+#ifndef VGPU_BENCH_PROCESS_H_
+#define VGPU_BENCH_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ring/region.h"
+
+namespace vgpu::bench {
+
+template <class T>
+using Result = ring::Result<T>;
+
+// The side that asks and the side that answers each have a core of their own.
+inline constexpr int kClientCpu = 0;
+inline constexpr int kServerCpu = 1;
+
+// Binds the calling thread, and the threads and processes that it makes later.
+Result<void> PinTo(int cpu);
+
+// Asks for the highest priority, so that other programs of this machine disturb less. False: not permitted.
+bool RaisePriority();
+
+// Absolute path of a file that this program needs ("mediator/mediator"): in its runfiles, or beside it in bazel-bin.
+Result<std::string> Runfile(const std::string& path);
+
+// A child process; killed at the end of its owner's life, and by the kernel if this process dies.
+class Child {
+ public:
+  Child() = default;
+  Child(Child&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+  Child& operator=(Child&& other) noexcept {
+    std::swap(pid_, other.pid_);
+    return *this;
+  }
+  ~Child() { Kill(); }
+
+  pid_t pid() const { return pid_; }
+  bool running();
+  void Signal(int signal) const;
+  // Waits until it ends; its exit status, or 128 + the signal that ended it.
+  int Wait();
+  void Kill();
+
+ private:
+  friend Result<Child> Spawn(const std::vector<std::string>&, const struct SpawnOptions&);
+  friend Result<Child> Fork(int cpu, const std::function<void()>& body);
+  explicit Child(pid_t pid) : pid_(pid) {}
+
+  pid_t pid_ = -1;
+};
+
+struct SpawnOptions {
+  int cpu = -1;                          // -1: any
+  std::string out = "/dev/null";         // files for stdout and stderr
+  std::string err = "/dev/null";
+  std::vector<std::string> environment;  // "NAME=VALUE", beside this process's own
+};
+
+// Starts a program. argv[0] is its path, or a name that PATH knows.
+Result<Child> Spawn(const std::vector<std::string>& argv, const SpawnOptions& options);
+
+// A copy of this process that runs `body` on `cpu` and ends.
+Result<Child> Fork(int cpu, const std::function<void()>& body);
+
+// What the kernel counted for all threads of a process since it began.
+struct Usage {
+  uint64_t cpu_ns = 0;
+  uint64_t voluntary = 0;    // context switches: it went to sleep
+  uint64_t involuntary = 0;  // it was preempted
+};
+Usage UsageOf(pid_t pid);
+Usage operator-(const Usage& after, const Usage& before);
+
+// A folder under the system's temporary one, removed with all that is in it.
+class TempDir {
+ public:
+  TempDir();
+  ~TempDir();
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+std::string ReadFile(const std::string& path);
+
+}  // namespace vgpu::bench
+
+#endif  // VGPU_BENCH_PROCESS_H_

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#define NDEBUG  // the rival as it is shipped, without its own checks
+#include <boost/lockfree/spsc_queue.hpp>
+
+#include "bench/rivals/queue_pair.h"
+
+namespace vgpu::bench {
+namespace {
+
+// Of fixed capacity it holds its slots in itself and has no pointers, so it may lie in shared memory.
+class BoostQueue {
+ public:
+  static constexpr const char* kName = "Boost.Lockfree spsc_queue";
+
+  size_t Push(const Message* messages, size_t n) { return n == 1 ? queue_.push(*messages) : queue_.push(messages, n); }
+  size_t Pop(Message* messages, size_t n) { return n == 1 ? queue_.pop(*messages) : queue_.pop(messages, n); }
+
+ private:
+  boost::lockfree::spsc_queue<Message, boost::lockfree::capacity<2 * kDepthMax>> queue_;
+};
+
+}  // namespace
+
+std::unique_ptr<Contestant> MakeBoostPair(const PairPlan& plan) {
+  return std::make_unique<QueuePair<BoostQueue>>(plan);
+}
+
+}  // namespace vgpu::bench

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// A pair of queues as a contestant. Queue has `size_t Push(const Message*, size_t)` and `size_t Pop(Message*, size_t)`,
+// which move as many as they can, and a static `kName`; it lives in shared memory.
+#ifndef VGPU_BENCH_RIVALS_QUEUE_PAIR_H_
+#define VGPU_BENCH_RIVALS_QUEUE_PAIR_H_
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "bench/rivals/rival_server.h"
+#include "bench/rivals/rivals.h"
+
+namespace vgpu::bench {
+
+struct alignas(64) Message {
+  uint64_t id;
+  uint32_t opcode;  // of a request; the code, of a reply
+  uint32_t type;
+  uint32_t a;  // of a request; the sum, of a reply
+  uint32_t b;
+  uint64_t rest[5];
+};
+static_assert(sizeof(Message) == 64);
+
+inline constexpr size_t kDepthMax = 64;
+
+template <class Queue>
+class QueuePair final : public Contestant {
+ public:
+  explicit QueuePair(const PairPlan& plan) : plan_(plan), server_([this](uint64_t count) { Serve(count); }) {}
+
+  std::string name() const override {
+    std::string name = std::string(Queue::kName) + PollingName(plan_.polling);
+    if (plan_.depth > 1) name += ", batch " + std::to_string(plan_.batch);
+    return name;
+  }
+  pid_t server() const override { return server_.pid(); }
+
+  Round Run(uint64_t count, base::Histogram* latency_ns) override {
+    server_.Begin(kWarmUp + count);
+    Stopwatch watch(latency_ns);
+    wrong_ = 0;
+    Ask(kWarmUp, nullptr);
+    watch.Start();
+    Ask(count, plan_.depth == 1 ? &watch : nullptr);
+    return {watch.NsSince(count), wrong_};
+  }
+
+ private:
+  struct Queues {
+    alignas(128) Queue requests;
+    alignas(128) Queue replies;
+  };
+
+  void Rest() const {
+    if (plan_.polling == Polling::kRelaxed) Relax();
+  }
+
+  void Serve(uint64_t count) {
+    std::array<Message, kDepthMax> batch;
+    while (count > 0) {
+      const size_t n = queues_->requests.Pop(batch.data(), plan_.batch);
+      if (n == 0) Rest();
+      for (size_t i = 0; i < n; ++i) {
+        batch[i].opcode = 0;
+        batch[i].a += batch[i].b;
+      }
+      for (size_t sent = 0; sent < n;) sent += queues_->replies.Push(batch.data() + sent, n - sent);
+      count -= n;
+    }
+  }
+
+  void Ask(uint64_t count, Stopwatch* watch) {
+    uint64_t sent = 0;
+    uint64_t got = 0;
+    while (got < count) {
+      const uint64_t room = std::min<uint64_t>(plan_.depth - (sent - got), count - sent);
+      if (room >= plan_.batch || (room > 0 && room == count - sent)) {
+        if (watch != nullptr) watch->Sent(sent);
+        sent += Send(sent, std::min<uint64_t>(room, plan_.batch));
+      }
+      const size_t n = Receive(got);
+      if (n == 0) Rest();
+      if (watch != nullptr && n != 0) watch->Answered(got);
+      got += n;
+    }
+  }
+
+  size_t Send(uint64_t first, size_t n) {
+    std::array<Message, kDepthMax> batch;
+    for (size_t i = 0; i < n; ++i) {
+      const Operands operands = OperandsOf(first + i);
+      batch[i] = {first + i, 1, 0, static_cast<uint32_t>(operands.a), static_cast<uint32_t>(operands.b), {}};
+    }
+    return queues_->requests.Push(batch.data(), n);
+  }
+
+  size_t Receive(uint64_t first) {
+    std::array<Message, kDepthMax> batch;
+    const size_t n = queues_->replies.Pop(batch.data(), plan_.batch);
+    for (size_t i = 0; i < n; ++i) {
+      const bool right = batch[i].id == first + i && batch[i].opcode == 0 && batch[i].a == OperandsOf(first + i).sum();
+      wrong_ += !right;
+    }
+    return n;
+  }
+
+  const PairPlan plan_;
+  uint64_t wrong_ = 0;
+  Shared<Queues> queues_;
+  RivalServer server_;
+};
+
+}  // namespace vgpu::bench
+
+#endif  // VGPU_BENCH_RIVALS_QUEUE_PAIR_H_

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The answering process of a rival. Between rounds it is blocked, so that it disturbs nobody.
+#ifndef VGPU_BENCH_RIVALS_RIVAL_SERVER_H_
+#define VGPU_BENCH_RIVALS_RIVAL_SERVER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "bench/process.h"
+#include "bench/shared_memory.h"
+#include "ring/unique_fd.h"
+
+namespace vgpu::bench {
+
+class RivalServer {
+ public:
+  // `serve` answers exactly so many requests and returns. It runs in the other process.
+  explicit RivalServer(const std::function<void(uint64_t)>& serve);
+
+  pid_t pid() const { return child_.pid(); }
+  // The other process wakes up and answers `count` requests.
+  void Begin(uint64_t count);
+
+ private:
+  Shared<uint64_t> todo_;
+  ring::UniqueFd begin_;
+  Child child_;
+};
+
+}  // namespace vgpu::bench
+
+#endif  // VGPU_BENCH_RIVALS_RIVAL_SERVER_H_
