@@ -15,10 +15,9 @@ using std::chrono::nanoseconds;
 // Above this, a pause is an emulator leaving its loop: looking again at once is the cheaper way to wait.
 constexpr uint64_t kRelaxMaxNs = 150;
 
-uint64_t Nanoseconds(Clock::duration duration) {
-  return static_cast<uint64_t>(std::chrono::duration_cast<nanoseconds>(duration).count());
+int64_t Nanoseconds(Clock::duration duration) {
+  return std::chrono::duration_cast<nanoseconds>(duration).count();
 }
-uint64_t Nanoseconds(TimePoint time) { return Nanoseconds(time.time_since_epoch()); }
 
 std::string Text(Clock::duration duration) {
   return fmt::format("{:.3g} ms", static_cast<double>(Nanoseconds(duration)) / 1e6);
@@ -214,7 +213,8 @@ Result<Answer> Client::WaitLong(uint32_t idx, TimePoint deadline) {
         fmt::format("request {} is not outstanding: it was never submitted, or its answer was taken", idx));
   }
   const TimePoint begin = Clock::now();
-  const nanoseconds window(transport_->can_sleep() ? spin_.WindowNs(Nanoseconds(begin)) : 0);
+  const nanoseconds window(transport_->can_sleep() ? spin_.WindowNs(Nanoseconds(begin.time_since_epoch()))
+                                                   : 0);
   Answer answer;
   if (window.count() > 0 && SpinFor(idx, std::min(begin + window, deadline), &answer)) {
     spin_.AnsweredSpinning(Nanoseconds(Clock::now() - begin));
@@ -230,7 +230,7 @@ Result<Answer> Client::WaitLong(uint32_t idx, TimePoint deadline) {
       if (sleeps_ == sleeps) {
         spin_.AnsweredSpinning(Nanoseconds(now - begin));
       } else {
-        spin_.AnsweredSleeping(Nanoseconds(spun - begin), Nanoseconds(now - spun), Nanoseconds(now));
+        spin_.AnsweredSleeping(Nanoseconds(spun - begin), Nanoseconds(now - spun));
       }
       return answer;
     }

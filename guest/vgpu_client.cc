@@ -3,10 +3,12 @@
 #include <sys/prctl.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdio>
 #include <exception>
 #include <map>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "guest/cli.h"
@@ -50,6 +52,26 @@ void AddGlobalOptions(CLI::App& app, Options* options) {
       ->needs(socket);
 }
 
+// A decimal 32-bit integer and nothing else; CLI11 alone takes "" for 0 and "010" for 8.
+bool ParseInt32(const std::string& text, int32_t* value) {
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, *value);
+  return error == std::errc() && stop == end;
+}
+
+std::string CheckInt32(const std::string& text) {
+  int32_t value;
+  if (ParseInt32(text, &value)) return "";
+  return "'" + text + "' is not a decimal integer from -2147483648 to 2147483647";
+}
+
+AddArgs OperandsOf(const std::string& a, const std::string& b) {
+  AddArgs args;
+  ParseInt32(a, &args.a);
+  ParseInt32(b, &args.b);
+  return args;
+}
+
 // Registers a command that runs `body` and puts its exit code into *exit_code.
 template <class Body>
 CLI::App* AddCommand(CLI::App& app, const char* name, const char* help, int* exit_code, Body body) {
@@ -63,19 +85,21 @@ int ParseAndRun(int argc, char** argv) {
   CLI::App app("The guest's end of vgpu-ring: sends work to the host's GPU.", "vgpu-client");
   app.require_subcommand(1);
   Options options;
-  AddArgs add;
+  std::string a;
+  std::string b;
   VaddArgs vadd;
   PingArgs ping;
   RegsArgs regs;
-  std::vector<int32_t> regs_add;
+  std::vector<std::string> regs_add;
   int exit_code = vgpu::guest::kExitUsage;
   AddGlobalOptions(app, &options);
 
   AddCommand(app, "info", "what the mediator runs on, and what it granted", &exit_code,
              [&] { return RunInfo(options); });
-  CLI::App* command = AddCommand(app, "add", "A + B", &exit_code, [&] { return RunAdd(options, add); });
-  command->add_option("A", add.a, "32-bit integer")->required();
-  command->add_option("B", add.b, "32-bit integer")->required();
+  CLI::App* command =
+      AddCommand(app, "add", "A + B", &exit_code, [&] { return RunAdd(options, OperandsOf(a, b)); });
+  command->add_option("A", a, "32-bit integer")->required()->check(CheckInt32);
+  command->add_option("B", b, "32-bit integer")->required()->check(CheckInt32);
 
   const std::map<std::string, uint32_t> types = {
       {"i32", VGPU_TYPE_I32}, {"i64", VGPU_TYPE_I64}, {"f32", VGPU_TYPE_F32}, {"f64", VGPU_TYPE_F64}};
@@ -102,7 +126,7 @@ int ParseAndRun(int argc, char** argv) {
 
   command = AddCommand(app, "regs", "the device's registers; with --add, an addition through them",
                        &exit_code, [&] {
-                         if (regs_add.size() == 2) regs.add = AddArgs{regs_add[0], regs_add[1]};
+                         if (regs_add.size() == 2) regs.add = OperandsOf(regs_add[0], regs_add[1]);
                          return RunRegs(options, regs);
                        });
   command->add_option("--add", regs_add, "two 32-bit integers to add through the register window")

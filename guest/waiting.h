@@ -24,57 +24,53 @@ inline void CpuRelax() {
 // for it.
 uint64_t MeasureRelaxNs();
 
-// Spins for at most as long as a sleep and wake would cost, and only while answers tend to come sooner than
-// that: at worst twice the CPU of always sleeping, and far less when many spins were in vain lately. Learns
-// both times.
+// Whether to spin before sleeping, and for how long. Spinning pays while the answer is likely to come sooner
+// than a sleep and a wake would cost. So: learn that cost, and how many of the answers of late came within
+// twice of it; spin that long if most did, else sleep at once. Spins in vain are paid from a budget of a
+// tenth of the time, so that an answer with an unlucky rhythm cannot burn a core.
 class SpinPolicy {
  public:
-  static constexpr uint64_t kWakeInitialNs = 20'000;
-  static constexpr uint64_t kWakeMinNs = 2'000;
-  static constexpr uint64_t kWakeMaxNs = 50'000;
-  static constexpr uint64_t kVainMaxNs = 200'000;  // spent in vain, less a tenth of the time gone by
+  static constexpr int64_t kWakeInitialNs = 20'000;
+  static constexpr int64_t kWakeMinNs = 10'000;
+  static constexpr int64_t kWakeMaxNs = 100'000;
+  // A shorter sleep was none: the call was there already.
+  static constexpr int64_t kSleepMinNs = 3'000;
+  static constexpr int64_t kBudgetMaxNs = 1'000'000;
 
   // How long the wait that begins at `now_ns` may spin; 0: sleep at once.
-  uint64_t WindowNs(uint64_t now_ns) const {
-    if (expected_ns_ > wake_ns_ || VainNs(now_ns) > kVainMaxNs) return 0;
-    return std::min(2 * expected_ns_ + 2'000, wake_ns_);
+  int64_t WindowNs(int64_t now_ns) {
+    budget_ns_ = std::min(kBudgetMaxNs, budget_ns_ + (now_ns - refilled_ns_) / 10);
+    refilled_ns_ = now_ns;
+    return short_share_ < kOne / 2 || budget_ns_ < limit_ns() ? 0 : limit_ns();
   }
 
   // The answer came `took_ns` after the wait began, without a sleep.
-  void AnsweredSpinning(uint64_t took_ns) { Learn(took_ns); }
+  void AnsweredSpinning(int64_t took_ns) { Learn(took_ns); }
 
-  // The answer came in a sleep that took `slept_ns` in all; before it, `spun_ns` were spun in vain.
-  void AnsweredSleeping(uint64_t spun_ns, uint64_t slept_ns, uint64_t now_ns) {
-    // The shortest sleeps are those whose answer was there at once: they are what a sleep and wake costs.
-    // Forgotten slowly, since that cost changes with the machine's load.
-    if (slept_ns < wake_ns_) {
-      wake_ns_ = std::max(slept_ns, kWakeMinNs);
-    } else {
-      wake_ns_ += (std::min(slept_ns, kWakeMaxNs) - std::min(wake_ns_, kWakeMaxNs)) / 64;
+  // The answer came after `spun_ns` of spinning in vain and `slept_ns` of sleeping, the wake included.
+  void AnsweredSleeping(int64_t spun_ns, int64_t slept_ns) {
+    budget_ns_ -= spun_ns;
+    if (slept_ns >= kSleepMinNs) {
+      // Follows the lower quartile: a sleep whose answer came at once lasted as long as a sleep and wake
+      // costs.
+      const int64_t step = wake_ns_ / 32;
+      wake_ns_ = std::clamp(wake_ns_ + (slept_ns < wake_ns_ ? -3 * step : step), kWakeMinNs, kWakeMaxNs);
     }
-    vain_ns_ = VainNs(now_ns) + spun_ns;
-    vain_at_ns_ = now_ns;
-    Learn(spun_ns + (slept_ns - std::min(slept_ns, wake_ns_)));
+    Learn(spun_ns + std::max<int64_t>(0, slept_ns - wake_ns_));
   }
 
-  uint64_t wake_ns() const { return wake_ns_; }
-  uint64_t expected_ns() const { return expected_ns_; }
+  int64_t wake_ns() const { return wake_ns_; }
+  int64_t limit_ns() const { return 2 * wake_ns_; }
 
  private:
-  uint64_t VainNs(uint64_t now_ns) const {
-    const uint64_t drained = (now_ns - vain_at_ns_) / 10;
-    return vain_ns_ - std::min(vain_ns_, drained);
-  }
-  void Learn(uint64_t took_ns) {
-    const auto sample = static_cast<int64_t>(std::min<uint64_t>(took_ns, 1'000'000'000));
-    const auto old = static_cast<int64_t>(expected_ns_);
-    expected_ns_ = static_cast<uint64_t>(old + (sample - old) / 8);
-  }
+  static constexpr int32_t kOne = 1 << 16;
 
-  uint64_t expected_ns_ = 0;  // until an answer, moving average
-  uint64_t wake_ns_ = kWakeInitialNs;
-  uint64_t vain_ns_ = 0;
-  uint64_t vain_at_ns_ = 0;
+  void Learn(int64_t took_ns) { short_share_ += ((took_ns <= limit_ns() ? kOne : 0) - short_share_) / 8; }
+
+  int64_t wake_ns_ = kWakeInitialNs;
+  int64_t budget_ns_ = kBudgetMaxNs;
+  int64_t refilled_ns_ = 0;
+  int32_t short_share_ = kOne;  // of late, how many answers came within the limit: 0 none, kOne all
 };
 
 // Polling without calls: spins for 50 us, then yields until 100 us, then sleeps an eighth of the time gone

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/error.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <cstring>
+#include <set>
+#include <string>
+
+namespace vgpu::guest {
+namespace {
+
+constexpr uint32_t kLocalFirst = VGPU_ERR_NO_DEVICE;
+constexpr uint32_t kLocalLast = VGPU_ERR_SYSTEM;
+
+TEST(Error, EveryCode_HasANameOfItsOwn_AndAnExplanation) {
+  std::set<std::string> names;
+  const auto check = [&](uint32_t code) {
+    SCOPED_TRACE(code);
+    EXPECT_STRNE(CodeName(code), "unknown code");
+    EXPECT_TRUE(names.insert(CodeName(code)).second);
+    const std::string text = ExplainCode(code);
+    ASSERT_FALSE(text.empty());
+    EXPECT_EQ(text.back(), '.');
+    EXPECT_TRUE(code == VGPU_OK || text.size() > 20) << text;
+  };
+  for (uint32_t code = VGPU_OK; code <= VGPU_ERR_CANCELLED; ++code) check(code);
+  for (uint32_t code = kLocalFirst; code <= kLocalLast; ++code) check(code);
+  check(0xf0);
+}
+
+TEST(Error, CudaRange_AndUnknownCodes) {
+  EXPECT_STREQ(CodeName(0xff), CodeName(0xf0));
+  for (const uint32_t code : {16u, 0xefu, kLocalLast + 1, UINT32_MAX}) {
+    EXPECT_STREQ(CodeName(code), "unknown code");
+    EXPECT_NE(std::strlen(ExplainCode(code)), 0u);
+  }
+}
+
+TEST(Error, Refused_NamesCodeMeaningAndRemedy) {
+  const Error error = Refused(VGPU_ERR_QUEUE_FULL);
+  EXPECT_EQ(error.code, VGPU_ERR_QUEUE_FULL);
+  EXPECT_NE(error.text.find("code 7 (queue full)"), std::string::npos) << error.text;
+  EXPECT_NE(error.text.find("take answers"), std::string::npos) << error.text;
+}
+
+TEST(Error, FailErrno_AddsTheSystemsReason) {
+  errno = ENOSPC;
+  const Error error = FailErrno(VGPU_ERR_SYSTEM, "cannot do it").value();
+  EXPECT_EQ(error.text, std::string("cannot do it: ") + std::strerror(ENOSPC));
+}
+
+}  // namespace
+}  // namespace vgpu::guest

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+// Against a sysfs of our own: plain files in a folder, which can be mapped like a device's.
+#include "guest/pci_transport.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include "guest/client.h"
+#include "ring/consumer.h"
+#include "ring/epoch.h"
+#include "ring/region.h"
+
+namespace vgpu::guest {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kRegionBytes = 1u << 20;
+
+TimePoint Soon() { return Clock::now() + std::chrono::seconds(20); }
+
+std::string Content(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+void Write(const fs::path& file, const std::string& content) {
+  std::ofstream(file, std::ios::binary) << content;
+}
+
+// While it lives, file permissions count for this thread, even if it is root's.
+class PlainUser {
+ public:
+  PlainUser() {
+    syscall(SYS_capget, &header_, before_);
+    __user_cap_data_struct now[2] = {before_[0], before_[1]};
+    now[0].effective &= ~(1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH);
+    syscall(SYS_capset, &header_, now);
+  }
+  ~PlainUser() { syscall(SYS_capset, &header_, before_); }
+
+ private:
+  __user_cap_header_struct header_ = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct before_[2] = {};
+};
+
+class PciTransportTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    unsetenv("VGPU_DEVICE");
+    std::string name = (fs::path(testing::TempDir()) / "sysfs-XXXXXX").string();
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    root_ = name;
+  }
+  void TearDown() override {
+    unsetenv("VGPU_DEVICE");
+    fs::remove_all(root_);
+  }
+
+  fs::path FolderOf(const std::string& address) { return root_ / "bus/pci/devices" / address; }
+
+  fs::path AddDevice(const std::string& address, const std::string& vendor, const std::string& device) {
+    const fs::path folder = FolderOf(address);
+    fs::create_directories(folder);
+    Write(folder / "vendor", vendor + "\n");
+    Write(folder / "device", device + "\n");
+    Write(folder / "enable", "0\n");
+    Write(folder / "config", std::string(64, '\0'));
+    return folder;
+  }
+
+  // A vgpu-stub with a ring, as firmware left it: disabled.
+  fs::path AddStub(const std::string& address) {
+    const fs::path folder = AddDevice(address, "0x1af4", "0x1111");
+    Write(folder / "resource0", std::string(VGPU_BAR0_BYTES, '\0'));
+    Write(folder / "resource2", std::string(kRegionBytes, '\0'));
+    bar0_ = Map(folder / "resource0", VGPU_BAR0_BYTES);
+    bar2_ = Map(folder / "resource2", kRegionBytes);
+    Register(VGPU_REG_PROTOCOL_VER) = VGPU_WINDOW_VERSION;
+    Register(VGPU_REG_RING_CAPS) = VGPU_RING_CAPS_RING;
+    Register(VGPU_REG_VM_ID) = 42;
+    Register(VGPU_REG_POOL_ID) = 'B';
+    Register(VGPU_REG_PRIORITY) = 2;
+    EXPECT_EQ(vgpu_layout_make(kRegionBytes, 2, 8, &layout_), 0);
+    vgpu_region_header_fill(header(), &layout_);
+    SetState(VGPU_RING_STATE_ATTACHED);
+    return folder;
+  }
+
+  static ring::Mapping Map(const fs::path& file, uint64_t bytes) {
+    const ring::UniqueFd fd(open(file.c_str(), O_RDWR | O_CLOEXEC));
+    return *ring::MapShared(fd.get(), bytes);
+  }
+  uint32_t& Register(uint32_t off) { return reinterpret_cast<uint32_t*>(bar0_.data())[off / 4]; }
+  vgpu_region_header* header() { return reinterpret_cast<vgpu_region_header*>(bar2_.data()); }
+  void SetState(uint32_t state) {
+    ring::RealMemory::StoreRelease(&header()->link_state, vgpu_word(state, 1));
+    Register(VGPU_REG_RING_STATE) = state;
+  }
+
+  Result<std::unique_ptr<PciTransport>> Open(const std::string& device = "") {
+    return PciTransport::Open({device, root_.string()});
+  }
+  void ExpectError(uint32_t code, const std::string& part, const std::string& device = "") {
+    auto transport = Open(device);
+    ASSERT_FALSE(transport);
+    EXPECT_EQ(transport.error().code, code);
+    EXPECT_NE(transport.error().text.find(part), std::string::npos) << transport.error().text;
+  }
+
+  fs::path root_;
+  ring::Mapping bar0_;
+  ring::Mapping bar2_;
+  vgpu_layout layout_{};
+};
+
+TEST_F(PciTransportTest, FindsAndEnablesTheDevice) {
+  AddDevice("0000:00:01.0", "0x8086", "0x1111");
+  const fs::path folder = AddStub("0000:00:04.0");
+  auto transport = Open();
+  ASSERT_TRUE(transport) << transport.error().text;
+  EXPECT_EQ(Content(folder / "enable"), "1\n");
+  EXPECT_EQ(Content(folder / "config")[4], 2) << "memory decoding is on";
+  EXPECT_EQ((*transport)->layout().ring_count, 2u);
+  EXPECT_EQ((*transport)->grant().vm_id, 42u);
+  EXPECT_EQ((*transport)->grant().pool, uint32_t{'B'});
+  EXPECT_EQ((*transport)->grant().priority, 2u);
+  EXPECT_EQ((*transport)->warning(), "") << "a file's pages are ordinary memory";
+}
+
+TEST_F(PciTransportTest, EnabledByTheFirmware_IsLeftAlone) {
+  const fs::path folder = AddStub("0000:00:04.0");
+  Write(folder / "enable", "3\n");
+  Write(folder / "config", std::string("\0\0\0\0\7\1", 6) + std::string(58, '\0'));
+  ASSERT_TRUE(Open());
+  EXPECT_EQ(Content(folder / "enable"), "3\n");
+  EXPECT_EQ(Content(folder / "config").substr(4, 2), "\7\1");
+}
+
+TEST_F(PciTransportTest, TwoDevices_FirstAddressUnlessNamed) {
+  AddStub("0000:00:05.0");
+  AddStub("0000:00:04.0");
+  EXPECT_EQ((*Open())->description(), "PCI device 0000:00:04.0");
+  EXPECT_EQ((*Open("0000:00:05.0"))->description(), "PCI device 0000:00:05.0");
+  setenv("VGPU_DEVICE", "0000:00:05.0", 1);
+  EXPECT_EQ((*Open())->description(), "PCI device 0000:00:05.0");
+  EXPECT_EQ((*Open("0000:00:04.0"))->description(), "PCI device 0000:00:04.0");
+}
+
+TEST_F(PciTransportTest, NoDevice_SaysWhatToAdd) {
+  ExpectError(VGPU_ERR_NO_DEVICE, "-device vgpu-stub");
+  AddDevice("0000:00:01.0", "0x1af4", "0x1000");
+  AddDevice("0000:00:02.0", "rubbish", "");
+  ExpectError(VGPU_ERR_NO_DEVICE, "-device vgpu-stub");
+}
+
+TEST_F(PciTransportTest, NamedDeviceMissing_SaysSo) {
+  AddStub("0000:00:04.0");
+  ExpectError(VGPU_ERR_NO_DEVICE, "no PCI device '0000:00:09.0'", "0000:00:09.0");
+  ExpectError(VGPU_ERR_NO_DEVICE, "no PCI device", "../0000:00:04.0");
+}
+
+TEST_F(PciTransportTest, WrongVersionOrNotAStub_SaysSo) {
+  const fs::path folder = AddStub("0000:00:04.0");
+  Register(VGPU_REG_PROTOCOL_VER) = 0x00020000;
+  ExpectError(VGPU_ERR_VERSION, "0x00020000");
+  Register(VGPU_REG_PROTOCOL_VER) = 0xffffffff;  // what a device without memory decoding reads
+  ExpectError(VGPU_ERR_VERSION, "0xffffffff");
+  Register(VGPU_REG_PROTOCOL_VER) = VGPU_WINDOW_VERSION;
+  header()->abi_version = 0x00020000;
+  ExpectError(VGPU_ERR_VERSION, "ABI version 2.0");
+  header()->abi_version = VGPU_ABI_VERSION;
+  header()->arena_off = UINT64_MAX;
+  ExpectError(VGPU_ERR_VERSION, "damaged");
+  fs::resize_file(folder / "resource0", 4096);
+  ExpectError(VGPU_ERR_VERSION, "4096 bytes");
+}
+
+TEST_F(PciTransportTest, ResourceMissing_NamesIt) {
+  const fs::path folder = AddStub("0000:00:04.0");
+  fs::remove(folder / "resource2");
+  ExpectError(VGPU_ERR_SYSTEM, "resource2");
+}
+
+TEST_F(PciTransportTest, NoPermission_SaysRunAsRoot) {
+  const fs::path folder = AddStub("0000:00:04.0");
+  const PlainUser plain_user;
+  fs::permissions(folder / "resource0", fs::perms::none);
+  ExpectError(VGPU_ERR_NO_PERMISSION, "resource0: run as root");
+  fs::permissions(folder / "config", fs::perms::owner_read);
+  ExpectError(VGPU_ERR_NO_PERMISSION, "config: run as root");
+  Write(folder / "enable", "0\n");
+  fs::permissions(folder / "enable", fs::perms::owner_read);
+  ExpectError(VGPU_ERR_NO_PERMISSION, "enable: run as root");
+}
+
+TEST_F(PciTransportTest, NoRing_RegistersOnly) {
+  const fs::path folder = AddStub("0000:00:04.0");
+  Register(VGPU_REG_RING_CAPS) = 0;
+  fs::remove(folder / "resource2");
+  auto transport = Open();
+  ASSERT_TRUE(transport) << transport.error().text;
+  EXPECT_EQ((*transport)->region(), nullptr);
+  EXPECT_EQ((*transport)->ring_state(), VGPU_RING_STATE_ATTACHED) << "from the register";
+  auto client = Client::Open(std::move(*transport), 0, Soon());
+  ASSERT_FALSE(client);
+  EXPECT_EQ(client.error().code, VGPU_ERR_UNSUPPORTED);
+  EXPECT_NE(client.error().text.find("regs --add"), std::string::npos) << client.error().text;
+}
+
+TEST_F(PciTransportTest, Rings_HaveOneOwnerEach) {
+  AddStub("0000:00:04.0");
+  auto first = Open();
+  auto second = Open();
+  ASSERT_TRUE(first && second);
+  EXPECT_TRUE((*first)->ClaimRing(0));
+  EXPECT_TRUE((*second)->ClaimRing(1));
+  EXPECT_TRUE((*second)->ClaimWindow());
+  auto busy = (*second)->ClaimRing(0);
+  ASSERT_FALSE(busy);
+  EXPECT_EQ(busy.error().code, VGPU_ERR_RING_BUSY);
+  EXPECT_NE(busy.error().text.find("--ring"), std::string::npos) << busy.error().text;
+  EXPECT_FALSE((*first)->ClaimWindow());
+  (*first)->ReleaseRing(0);
+  EXPECT_TRUE((*second)->ClaimRing(0));
+  first->reset();
+  second->reset();
+  EXPECT_TRUE((*Open())->ClaimRing(1)) << "locks end with their owner";
+}
+
+TEST_F(PciTransportTest, Kick_StoresToTheRingsDoorbellPage) {
+  AddStub("0000:00:04.0");
+  auto transport = Open();
+  ASSERT_TRUE(transport);
+  (*transport)->Kick(1);
+  EXPECT_EQ(Register(0x2000), 1u);
+  EXPECT_EQ(Register(0x1000), 0u);
+}
+
+TEST_F(PciTransportTest, AwaitLink_UntilAttachedOrTheDeadline) {
+  AddStub("0000:00:04.0");
+  SetState(VGPU_RING_STATE_NO_MEDIATOR);
+  auto transport = Open();
+  ASSERT_TRUE(transport);
+  auto awaited = (*transport)->AwaitLink(Clock::now() + std::chrono::milliseconds(20));
+  ASSERT_FALSE(awaited);
+  EXPECT_EQ(awaited.error().code, VGPU_ERR_UNAVAILABLE);
+  std::thread attach([&] { SetState(VGPU_RING_STATE_ATTACHED); });
+  EXPECT_TRUE((*transport)->AwaitLink(Soon()));
+  attach.join();
+}
+
+// The whole client over mapped files, with the mediator's side polling them.
+TEST_F(PciTransportTest, Client_AddsThroughTheMappedRegion) {
+  AddStub("0000:00:04.0");
+  std::atomic<bool> stop{false};
+  std::thread mediator([&] {
+    const auto ring = ring::RingAt(bar2_.data() + layout_.ring_off, layout_.entries);
+    uint64_t epoch = 0;
+    ring::Consumer<ring::RealMemory> consumer;
+    ring::SlotCopy copy;
+    while (!stop.load()) {
+      if (const uint64_t asked = ring::RequestedEpoch(ring); asked != epoch) {
+        epoch = asked;
+        consumer = {ring, vgpu_word_seq(epoch)};
+        ring::AnswerEpoch(ring, vgpu_word_seq(epoch), vgpu_word_data(epoch));
+      }
+      if (epoch != 0 && consumer.Take(&copy)) {
+        consumer.Complete(consumer.cons() - 1,
+                          {VGPU_OK, vgpu_word_data(copy.arg[0]) + vgpu_word_seq(copy.arg[0])});
+      }
+      std::this_thread::yield();
+    }
+  });
+  {
+    auto client = Open().and_then([](std::unique_ptr<PciTransport> transport) {
+      return Client::Open(std::move(transport), 0, Soon());
+    });
+    ASSERT_TRUE(client) << client.error().text;
+    for (int32_t i = 0; i < 1000; ++i) {
+      auto answer = (*client)->Wait((*client)->Add(i, -7), Soon());
+      ASSERT_TRUE(answer) << answer.error().text;
+      ASSERT_EQ(static_cast<int32_t>(answer->data), i - 7);
+    }
+  }
+  stop.store(true);
+  mediator.join();
+}
+
+TEST(LooksUncached, ComparesWithOrdinaryMemory) {
+  EXPECT_TRUE(LooksUncached({400, 2}));
+  EXPECT_FALSE(LooksUncached({5, 2})) << "write-back";
+  EXPECT_FALSE(LooksUncached({25, 1})) << "below 30 ns is no uncached load";
+  EXPECT_FALSE(LooksUncached({60, 40})) << "an emulator is slow everywhere";
+}
+
+}  // namespace
+}  // namespace vgpu::guest

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// The window's client against a page of plain memory: what it writes, and what it makes of what it reads. The
+// state machine behind the page is the device's, and tested with it.
+#include "guest/register_window.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstring>
+
+namespace vgpu::guest {
+namespace {
+
+class RegisterWindowTest : public testing::Test {
+ protected:
+  uint32_t& Word(uint32_t off) { return page_[off / 4]; }
+
+  // What the device would hold when the request has ended.
+  void Respond(const vgpu_window_response& response, uint32_t bytes,
+               std::initializer_list<uint32_t> results) {
+    std::memcpy(&Word(VGPU_REG_RESPONSE_BUF), &response, sizeof(response));
+    std::copy(results.begin(), results.end(), &Word(VGPU_REG_RESPONSE_BUF + sizeof(response)));
+    Word(VGPU_REG_RESPONSE_LEN) = bytes;
+    Word(VGPU_REG_STATUS) = VGPU_STATUS_DONE;
+  }
+  Result<int32_t> Add(int32_t a, int32_t b) {
+    return window_.Add(a, b, Clock::now() + std::chrono::milliseconds(20));
+  }
+  void ExpectDamaged() {
+    auto sum = Add(1, 2);
+    ASSERT_FALSE(sum);
+    EXPECT_EQ(sum.error().code, VGPU_ERR_VERSION);
+  }
+
+  alignas(64) std::array<uint32_t, VGPU_BAR0_BYTES / 4> page_{};
+  const Registers registers_{page_.data()};
+  const RegisterWindow window_{registers_, std::chrono::microseconds(50)};
+};
+
+constexpr vgpu_window_response kSum = {VGPU_WINDOW_VERSION, VGPU_OK, 1, 36, 0, 3, {0, 0}};
+
+TEST_F(RegisterWindowTest, Add_WritesTheRequestAsOldGuestsDo) {
+  Respond(kSum, 36, {300});
+  auto sum = Add(100, -5);
+  ASSERT_TRUE(sum) << sum.error().text;
+  EXPECT_EQ(*sum, 300);
+  const uint32_t expected[] = {VGPU_WINDOW_VERSION, VGPU_WINDOW_OP_VECTOR_ADD, 0, 2, 0, 0, 0, 0, 100,
+                               0xfffffffb};
+  EXPECT_EQ(std::memcmp(&Word(VGPU_REG_REQUEST_BUF), expected, sizeof(expected)), 0);
+  EXPECT_EQ(Word(VGPU_REG_REQUEST_LEN), sizeof(expected));
+  EXPECT_EQ(Word(VGPU_REG_DOORBELL), 1u);
+}
+
+TEST_F(RegisterWindowTest, NegativeSum) {
+  Respond(kSum, 36, {0xffffffff});
+  EXPECT_EQ(Add(0, -1), -1);
+}
+
+TEST_F(RegisterWindowTest, DeviceRefuses_CodeAndRemedy) {
+  Word(VGPU_REG_STATUS) = VGPU_STATUS_ERROR;
+  Word(VGPU_REG_ERROR_CODE) = VGPU_ERR_UNAVAILABLE;
+  auto sum = Add(1, 2);
+  ASSERT_FALSE(sum);
+  EXPECT_EQ(sum.error().code, VGPU_ERR_UNAVAILABLE);
+  EXPECT_NE(sum.error().text.find("start it on the host"), std::string::npos) << sum.error().text;
+}
+
+TEST_F(RegisterWindowTest, MediatorRefuses_CodeOfTheResponse) {
+  vgpu_window_response refusal = kSum;
+  refusal.status = VGPU_ERR_UNSUPPORTED;
+  refusal.result_count = 0;
+  Respond(refusal, sizeof(refusal), {});
+  auto sum = Add(1, 2);
+  ASSERT_FALSE(sum);
+  EXPECT_EQ(sum.error().code, VGPU_ERR_UNSUPPORTED);
+}
+
+TEST_F(RegisterWindowTest, BusyForEver_TimesOut) {
+  Word(VGPU_REG_STATUS) = VGPU_STATUS_BUSY;
+  auto sum = Add(1, 2);
+  ASSERT_FALSE(sum);
+  EXPECT_EQ(sum.error().code, VGPU_ERR_TIMEOUT);
+  EXPECT_EQ(Word(VGPU_REG_DOORBELL), 0u) << "a window in use is left alone";
+}
+
+TEST_F(RegisterWindowTest, DamagedResponses_AreErrors) {
+  Respond(kSum, 4, {});
+  ExpectDamaged();
+  Respond(kSum, 1025, {1});
+  ExpectDamaged();
+  Respond(kSum, 32, {});  // announces a result that is not there
+  ExpectDamaged();
+  vgpu_window_response wrong = kSum;
+  wrong.result_count = UINT32_MAX;
+  Respond(wrong, 36, {1});
+  ExpectDamaged();
+  wrong = kSum;
+  wrong.result_count = 0;  // a sum without a sum
+  Respond(wrong, 36, {1});
+  ExpectDamaged();
+  wrong = kSum;
+  wrong.data_offset = 30;
+  wrong.data_length = 7;
+  Respond(wrong, 36, {1});
+  ExpectDamaged();
+  wrong.data_offset = UINT32_MAX;
+  wrong.data_length = 4;
+  Respond(wrong, 36, {1});
+  ExpectDamaged();
+}
+
+TEST_F(RegisterWindowTest, Data_IsCutOutOfTheMessage) {
+  vgpu_window_response response = kSum;
+  response.result_count = 0;
+  response.data_offset = 32;
+  response.data_length = 5;
+  Respond(response, 37, {0x64636261, 0x65});
+  auto got = window_.Call(VGPU_WINDOW_OP_DEVICE_INFO, {}, Clock::now() + std::chrono::seconds(1));
+  ASSERT_TRUE(got) << got.error().text;
+  EXPECT_EQ(std::string(got->data.begin(), got->data.end()), "abcde");
+  EXPECT_EQ(got->exec_time_us, 3u);
+}
+
+}  // namespace
+}  // namespace vgpu::guest

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "guest/subprocess.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cassert>
+#include <chrono>
+#include <cstdlib>
+
+#include "ring/unique_fd.h"
+
+extern char** environ;
+
+namespace vgpu::guest {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+pid_t Spawn(const std::vector<std::string>& argv, int out, int err) {
+  std::vector<char*> pointers;
+  for (const std::string& arg : argv) pointers.push_back(const_cast<char*>(arg.c_str()));
+  pointers.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, out, 1);
+  posix_spawn_file_actions_adddup2(&actions, err, 2);
+  pid_t pid = -1;
+  const int error = posix_spawn(&pid, pointers[0], &actions, nullptr, pointers.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  return error == 0 ? pid : -1;
+}
+
+struct Pipe {
+  Pipe() {
+    int fds[2];
+    [[maybe_unused]] const int made = pipe2(fds, O_CLOEXEC);
+    assert(made == 0);
+    read = ring::UniqueFd(fds[0]);
+    write = ring::UniqueFd(fds[1]);
+  }
+  ring::UniqueFd read;
+  ring::UniqueFd write;
+};
+
+// Takes in what there is; false at the end of the stream.
+bool Append(int fd, std::string* to) {
+  char buffer[4096];
+  const ssize_t got = read(fd, buffer, sizeof(buffer));
+  if (got > 0) to->append(buffer, static_cast<size_t>(got));
+  return got > 0;
+}
+
+}  // namespace
+
+std::string ProgramPath(const std::string& target) {
+  const char* root = std::getenv("TEST_SRCDIR");
+  const char* workspace = std::getenv("TEST_WORKSPACE");
+  if (root == nullptr || workspace == nullptr) return "bazel-bin/" + target;
+  return std::string(root) + "/" + workspace + "/" + target;
+}
+
+Outcome RunProgram(const std::vector<std::string>& argv, int timeout_s) {
+  Outcome outcome;
+  Pipe out;
+  Pipe err;
+  const pid_t pid = Spawn(argv, out.write.get(), err.write.get());
+  if (pid < 0) return outcome;
+  out.write.reset();
+  err.write.reset();
+  const auto deadline = Clock::now() + std::chrono::seconds(timeout_s);
+  pollfd looks[2] = {{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}};
+  while (looks[0].fd >= 0 || looks[1].fd >= 0) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (left <= 0 || poll(looks, 2, static_cast<int>(left)) <= 0) {
+      kill(pid, SIGKILL);
+      break;
+    }
+    if (looks[0].revents != 0 && !Append(looks[0].fd, &outcome.out)) looks[0].fd = -1;
+    if (looks[1].revents != 0 && !Append(looks[1].fd, &outcome.err)) looks[1].fd = -1;
+  }
+  int status = 0;
+  waitpid(pid, &status, 0);
+  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return outcome;
+}
+
+Background::Background(const std::vector<std::string>& argv, const std::string& log) {
+  const ring::UniqueFd file(open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  pid_ = Spawn(argv, file.get(), file.get());
+}
+
+void Background::Kill() {
+  if (pid_ < 0) return;
+  kill(pid_, SIGKILL);
+  waitpid(pid_, nullptr, 0);
+  pid_ = -1;
+}
+
+bool Background::running() const { return pid_ >= 0 && waitpid(pid_, nullptr, WNOHANG) == 0; }
+
+}  // namespace vgpu::guest
