@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Model check of the epoch handshake and of a mediator's restart, with peers that die at any step.
-#include "tests/model/life_suite.h"
-
 #include <gtest/gtest.h>
 
 #include <cstdio>
 #include <string>
 
 #include "tests/model/explore.h"
+#include "tests/model/life_suite.h"
 
 namespace vgpu::model {
 namespace {
@@ -15,18 +14,12 @@ namespace {
 constexpr unsigned kOwnerThread = 0;
 constexpr unsigned kMediatorThread = 1;
 
-constexpr LifePlan kGuestDies = {.requests = 1, .guest_steps = 34, .mediator_steps = 0, .mediator_deaths = 0,
-                                 .late_writer = false, .epoch_aliases = false};
-constexpr LifePlan kAliasedGuestDies = {.requests = 1, .guest_steps = 34, .mediator_steps = 0, .mediator_deaths = 0,
-                                        .late_writer = false, .epoch_aliases = true};
-constexpr LifePlan kLateWriter = {.requests = 1, .guest_steps = 0, .mediator_steps = 0, .mediator_deaths = 0,
-                                  .late_writer = true, .epoch_aliases = false};
-constexpr LifePlan kAliasedLateWriter = {.requests = 1, .guest_steps = 0, .mediator_steps = 0, .mediator_deaths = 0,
-                                         .late_writer = true, .epoch_aliases = true};
-constexpr LifePlan kMediatorDies = {.requests = 2, .guest_steps = 0, .mediator_steps = 80, .mediator_deaths = 1,
-                                    .late_writer = false, .epoch_aliases = false};
-constexpr LifePlan kAllDie = {.requests = 3, .guest_steps = 60, .mediator_steps = 120, .mediator_deaths = 2,
-                              .late_writer = false, .epoch_aliases = false};
+constexpr LifePlan kGuestDies = {.requests = 1, .guest_steps = 34};
+constexpr LifePlan kAliasedGuestDies = {.requests = 1, .guest_steps = 34, .epoch_aliases = true};
+constexpr LifePlan kLateWriter = {.requests = 1, .late_writer = true};
+constexpr LifePlan kAliasedLateWriter = {.requests = 1, .late_writer = true, .epoch_aliases = true};
+constexpr LifePlan kMediatorDies = {.requests = 2, .mediator_steps = 80, .mediator_deaths = 1};
+constexpr LifePlan kAllDie = {.requests = 3, .guest_steps = 60, .mediator_steps = 120, .mediator_deaths = 2};
 
 template <LifePlan kPlan>
 Finding ExploreLife(Search search, const Mutation& mutation) {
@@ -39,13 +32,15 @@ Finding ExploreLife(Search search, const Mutation& mutation) {
 
 // Every step of the longest life was some process's last one, and `steps` is longer than any life.
 void ExpectDeathsAtEveryStep(unsigned thread, unsigned steps) {
-  EXPECT_EQ(Mortality::deaths.count({thread, steps - 1}), 0u) << "lives are longer than the plan's kill points";
+  EXPECT_EQ(Mortality::deaths.count({thread, steps - 1}), 0u)
+      << "lives are longer than the plan's kill points";
   unsigned last = 0;
   for (unsigned step = 0; step < steps; ++step) {
     if (Mortality::deaths.contains({thread, step})) last = step;
   }
   EXPECT_GT(last, 10u);
-  for (unsigned step = 0; step <= last; ++step) EXPECT_GT((Mortality::deaths[{thread, step}]), 0u) << "step " << step;
+  for (unsigned step = 0; step <= last; ++step)
+    EXPECT_GT((Mortality::deaths[{thread, step}]), 0u) << "step " << step;
 }
 
 TEST(LifeModel, Epoch_GuestDiesAtAnyStep_NextOwnerStartsClean) {
@@ -122,11 +117,14 @@ TEST(LifeMutant, RestartRunsAnswered_IsCaught) {
 TEST(LifeMutant, ExecutesBeforeJournal_IsCaught) {
   ExpectCaught(Broken("ExecutesBeforeJournal", Rule::kJournalBeforeExecution));
 }
-TEST(LifeMutant, AcksBeforeJournal_IsCaught) { ExpectCaught(Broken("AcksBeforeJournal", Rule::kJournalBeforeAck)); }
+TEST(LifeMutant, AcksBeforeJournal_IsCaught) {
+  ExpectCaught(Broken("AcksBeforeJournal", Rule::kJournalBeforeAck));
+}
 // Zeroed slots matter only where a tag comes again.
 TEST(LifeMutant, AckLeavesSlots_IsCaught) {
-  EXPECT_EQ(ExploreLife<kAliasedGuestDies>(Preemptions(2), Broken("AckLeavesSlots", Rule::kAckClearsSlots)).result,
-            rl::test_result_user_assert_failed);
+  EXPECT_EQ(
+      ExploreLife<kAliasedGuestDies>(Preemptions(2), Broken("AckLeavesSlots", Rule::kAckClearsSlots)).result,
+      rl::test_result_user_assert_failed);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A ring's whole life, in which guests and mediators die at any step: open, use, close, and open again by the next
-// owner; and a mediator that starts again from its journal. No time-outs: whoever waits for ever is a deadlock.
+// A ring's whole life, in which guests and mediators die at any step: open, use, close, and open again by the
+// next owner; and a mediator that starts again from its journal. No time-outs: whoever waits for ever is a
+// deadlock.
 #ifndef VGPU_TESTS_MODEL_LIFE_SUITE_H_
 #define VGPU_TESTS_MODEL_LIFE_SUITE_H_
 
@@ -17,12 +18,14 @@
 namespace vgpu::model {
 
 struct LifePlan {
-  uint32_t requests;         // of each owner
-  unsigned guest_steps;      // a first owner dies before one of its first so many steps, or closes; 0: no such owner
-  unsigned mediator_steps;   // a mediator dies before one of its first so many steps, or never
-  unsigned mediator_deaths;  // so many mediators may die, one after the other
-  bool late_writer;          // before them an owner of epoch 1 goes on writing until the last owner stages
-  bool epoch_aliases;        // the last owner's epoch has the tag of the one before
+  uint32_t requests;  // of each owner
+  unsigned guest_steps =
+      0;  // a first owner dies before one of its first so many steps, or closes; 0: none such
+  unsigned mediator_steps = 0;   // a mediator dies before one of its first so many steps, or never
+  unsigned mediator_deaths = 0;  // so many mediators may die, one after the other
+  bool late_writer =
+      false;  // an owner of epoch 1, before them all, goes on writing until the last one stages
+  bool epoch_aliases = false;  // the last owner's epoch has the tag of the one before
 };
 
 // What survives a mediator: plain memory of its own, written by one process at a time.
@@ -65,7 +68,8 @@ class MediatorProcess {
   void Recover() {
     const uint64_t epoch = life_.journal.epoch;
     uint32_t state;
-    const bool acked = ring::EpochAnswered(ref_, vgpu_word_seq(epoch), &state) && state == vgpu_word_data(epoch);
+    const bool acked =
+        ring::EpochAnswered(ref_, vgpu_word_seq(epoch), &state) && state == vgpu_word_data(epoch);
     if (epoch == 0 || (!acked && Keeps(Rule::kRestartFinishesAck))) return;
     carried_out_ = epoch;
     if (vgpu_word_data(epoch) != VGPU_EPOCH_OPEN) return;
@@ -148,8 +152,8 @@ class MediatorProcess {
   std::deque<Request> in_flight_;
 };
 
-// Thread 0 is one owner of the ring after the other, thread 1 one mediator after the other: the kernel orders what a
-// dead process wrote before its successor. Thread 2 is an owner that is not dead yet.
+// Thread 0 is one owner of the ring after the other, thread 1 one mediator after the other: the kernel orders
+// what a dead process wrote before its successor. Thread 2 is an owner that is not dead yet.
 template <LifePlan kPlan>
 struct LifeSuite : rl::test_suite<LifeSuite<kPlan>, kPlan.late_writer ? 3 : 2> {
   ModelRing<kLifeEntriesLog2> ring;

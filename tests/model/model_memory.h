@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ordering policy under which relacy runs the ring templates that ship, and what stands in for the rest of the
-// world: eventfds, and processes that can be killed at any step.
+// The ordering policy under which relacy runs the ring templates that ship, and what stands in for the rest
+// of the world: eventfds, and processes that can be killed at any step.
 //
 // relacy implements C++11's memory model: a load may return an older value wherever nothing forbids it. All
-// threads are fibers of one OS thread, so ordinary variables are bookkeeping of the checks, not part of the model.
+// threads are fibers of one OS thread, so ordinary variables are bookkeeping of the checks, not part of the
+// model.
 #ifndef VGPU_TESTS_MODEL_MODEL_MEMORY_H_
 #define VGPU_TESTS_MODEL_MODEL_MEMORY_H_
 
@@ -49,8 +50,9 @@ class Mortality {
 };
 
 struct ModelMemory {
-  // Arguments are payload, modelled as plain memory: an access that the other words do not order is a data race.
-  // For the other words `plain` proves that writers take turns: two stores that nothing orders are a data race too.
+  // Arguments are payload, modelled as plain memory: an access that the other words do not order is a data
+  // race. For the other words `plain` proves that writers take turns: two stores that nothing orders are a
+  // data race too.
   struct Word {
     Kind kind = Kind::kArg;
     rl::atomic<uint64_t> atomic;
@@ -64,7 +66,8 @@ struct ModelMemory {
   }
   static uint64_t LoadAcquire(const Word* word) {
     Mortality::Step();
-    return word->atomic.load(g_mutation.relaxed_load == word->kind ? rl::mo_relaxed : rl::mo_acquire, RL_INFO);
+    return word->atomic.load(g_mutation.relaxed_load == word->kind ? rl::mo_relaxed : rl::mo_acquire,
+                             RL_INFO);
   }
   static void StoreRelaxed(Word* word, uint64_t value) {
     Mortality::Step();
@@ -75,7 +78,8 @@ struct ModelMemory {
   static void StoreRelease(Word* word, uint64_t value) {
     Mortality::Step();
     word->plain(RL_INFO).store(value);
-    word->atomic.store(value, g_mutation.relaxed_store == word->kind ? rl::mo_relaxed : rl::mo_release, RL_INFO);
+    word->atomic.store(value, g_mutation.relaxed_store == word->kind ? rl::mo_relaxed : rl::mo_release,
+                       RL_INFO);
   }
 
   template <ring::Fence F>
@@ -117,8 +121,8 @@ class EventFd {
   rl::generic_event event_;
 };
 
-// Takes the heap out of relacy's hands: its leak check does not know that a killed process loses its heap, and
-// it would branch the search at every free.
+// Takes the heap out of relacy's hands: its leak check does not know that a killed process loses its heap,
+// and it would branch the search at every free.
 class UnmodelledHeap : rl::context {
  public:
   static void Use() { rl::ctx().*(&UnmodelledHeap::disable_alloc_) = 1; }

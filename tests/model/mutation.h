@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a mutant leaves out of the shipped protocol. Every mutant must be caught; the protocol whole must pass.
+// What a mutant leaves out of the shipped protocol. Every mutant must be caught; the protocol whole must
+// pass.
 #ifndef VGPU_TESTS_MODEL_MUTATION_H_
 #define VGPU_TESTS_MODEL_MUTATION_H_
 
@@ -15,52 +16,32 @@ enum class Kind : uint8_t { kEpochReq, kCallEvent, kEpochAck, kKickEvent, kSubmi
 
 // Rules that a guest or a mediator keeps beside the templates (docs/spec/ring.md).
 enum class Rule : uint8_t {
-  kGuestLooksAgain,            // sleep only if ArmCall says so
-  kMediatorLooksAgain,         // sleep only if ArmKick says so
-  kAckClearsSlots,             // AnswerEpoch zeroes the slots
-  kAckAfterEngineStopped,      // nothing is in flight when an epoch is answered
-  kRestartCalls,               // a restarted mediator calls the guest once, whatever it finds
-  kRestartSkipsAnswered,       // a restarted mediator does not run what has its answer
-  kRestartLooksBehindCons,     // a restarted mediator runs what was taken but not answered
-  kJournalBeforeExecution,     // `cons` is journalled before what was taken is run
-  kJournalBeforeAck,           // the epoch is journalled before it is answered
-  kRestartFinishesAck,         // a restarted mediator answers an epoch that it had journalled but not answered
+  kGuestLooksAgain,         // sleep only if ArmCall says so
+  kMediatorLooksAgain,      // sleep only if ArmKick says so
+  kAckClearsSlots,          // AnswerEpoch zeroes the slots
+  kAckAfterEngineStopped,   // nothing is in flight when an epoch is answered
+  kRestartCalls,            // a restarted mediator calls the guest once, whatever it finds
+  kRestartSkipsAnswered,    // a restarted mediator does not run what has its answer
+  kRestartLooksBehindCons,  // a restarted mediator runs what was taken but not answered
+  kJournalBeforeExecution,  // `cons` is journalled before what was taken is run
+  kJournalBeforeAck,        // the epoch is journalled before it is answered
+  kRestartFinishesAck,      // a restarted mediator answers an epoch that it had journalled but not answered
 };
 
 // At most one thing is left out.
 struct Mutation {
   const char* name;
-  std::optional<ring::Fence> no_fence;
-  std::optional<Kind> relaxed_store;  // relaxed where the templates say release
-  std::optional<Kind> relaxed_load;   // relaxed where the templates say acquire
-  std::optional<Rule> broken_rule;
+  std::optional<ring::Fence> no_fence = {};
+  std::optional<Kind> relaxed_store = {};  // relaxed where the templates say release
+  std::optional<Kind> relaxed_load = {};   // relaxed where the templates say acquire
+  std::optional<Rule> broken_rule = {};
 };
 
-constexpr Mutation kWhole = {.name = "Whole", .no_fence = {}, .relaxed_store = {}, .relaxed_load = {}, .broken_rule = {}};
-constexpr Mutation NoFence(const char* name, ring::Fence fence) {
-  Mutation mutation = kWhole;
-  mutation.name = name;
-  mutation.no_fence = fence;
-  return mutation;
-}
-constexpr Mutation RelaxedStore(const char* name, Kind kind) {
-  Mutation mutation = kWhole;
-  mutation.name = name;
-  mutation.relaxed_store = kind;
-  return mutation;
-}
-constexpr Mutation RelaxedLoad(const char* name, Kind kind) {
-  Mutation mutation = kWhole;
-  mutation.name = name;
-  mutation.relaxed_load = kind;
-  return mutation;
-}
-constexpr Mutation Broken(const char* name, Rule rule) {
-  Mutation mutation = kWhole;
-  mutation.name = name;
-  mutation.broken_rule = rule;
-  return mutation;
-}
+constexpr Mutation kWhole = {.name = "Whole"};
+constexpr Mutation NoFence(const char* name, ring::Fence fence) { return {.name = name, .no_fence = fence}; }
+constexpr Mutation RelaxedStore(const char* name, Kind kind) { return {.name = name, .relaxed_store = kind}; }
+constexpr Mutation RelaxedLoad(const char* name, Kind kind) { return {.name = name, .relaxed_load = kind}; }
+constexpr Mutation Broken(const char* name, Rule rule) { return {.name = name, .broken_rule = rule}; }
 
 // The one under test. Set between searches, constant during one.
 inline Mutation g_mutation = kWhole;

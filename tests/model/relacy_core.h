@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// relacy's parts without relacy.hpp, which makes macros of `new`, `free`, `assert`, pthread_create and many more names.
+// relacy's parts without relacy.hpp, which makes macros of `new`, `free`, `assert`, pthread_create and many
+// more.
 #ifndef VGPU_TESTS_MODEL_RELACY_CORE_H_
 #define VGPU_TESTS_MODEL_RELACY_CORE_H_
 
 #define RL_DO_ASSERT 1  // relacy checks itself: a scenario that is not deterministic stops the test
 
-// clang-format off: they rely on this order
+// They rely on this order.
+// clang-format off
 #include <relacy/base.hpp>
 #include <relacy/context.hpp>
 #include <relacy/context_base_impl.hpp>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Model check of publish, answer and the wake protocol: nobody sleeps for ever, every answer is right and its results
-// in the arena are visible; and a version with any one ordering left out fails.
+// Model check of publish, answer and the wake protocol: nobody sleeps for ever, every answer is right and its
+// results in the arena are visible; and a version with any one ordering left out fails.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -23,9 +23,9 @@ constexpr uint32_t kFirstIdx = 0xffffffffu;  // wraps after one request
 struct Plan {
   uint32_t entries_log2;
   uint32_t requests;
-  uint32_t batch;        // requests published together; answers are awaited when the ring is full
-  bool reversed;         // the mediator answers what it has taken last first
-  bool call_each;        // it decides on a call after each answer, not once after all
+  uint32_t batch;  // requests published together; answers are awaited when the ring is full
+  bool reversed;   // the mediator answers what it has taken last first
+  bool call_each;  // it decides on a call after each answer, not once after all
 };
 
 uint64_t OperandOf(uint32_t i) { return 100 + i; }
@@ -115,11 +115,17 @@ constexpr Plan kTriples = {.entries_log2 = 2, .requests = 6, .batch = 3, .revers
 
 TEST(WakeModel, OneRequest_EveryInterleaving) { ExpectWholeProtocolHolds<kOne>(kEverything); }
 TEST(WakeModel, TwoRequests_AnyFivePreemptions) { ExpectWholeProtocolHolds<kTwo>(Preemptions(5)); }
-TEST(WakeModel, ThreeRequestsInTwoSlots_AnyThreePreemptions) { ExpectWholeProtocolHolds<kThree>(Preemptions(3)); }
+TEST(WakeModel, ThreeRequestsInTwoSlots_AnyThreePreemptions) {
+  ExpectWholeProtocolHolds<kThree>(Preemptions(3));
+}
 TEST(WakeModel, OneBatch_AnyFivePreemptions) { ExpectWholeProtocolHolds<kPair>(Preemptions(5)); }
-TEST(WakeModel, BatchesAnsweredBackwards_AnyThreePreemptions) { ExpectWholeProtocolHolds<kPairs>(Preemptions(3)); }
+TEST(WakeModel, BatchesAnsweredBackwards_AnyThreePreemptions) {
+  ExpectWholeProtocolHolds<kPairs>(Preemptions(3));
+}
 TEST(WakeModel, BatchesInFourSlots_AnyTwoPreemptions) { ExpectWholeProtocolHolds<kTriples>(Preemptions(2)); }
-TEST(WakeModel, BatchesInFourSlots_RandomInterleavings) { ExpectWholeProtocolHolds<kTriples>(RandomSeeds(200'000)); }
+TEST(WakeModel, BatchesInFourSlots_RandomInterleavings) {
+  ExpectWholeProtocolHolds<kTriples>(RandomSeeds(200'000));
+}
 
 struct Mutant {
   Mutation mutation;
