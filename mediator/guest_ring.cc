@@ -42,17 +42,28 @@ void GuestRing::Recover(int64_t now_ns) {
   const uint32_t cons = journal_->cons;
   consumer_ = ring::Consumer<RealMemory>(ref_, epoch, cons, cons);
   sched_ = cons;
-  if (window() && vgpu_word_data(epoch_word) == VGPU_EPOCH_FENCED) {
-    // The fence was of an earlier session, and this ring has but one epoch: nothing else would open it again.
-    phase_ = RingPhase::kFenced;
+  RecoverEpoch(epoch_word);
+  if (phase_ == RingPhase::kOpen) RecoverRequests(now_ns);
+}
+
+// The crash may have come between the journal's entry and what the guest sees of it.
+void GuestRing::RecoverEpoch(uint64_t epoch_word) {
+  const uint32_t state = vgpu_word_data(epoch_word);
+  const bool seen = RealMemory::LoadAcquire(ref_.epoch_ack) == epoch_word;
+  if (state == VGPU_EPOCH_FENCED) {
+    if (!seen) RealMemory::StoreRelease(ref_.epoch_ack, epoch_word);
+    // The fence was of an earlier session. Guests open a new epoch; the window ring has but one.
+    phase_ = window() ? RingPhase::kFenced : RingPhase::kClosed;
     LiftFence();
-  } else if (vgpu_word_data(epoch_word) != VGPU_EPOCH_OPEN) {
     return;
-  } else if (RealMemory::LoadAcquire(ref_.epoch_ack) != epoch_word) {
-    // The crash came between the journal's entry and the answer: nobody has used this epoch yet.
-    ring::AnswerEpoch(ref_, epoch, VGPU_EPOCH_OPEN);
   }
-  phase_ = RingPhase::kOpen;
+  if (!seen) ring::AnswerEpoch(ref_, consumer_.epoch(), state);  // nobody has used this epoch yet
+  phase_ = state == VGPU_EPOCH_OPEN ? RingPhase::kOpen : RingPhase::kClosed;
+}
+
+// Queues what was taken and not answered.
+void GuestRing::RecoverRequests(int64_t now_ns) {
+  const uint32_t cons = consumer_.cons();
   uint32_t queued = 0;
   for (uint32_t idx = cons - entries(); idx != cons; ++idx) {
     ring::SlotCopy copy;
@@ -66,7 +77,7 @@ void GuestRing::Recover(int64_t now_ns) {
       request.inline_run = true;
     }
   }
-  consumer_ = ring::Consumer<RealMemory>(ref_, epoch, cons, cons - queued);
+  consumer_ = ring::Consumer<RealMemory>(ref_, consumer_.epoch(), cons, cons - queued);
   sched_ = cons - entries();
 }
 
@@ -131,6 +142,7 @@ void GuestRing::AnswerFenced() {
   epoch_pending_ = false;
   const uint64_t fenced = vgpu_word(VGPU_EPOCH_FENCED, consumer_.epoch());
   Journal64(&journal_->epoch, fenced);
+  VGPU_CRASH_POINT("after_fence_journal");
   RealMemory::StoreRelease(ref_.epoch_ack, fenced);
   Call();
 }

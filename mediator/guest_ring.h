@@ -115,6 +115,8 @@ class GuestRing final : public ReadyHandler {
   bool worked = false;     // of late
 
  private:
+  void RecoverEpoch(uint64_t epoch_word);
+  void RecoverRequests(int64_t now_ns);
   Request& At(uint32_t idx) { return table_[idx & ref_.mask()]; }
   void Queue(const ring::SlotCopy& copy, uint32_t idx, int64_t now_ns);
   void Answer(Request* request, uint32_t code, uint32_t result);
