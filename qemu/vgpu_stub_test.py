@@ -1027,8 +1027,9 @@ class KvmTest(DeviceTest):
         self.assertFalse(self.fired(self.VECTOR + 2))
         self.point(2, 0x90)
         self.dev.vector_mask(2, False)
-        self.wait_fired(0x90)
+        self.wait_fired(0x90)                           # sent by QEMU, from the pending bit
         os.eventfd_write(peer.call[1], 1)
+        self.wait_fired(0x90)                           # by the irqfd
         self.assertFalse(self.fired(self.VECTOR + 2))
 
     def test_call_while_masked_fires_when_unmasked(self):
