@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the device test stands on: QEMU driven by the qtest protocol, the PCI function, and a fake mediator.
 
-The numbers here are written out a second time on purpose: a change of the wire or of a register that is not meant
-must break the test.
+The numbers here are written out a second time on purpose: a change of the wire or of a register that is not
+meant must break the test.
 """
 
 import fcntl
@@ -21,7 +21,8 @@ DEADLINE_S = 30  # of every wait: for the failure only, nothing sleeps this long
 # BAR0
 DOORBELL, STATUS, POOL_ID, PRIORITY, VM_ID, ERROR_CODE = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14
 REQUEST_LEN, RESPONSE_LEN, PROTOCOL_VER, CAPABILITIES = 0x18, 0x1C, 0x20, 0x24
-INTERRUPT_CTRL, INTERRUPT_STATUS, REQUEST_ID, TIMESTAMP_LO, TIMESTAMP_HI, SCRATCH = 0x28, 0x2C, 0x30, 0x34, 0x38, 0x3C
+INTERRUPT_CTRL, INTERRUPT_STATUS, REQUEST_ID = 0x28, 0x2C, 0x30
+TIMESTAMP_LO, TIMESTAMP_HI, SCRATCH = 0x34, 0x38, 0x3C
 REQUEST_BUF, RESPONSE_BUF, BUF_BYTES = 0x40, 0x440, 1024
 RING_CAPS, RING_COUNT, RING_STATE = 0x840, 0x844, 0x848
 IDLE, BUSY, DONE, ERROR = range(4)
@@ -42,14 +43,14 @@ WINDOW_RING, WINDOW_SLOTS, WINDOW_ARENA, WINDOW_ENTRIES = 4096, 4096 + 512, 8192
 OP_WINDOW = 0x100
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
-# Where the guest would put the BARs; the messages of its MSI-X vectors go to plain RAM, where the test reads them.
+# Where the guest would put the BARs; the messages of its MSI-X vectors go to RAM, where the test reads them.
 BAR0, BAR2, BAR4, MSI_RAM = 0xE0000000, 0x800000000, 0xE1000000, 0x100000
 SLOT = 4
 
 
 # The guest of KvmTest, in real mode: enables the local APIC, then makes the stores that the test orders.
-# GUEST_STORE holds the size of the next store of 1 to ring 0's doorbell, 0 when it is done. An interrupt sets the
-# byte of its number at GUEST_FIRED.
+# GUEST_STORE holds the size of the next store of 1 to ring 0's doorbell, 0 when it is done. An interrupt sets
+# the byte of its number at GUEST_FIRED.
 GUEST_BAR0, GUEST_STORE, GUEST_READY, GUEST_FIRED, GUEST_HANDLERS = 0xA0000, 0x500, 0x501, 0x600, 0x2000
 GUEST = bytes.fromhex(
     '66b91b000000 0f32 660d000c0000 0f30'            # rdmsr/wrmsr 0x1b: enable the APIC, in x2APIC mode
@@ -65,8 +66,8 @@ GUEST = bytes.fromhex(
 
 def guest_handler(number):
     """The guest's code for interrupt `number`, of at most 32 bytes."""
-    return (b'\xc6\x06' + struct.pack('<H', GUEST_FIRED + number) + b'\x01' +      # movb $1, [GUEST_FIRED + number]
-            bytes.fromhex('6660 66b90b080000 6631c0 6631d2 0f30 6661 cf'))         # wrmsr 0x80b: end of interrupt
+    mark = b'\xc6\x06' + struct.pack('<H', GUEST_FIRED + number) + b'\x01'         # movb $1, [...]
+    return mark + bytes.fromhex('6660 66b90b080000 6631c0 6631d2 0f30 6661 cf')  # wrmsr 0x80b: end it
 
 
 def wait_for(what, condition):
@@ -245,9 +246,10 @@ class Qemu:
             sockets.append(listener)
         with open(self.log_path, 'wb') as log:
             self.process = subprocess.Popen(
-                command(folder, accel) + ['-qtest', f'unix:{folder}/qtest', '-qtest-log', '/dev/null',
-                                  '-qmp', f'unix:{folder}/qmp', '-d', 'guest_errors', '-D', self.guest_errors_path]
-                + args, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                command(folder, accel) +
+                ['-qtest', f'unix:{folder}/qtest', '-qtest-log', '/dev/null', '-qmp', f'unix:{folder}/qmp',
+                 '-d', 'guest_errors', '-D', self.guest_errors_path] + args,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.qtest, self.qmp_file = (self._accept(listener).makefile('rwb') for listener in sockets)
         self._read_qmp()
         self.qmp('qmp_capabilities')
@@ -418,7 +420,7 @@ class Function:
         self.config_write(self.capability(0x11) + 2, enable << 15 | mask_all << 14, 2)
 
     def msix_enable(self, vectors=range(9)):
-        """MSI-X on, the given vectors unmasked; a call from before may come through now and is thrown away."""
+        """MSI-X on, the given vectors unmasked; a call of before may come through now and is thrown away."""
         for vector in range(9):
             self.vector_setup(vector)
             self.vector_mask(vector, vector not in vectors)
@@ -428,8 +430,8 @@ class Function:
 
 
 def command(folder, accel='qtest'):
-    return [os.environ['VGPU_QEMU'], '-accel', accel, '-M', 'pc', '-m', '64', '-nodefaults', '-display', 'none', '-S',
-            '-bios', os.path.join(folder, 'bios')]
+    return [os.environ['VGPU_QEMU'], '-accel', accel, '-M', 'pc', '-m', '64', '-nodefaults',
+            '-display', 'none', '-S', '-bios', os.path.join(folder, 'bios')]
 
 
 def chardev(path, ident='mediator'):

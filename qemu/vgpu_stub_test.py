@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The device test of vgpu-stub: `VGPU_QEMU=.../qemu-system-x86_64 python3 qemu/vgpu_stub_test.py [TEST...]`.
 
-QEMU runs without a guest; this program makes the guest's accesses by the qtest protocol and plays the mediator.
+QEMU runs without a guest; this program makes the guest's accesses by the qtest protocol and is the mediator.
 """
 
 import os
@@ -30,7 +30,8 @@ class DeviceTest(unittest.TestCase):
         self.start()
 
     def start(self):
-        self.qemu = h.Qemu(self.folder.path, h.chardev(self.mediator.path) + self.EXTRA + h.device(**self.ARGS))
+        self.qemu = h.Qemu(self.folder.path,
+                           h.chardev(self.mediator.path) + self.EXTRA + h.device(**self.ARGS))
         self.addCleanup(self.qemu.kill)
         self.dev = h.Function(self.qemu)
         self.dev.map()
@@ -71,8 +72,8 @@ class ConfigTest(DeviceTest):
 
 
 class OverridesTest(DeviceTest):
-    ARGS = {'vendor_id': '0x1234', 'device_id': '0x5678', 'rings': 3, 'entries': 64, 'size': '1M', 'vm_id': 99,
-            'pool_id': 'B', 'priority': 'low'}
+    ARGS = {'vendor_id': '0x1234', 'device_id': '0x5678', 'rings': 3, 'entries': 64, 'size': '1M',
+            'vm_id': 99, 'pool_id': 'B', 'priority': 'low'}
 
     def test_properties_reach_the_guest_and_the_mediator(self):
         self.assertEqual(self.dev.config_read(0x00), 0x56781234)
@@ -97,11 +98,9 @@ class DefaultsTest(DeviceTest):
         self.assertEqual((peer.ring_count, peer.entries, peer.region_bytes), (8, 256, 16 << 20))
 
 
-RESET_VALUES = {
-    h.DOORBELL: 0, h.STATUS: 0, h.POOL_ID: ord('A'), h.PRIORITY: 2, h.VM_ID: 7, h.ERROR_CODE: 0, h.REQUEST_LEN: 0,
-    h.RESPONSE_LEN: 0, h.PROTOCOL_VER: 0x00010000, h.CAPABILITIES: 1, h.INTERRUPT_CTRL: 0, h.INTERRUPT_STATUS: 0,
-    h.REQUEST_ID: 0, h.TIMESTAMP_LO: 0, h.TIMESTAMP_HI: 0, h.SCRATCH: 0, h.RING_CAPS: 3, h.RING_COUNT: 8,
-    h.RING_STATE: 0,
+RESET_VALUES = {  # of what is not zero
+    h.POOL_ID: ord('A'), h.PRIORITY: 2, h.VM_ID: 7, h.PROTOCOL_VER: 0x00010000, h.CAPABILITIES: 1,
+    h.RING_CAPS: 3, h.RING_COUNT: 8,
 }
 READ_WRITE = {h.REQUEST_LEN: 0xFFFFFFFF, h.INTERRUPT_CTRL: 1, h.REQUEST_ID: 0xFFFFFFFF, h.SCRATCH: 0xFFFFFFFF}
 
@@ -132,7 +131,8 @@ class RegistersTest(DeviceTest):
                     self.dev.set_reg(reg, 0x44332211)
                     self.dev.set_reg(reg + off, 0xA5A5A5A5 & (1 << 8 * size) - 1, size)
                     mask = ((1 << 8 * size) - 1) << 8 * off
-                    self.assertEqual(self.dev.reg(reg), 0x44332211 & ~mask | 0xA5A5A5A5 & mask, (reg, size, off))
+                    expected = 0x44332211 & ~mask | 0xA5A5A5A5 & mask
+                    self.assertEqual(self.dev.reg(reg), expected, (reg, size, off))
                     self.assertEqual(self.dev.reg(reg + off, size), 0xA5A5A5A5 & (1 << 8 * size) - 1)
 
     def test_eight_bytes_are_two_registers(self):
@@ -158,7 +158,7 @@ class RegistersTest(DeviceTest):
         self.dev.set_reg(h.RESPONSE_BUF + h.BUF_BYTES - 1, 0xFF, 1)
         self.assertEqual(self.dev.response(), bytes(h.BUF_BYTES))
 
-    def test_device_without_a_guest_driver_keeps_its_memory_private_until_mapped(self):
+    def test_registers_answer_only_while_memory_is_enabled(self):
         self.dev.config_write(0x04, 0, 2)
         self.assertNotEqual(self.dev.reg(h.PROTOCOL_VER), 0x00010000)
 
@@ -914,8 +914,8 @@ class ManyDevicesTest(DeviceTest):
         mediator = h.Mediator(other.path)
         self.addCleanup(mediator.close)
         self.qemu.hmp(f'chardev-add socket,id=second,path={mediator.path},reconnect=1')
-        self.qemu.qmp('device_add', driver='vgpu-stub', id='other', chardev='second', bus='pci.0', addr='05.0',
-                      vm_id=8, pool_id='B')
+        self.qemu.qmp('device_add', driver='vgpu-stub', id='other', chardev='second', bus='pci.0',
+                      addr='05.0', vm_id=8, pool_id='B')
         second = mediator.attach()
         self.assertEqual((second.vm_id, second.pool), (8, ord('B')))
         self.assertNotEqual(os.fstat(second.region_fd).st_ino, os.fstat(first.region_fd).st_ino)
@@ -957,14 +957,15 @@ class ExpressTest(DeviceTest):
 
 
 class KvmTest(DeviceTest):
-    """KVM takes kicks from the guest and calls to it by itself; a guest of a few instructions runs (h.GUEST)."""
+    """KVM takes kicks from a guest and calls to it by itself; the guest is a few instructions, h.GUEST."""
 
     VECTOR = 0x60
 
     def start(self):
         if not os.access('/dev/kvm', os.R_OK | os.W_OK):
             self.skipTest('there is no /dev/kvm here that this user may open')
-        args = ['-cpu', 'host,-arch-capabilities', '-trace', 'vgpu_stub_doorbell', '-trace', 'vgpu_stub_vector_unmask']
+        args = ['-cpu', 'host,-arch-capabilities',
+                '-trace', 'vgpu_stub_doorbell', '-trace', 'vgpu_stub_vector_unmask']
         try:
             self.qemu = h.Qemu(self.folder.path, args + h.chardev(self.mediator.path) + h.device(), 'kvm')
         except h.StartError as error:
@@ -1079,8 +1080,9 @@ class BadPropertiesTest(unittest.TestCase):
     def check(self, text, objects=(), chardevs=None, **properties):
         if chardevs is None:
             chardevs = h.chardev(f'{self.folder.path}/nobody')
-        run = subprocess.run(h.command(self.folder.path) + chardevs + list(objects) + h.device(**properties), timeout=h.DEADLINE_S,
-                             stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        args = h.command(self.folder.path) + chardevs + list(objects) + h.device(**properties)
+        run = subprocess.run(args, timeout=h.DEADLINE_S, stdin=subprocess.DEVNULL, capture_output=True,
+                             text=True)
         self.assertEqual(run.returncode, 1, run.stderr)
         self.assertRegex(run.stderr, text)
 
@@ -1113,17 +1115,19 @@ class BadPropertiesTest(unittest.TestCase):
 
     def test_memdev(self):
         self.memdev("memdev 'ram' is not a memfd; use -object memory-backend-memfd", 'memory-backend-ram')
-        self.memdev("memdev 'ram' is not sealed; use memory-backend-memfd with seal=on", 'memory-backend-memfd',
-                    ',seal=off')
+        self.memdev("memdev 'ram' is not sealed; use memory-backend-memfd with seal=on",
+                    'memory-backend-memfd', ',seal=off')
         self.memdev("memdev 'ram' is private to QEMU; add share=on", 'memory-backend-memfd', ',share=off')
         self.memdev("size is not that of memdev 'ram'; leave size out", 'memory-backend-memfd', size='32M')
         self.memdev("memdev 'ram' is not (a memfd|sealed)", 'memory-backend-file',
                     f',share=on,mem-path={self.folder.path}/file')
-        self.check("3 MiB is not a power of two", ['-object', 'memory-backend-memfd,id=ram,size=3M'], memdev='ram')
+        self.check('3 MiB is not a power of two', ['-object', 'memory-backend-memfd,id=ram,size=3M'],
+                   memdev='ram')
         self.check('ram', memdev='ram')
 
     def test_memdev_of_another_device(self):
-        objects = ['-object', 'memory-backend-memfd,id=ram,size=16M'] + h.chardev(f'{self.folder.path}/other', 'other')
+        objects = ['-object', 'memory-backend-memfd,id=ram,size=16M']
+        objects += h.chardev(f'{self.folder.path}/other', 'other')
         objects += h.device(chardev='other', id='first', addr='03.0', memdev='ram')
         self.check("memdev 'ram' is in use; give each device", objects, memdev='ram')
 
@@ -1143,7 +1147,7 @@ class BadPropertiesTest(unittest.TestCase):
 def main():
     qemu = os.environ.get('VGPU_QEMU')
     if not qemu:
-        print('SKIPPED: VGPU_QEMU is not set; build QEMU with qemu/build.sh and set it to the path that it prints')
+        print('SKIPPED: VGPU_QEMU is not set; set it to the path that qemu/build.sh prints')
         return
     if not os.access(qemu, os.X_OK):
         sys.exit(f'VGPU_QEMU={qemu} is no program')
