@@ -46,7 +46,7 @@ Result<nlohmann::json> MediatorProcess::Status() const {
   const TempDir folder;
   SpawnOptions spawn;
   spawn.out = folder / "status";
-  auto child = Spawn({vgpuctl_, "--socket", socket(), "status", "--json"}, spawn);
+  auto child = Spawn({vgpuctl_, "status", "--socket", socket(), "--json"}, spawn);
   if (!child) return tl::make_unexpected(child.error());
   if (child->Wait() != 0) return tl::make_unexpected("vgpuctl status failed");
   auto json = nlohmann::json::parse(ReadFile(spawn.out), nullptr, /*allow_exceptions=*/false);
