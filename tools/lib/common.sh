@@ -55,7 +55,7 @@ run_long() {
   "$@" >"$log" 2>&1 </dev/null &
   child=$!
   # shellcheck disable=SC2064  # the child of now
-  trap "kill $child 2>/dev/null; exit 130" INT TERM
+  trap "kill $child 2>/dev/null; wait $child; exit 130" INT TERM
   while kill -0 "$child" 2>/dev/null; do
     sleep 0.2
     if ((SECONDS - shown >= 20)); then
