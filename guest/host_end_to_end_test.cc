@@ -6,7 +6,6 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -19,12 +18,12 @@
 #include "guest/host_transport.h"
 #include "guest/ping.h"
 #include "guest/subprocess.h"
+#include "guest/temp_folder.h"
 #include "guest/vadd.h"
 
 namespace vgpu::guest {
 namespace {
 
-namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -32,27 +31,20 @@ TimePoint Soon() { return Clock::now() + seconds(30); }
 
 class HostEndToEndTest : public testing::Test {
  protected:
-  HostEndToEndTest() {
-    std::string name = (fs::path(testing::TempDir()) / "vgpu-XXXXXX").string();
-    EXPECT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-    socket_ = (folder_ / "s").string();
-  }
   ~HostEndToEndTest() override {
     mediator_.reset();
     if (HasFailure()) {
-      std::ifstream log(folder_ / "log");
+      std::ifstream log(folder_.path() / "log");
       std::string text{std::istreambuf_iterator<char>(log), {}};
       std::printf("the mediator's log:\n%s\n", text.c_str());
     }
-    fs::remove_all(folder_);
   }
 
   void StartMediator(const std::vector<std::string>& more = {}) {
     std::vector<std::string> argv = {ProgramPath("mediator/mediator"), "--socket", socket_, "--backend",
                                      "cpu"};
     argv.insert(argv.end(), more.begin(), more.end());
-    mediator_ = std::make_unique<Background>(argv, (folder_ / "log").string());
+    mediator_ = std::make_unique<Background>(argv, (folder_.path() / "log").string());
   }
 
   // As soon as the daemon listens.
@@ -80,8 +72,8 @@ class HostEndToEndTest : public testing::Test {
     return RunProgram(args);
   }
 
-  fs::path folder_;
-  std::string socket_;
+  const TempFolder folder_;
+  const std::string socket_ = (folder_.path() / "s").string();
   std::unique_ptr<Background> mediator_;
 };
 

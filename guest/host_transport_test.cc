@@ -12,18 +12,17 @@
 
 #include <atomic>
 #include <cstring>
-#include <filesystem>
 #include <functional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "guest/temp_folder.h"
 #include "ring/region.h"
 
 namespace vgpu::guest {
 namespace {
 
-namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
 TimePoint Soon() { return Clock::now() + std::chrono::seconds(20); }
@@ -155,10 +154,7 @@ ino_t InodeOf(const ring::UniqueFd& fd) {
 class HostTransportTest : public testing::Test {
  protected:
   HostTransportTest() {
-    std::string name = (fs::path(testing::TempDir()) / "vgpu-XXXXXX").string();
-    EXPECT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-    options_.socket = (folder_ / "s").string();
+    options_.socket = (folder_.path() / "s").string();
     options_.vm_id = 9;
     options_.pool = 'B';
     options_.priority = 0;
@@ -166,7 +162,6 @@ class HostTransportTest : public testing::Test {
     options_.entries = 16;
     options_.region_bytes = 1u << 20;
   }
-  ~HostTransportTest() override { fs::remove_all(folder_); }
 
   // Opens against a server that answers the attach with `answer`, and expects this error.
   void ExpectError(const std::function<void(int)>& answer, uint32_t code, const std::string& part) {
@@ -180,7 +175,7 @@ class HostTransportTest : public testing::Test {
     EXPECT_NE(transport.error().text.find(part), std::string::npos) << transport.error().text;
   }
 
-  fs::path folder_;
+  const TempFolder folder_;
   HostOptions options_;
 };
 

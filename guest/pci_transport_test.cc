@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "guest/client.h"
+#include "guest/temp_folder.h"
 #include "ring/consumer.h"
 #include "ring/epoch.h"
 #include "ring/region.h"
@@ -57,18 +58,10 @@ class PlainUser {
 
 class PciTransportTest : public testing::Test {
  protected:
-  void SetUp() override {
-    unsetenv("VGPU_DEVICE");
-    std::string name = (fs::path(testing::TempDir()) / "sysfs-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    root_ = name;
-  }
-  void TearDown() override {
-    unsetenv("VGPU_DEVICE");
-    fs::remove_all(root_);
-  }
+  void SetUp() override { unsetenv("VGPU_DEVICE"); }
+  void TearDown() override { unsetenv("VGPU_DEVICE"); }
 
-  fs::path FolderOf(const std::string& address) { return root_ / "bus/pci/devices" / address; }
+  fs::path FolderOf(const std::string& address) { return root_.path() / "bus/pci/devices" / address; }
 
   fs::path AddDevice(const std::string& address, const std::string& vendor, const std::string& device) {
     const fs::path folder = FolderOf(address);
@@ -110,7 +103,7 @@ class PciTransportTest : public testing::Test {
   }
 
   Result<std::unique_ptr<PciTransport>> Open(const std::string& device = "") {
-    return PciTransport::Open({device, root_.string()});
+    return PciTransport::Open({device, root_.path().string()});
   }
   void ExpectError(uint32_t code, const std::string& part, const std::string& device = "") {
     auto transport = Open(device);
@@ -119,7 +112,7 @@ class PciTransportTest : public testing::Test {
     EXPECT_NE(transport.error().text.find(part), std::string::npos) << transport.error().text;
   }
 
-  fs::path root_;
+  const TempFolder root_;
   ring::Mapping bar0_;
   ring::Mapping bar2_;
   vgpu_layout layout_{};

@@ -130,7 +130,8 @@ int ParseAndRun(int argc, char** argv) {
                          return RunRegs(options, regs);
                        });
   command->add_option("--add", regs_add, "two 32-bit integers to add through the register window")
-      ->expected(2);
+      ->expected(2)
+      ->check(CheckInt32);
   command->add_option("--count", regs.count, "additions, for the latency; random ones without --add")
       ->check(CLI::PositiveNumber);
   command->add_option("--poll-us", regs.poll_us, "microseconds between two looks at STATUS")
