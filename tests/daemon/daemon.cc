@@ -25,6 +25,17 @@ namespace {
 
 std::string Proc(pid_t pid, const char* file) { return "/proc/" + std::to_string(pid) + "/" + file; }
 
+// The numbers after `key` in all lines that have it.
+uint64_t SumOfLines(const std::string& path, const std::string& key) {
+  uint64_t sum = 0;
+  std::istringstream lines(ReadFile(path));
+  for (std::string line; std::getline(lines, line);) {
+    const size_t at = line.find(key);
+    if (at != std::string::npos) sum += std::strtoull(line.c_str() + at + key.size(), nullptr, 10);
+  }
+  return sum;
+}
+
 nlohmann::json Status(const std::string& socket) {
   Peer peer(socket);
   peer.Hello(VGPU_ROLE_OPERATOR);
@@ -156,6 +167,16 @@ uint64_t Daemon::CpuTicks() const {
   std::vector<std::string> field{std::istream_iterator<std::string>(fields), {}};
   return std::stoull(field.at(11)) + std::stoull(field.at(12));  // utime and stime
 }
+
+uint64_t Daemon::ContextSwitches() const {
+  uint64_t count = 0;
+  for (const auto& task : std::filesystem::directory_iterator(Proc(pid_, "task"))) {
+    count += SumOfLines(task.path().string() + "/status", "ctxt_switches:");
+  }
+  return count;
+}
+
+uint64_t Daemon::ResidentKib() const { return SumOfLines(Proc(pid_, "status"), "VmRSS:"); }
 
 size_t Daemon::Descriptors() const {
   size_t count = 0;

@@ -46,10 +46,10 @@ std::string ReadFile(const std::string& path);
 
 struct DaemonOptions {
   std::string binary = kMediator;
-  std::string socket;                    // "": no --socket flag
-  std::vector<std::string> flags;        // besides --socket
-  std::vector<std::string> environment;  // NAME=VALUE, added to this process's
-  std::string log;                       // file for its output, which is appended
+  std::string socket = {};                    // "": no --socket flag
+  std::vector<std::string> flags = {};        // besides --socket
+  std::vector<std::string> environment = {};  // NAME=VALUE, added to this process's
+  std::string log = {};                       // file for its output, which is appended
 };
 
 // Killed at the end of its life, if it still runs.
@@ -82,6 +82,8 @@ class Daemon {
 
   // What the kernel says of the process.
   uint64_t CpuTicks() const;  // user and system time
+  uint64_t ContextSwitches() const;  // of all its threads, voluntary or not: how often it woke up
+  uint64_t ResidentKib() const;
   size_t Descriptors() const;
   size_t MappedMemfds() const;
 

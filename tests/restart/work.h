@@ -48,9 +48,9 @@ class Work {
   std::string CheckVector(ring::Answer answer) const;
   std::string CheckWindow(ring::Answer answer) const;
 
-  const Op op_;
-  const uint32_t serial_;
-  char* const place_;
+  Op op_;
+  uint32_t serial_;
+  char* place_;
   std::array<uint64_t, VGPU_SLOT_ARGS> args_{};
 };
 

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/config.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+namespace vgpu::mediator {
+namespace {
+
+std::string ErrorOf(const std::string& text) {
+  const auto config = ParseConfig(text, "a.toml");
+  return config ? "no error" : config.error();
+}
+
+TEST(ConfigTest, Empty_Defaults) {
+  const auto config = ParseConfig("", "a.toml");
+  ASSERT_TRUE(config) << config.error();
+  EXPECT_EQ(config->socket, "");
+  EXPECT_EQ(config->backend, BackendChoice::kAuto);
+  EXPECT_EQ(config->wait, WaitMode::kAdaptive);
+  EXPECT_EQ(config->workers, 0u);
+  EXPECT_EQ(config->trace, "");
+  EXPECT_EQ(config->vms_max, 256u);
+  EXPECT_EQ(config->region_bytes_max, VGPU_REGION_BYTES_MAX);
+  EXPECT_TRUE(config->vms.empty());
+}
+
+TEST(ConfigTest, EveryKey_Read) {
+  const auto config = ParseConfig(R"(
+socket = "/run/here.sock"
+backend = "cpu"
+wait = "sleep"
+workers = 3
+[trace]
+file = "/tmp/trace"
+records = 1000
+[limits]
+vms_max = 8
+region_bytes_max = 1048576
+[[vm]]
+id = 7
+pool = "B"
+priority = "high"
+[[vm]]
+id = 4294967295
+)",
+                                  "a.toml");
+  ASSERT_TRUE(config) << config.error();
+  EXPECT_EQ(config->socket, "/run/here.sock");
+  EXPECT_EQ(config->backend, BackendChoice::kCpu);
+  EXPECT_EQ(config->wait, WaitMode::kSleep);
+  EXPECT_EQ(config->workers, 3u);
+  EXPECT_EQ(config->trace, "/tmp/trace");
+  EXPECT_EQ(config->trace_records, 1000u);
+  EXPECT_EQ(config->vms_max, 8u);
+  EXPECT_EQ(config->region_bytes_max, 1048576u);
+  ASSERT_EQ(config->vms.size(), 2u);
+  EXPECT_EQ(config->vms[0].vm_id, 7u);
+  EXPECT_EQ(config->vms[0].pool, 'B');
+  EXPECT_EQ(config->vms[0].priority, 2u);
+  EXPECT_EQ(config->vms[1].vm_id, 4294967295u);
+  EXPECT_EQ(config->vms[1].pool, 'A');
+  EXPECT_EQ(config->vms[1].priority, 1u);
+}
+
+TEST(ConfigTest, Mistakes_NameFileLineAndReason) {
+  const struct {
+    const char* text;
+    const char* error;
+  } cases[] = {
+      {"\nsockt = \"x\"", "a.toml:2: unknown key 'sockt'; known here: "},
+      {"[limits]\nvm_max = 3", "a.toml:2: unknown key 'vm_max'; known here: region_bytes_max, vms_max"},
+      {"[trace]\nrecord = 3", "a.toml:2: unknown key 'record'"},
+      {"[[vm]]\nid = 1\n\nprio = \"low\"", "a.toml:4: unknown key 'prio'"},
+      {"socket = 3", "a.toml:1: socket is not a string"},
+      {"backend = \"abacus\"", "a.toml:1: backend 'abacus' is none of auto, cpu, cuda"},
+      {"backend = true", "a.toml:1: backend is not a string"},
+      {"\n\nwait = \"often\"", "a.toml:3: wait 'often' is none of adaptive, sleep, spin"},
+      {"workers = -1", "a.toml:1: workers is not an integer from 0 to 1024"},
+      {"workers = 1025", "a.toml:1: workers is not an integer from 0 to 1024"},
+      {"workers = 1.5", "a.toml:1: workers is not an integer"},
+      {"workers = \"2\"", "a.toml:1: workers is not an integer"},
+      {"[trace]\nrecords = 0", "a.toml:2: records is not an integer from 1 to"},
+      {"trace = \"file\"", "a.toml:1: trace is not a table: write [trace]"},
+      {"limits = 1", "a.toml:1: limits is not a table: write [limits]"},
+      {"[limits]\nvms_max = 0", "a.toml:2: vms_max is not an integer from 1 to 1024"},
+      {"[limits]\nregion_bytes_max = 65535", "a.toml:2: region_bytes_max is not an integer from 65536 to 68719476736"},
+      {"[limits]\nregion_bytes_max = 68719476737", "a.toml:2: region_bytes_max is not an integer from"},
+      {"vm = 1", "a.toml:1: vm is not a list: write [[vm]]"},
+      {"vm = [1, 2]", "a.toml:1: vm is not a list: write [[vm]]"},
+      {"[vm]\nid = 1", "a.toml:1: vm is not a list: write [[vm]]"},
+      {"[[vm]]\npool = \"A\"", "a.toml:1: a [[vm]] needs an id"},
+      {"[[vm]]\nid = -1", "a.toml:2: id is not an integer from 0 to 4294967295"},
+      {"[[vm]]\nid = 4294967296", "a.toml:2: id is not an integer from 0 to 4294967295"},
+      {"[[vm]]\nid = 1\npool = \"C\"", "a.toml:3: pool is neither \"A\" nor \"B\""},
+      {"[[vm]]\nid = 1\npool = \"\"", "a.toml:3: pool is neither \"A\" nor \"B\""},
+      {"[[vm]]\nid = 1\npriority = \"urgent\"", "a.toml:3: priority 'urgent' is none of low, medium, high"},
+      {"[[vm]]\nid = 1\npriority = 2", "a.toml:3: priority is not a string"},
+      {"[[vm]]\nid = 1\n[[vm]]\nid = 2\n[[vm]]\nid = 1", "a.toml:5: VM 1 is there twice"},
+      {"workers = 1\nworkers = 2", "a.toml:2: "},
+      {"workers = \n", "a.toml:1: "},
+      {"[limits\n", "a.toml:1: "},
+  };
+  for (const auto& [text, error] : cases) {
+    EXPECT_EQ(ErrorOf(text).rfind(error, 0), 0u) << text << "\nsays: " << ErrorOf(text) << "\nnot:  " << error;
+  }
+}
+
+TEST(ConfigTest, NoVmsInAList_AcceptsAll) {
+  const auto config = ParseConfig("vm = []", "a.toml");
+  ASSERT_TRUE(config) << config.error();
+  EXPECT_TRUE(config->vms.empty());
+}
+
+TEST(ConfigTest, Load_NamesTheFile) {
+  const auto missing = LoadConfig("/no/such/file.toml");
+  ASSERT_FALSE(missing);
+  EXPECT_NE(missing.error().find("/no/such/file.toml"), std::string::npos);
+  const std::string path = testing::TempDir() + "/config_test.toml";
+  std::ofstream(path) << "workers = 5\n";
+  const auto config = LoadConfig(path);
+  ASSERT_TRUE(config) << config.error();
+  EXPECT_EQ(config->workers, 5u);
+  std::ofstream(path) << "workers = x\n";
+  EXPECT_EQ(LoadConfig(path).error().rfind(path + ":1: ", 0), 0u) << LoadConfig(path).error();
+}
+
+TEST(ConfigTest, DefaultSocket_FollowsTheEnvironment) {
+  setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
+  EXPECT_EQ(DefaultSocket(), "/run/user/7/vgpu-ring/mediator.sock");
+  setenv("XDG_RUNTIME_DIR", "", 1);
+  setenv("HOME", "/home/somebody", 1);
+  const std::string elsewhere = geteuid() == 0 ? "/run/vgpu-ring/mediator.sock" : "/home/somebody/.vgpu-ring/mediator.sock";
+  EXPECT_EQ(DefaultSocket(), elsewhere);
+  unsetenv("XDG_RUNTIME_DIR");
+  EXPECT_EQ(DefaultSocket(), elsewhere);
+}
+
+}  // namespace
+}  // namespace vgpu::mediator
