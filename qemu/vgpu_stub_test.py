@@ -362,6 +362,14 @@ class WindowTest(DeviceTest):
         self.dev.wait_reg(h.STATUS, h.DONE)
         self.assertEqual(self.dev.response(), response)
 
+    def test_short_response_leaves_nothing_of_a_longer_one(self):
+        peer = self.attach()
+        for idx, response in enumerate((b'x' * 1024, b'yes')):
+            self.submit()
+            peer.window_answer(idx, response)
+            self.dev.wait_reg(h.STATUS, h.DONE)
+        self.assertEqual(self.dev.response(), b'yes'.ljust(h.BUF_BYTES, b'\0'))
+
     def test_call_alone_completes(self):
         """Without a STATUS read, which would look for the answer by itself."""
         peer = self.attach()
