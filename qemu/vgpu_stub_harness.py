@@ -430,7 +430,9 @@ class Function:
 
 
 def command(folder, accel='qtest'):
-    return [os.environ['VGPU_QEMU'], '-accel', accel, '-M', 'pc', '-m', '64', '-nodefaults',
+    # A test that is killed (a time limit) takes its QEMU with it.
+    guard = ['setpriv', '--pdeathsig', 'KILL'] if shutil.which('setpriv') else []
+    return guard + [os.environ['VGPU_QEMU'], '-accel', accel, '-M', 'pc', '-m', '64', '-nodefaults',
             '-display', 'none', '-S', '-bios', os.path.join(folder, 'bios')]
 
 
