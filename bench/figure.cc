@@ -6,6 +6,7 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
+#include <cmath>
 #include <ctime>
 #include <fstream>
 #include <thread>
@@ -13,8 +14,9 @@
 namespace vgpu::bench {
 namespace {
 
-std::string Bound(const Gate& gate, double value) {
-  return fmt::format("{} {:.3g}", gate.better == Better::kLower ? "<=" : ">=", value);
+std::string BoundOf(const Gate& gate) {
+  if (std::isnan(gate.bound)) return "";
+  return fmt::format("{} {:.3g}", gate.better == Better::kLower ? "<=" : ">=", gate.bound);
 }
 
 std::string CpuName() {
@@ -34,6 +36,20 @@ Verdict Figure::verdict() const {
   return Judge(gate, spread().median, values.size(), drift);
 }
 
+Figure Skipped(const std::string& name, const std::string& why) {
+  Figure figure;
+  figure.name = figure.title = name;
+  figure.gate.bound = NAN;
+  figure.skipped = why;
+  return figure;
+}
+
+Figure Failed(const std::string& name, const std::string& why) {
+  Figure figure = Skipped(name, "");
+  figure.broken = why;
+  return figure;
+}
+
 std::string Table(const std::vector<Figure>& figures) {
   constexpr const char* kRow = "{:<58} {:>9} {:>19} {:>6} {:>9} {:>9}  {}\n";
   std::string text = fmt::format(kRow, "figure", "median", "quartiles", "rounds", "gate", "aim", "verdict");
@@ -42,7 +58,7 @@ std::string Table(const std::vector<Figure>& figures) {
     const bool measured = spread.n != 0;
     text += fmt::format(kRow, figure.title, measured ? fmt::format("{:.4g}", spread.median) : "-",
                         measured ? fmt::format("{:.4g} .. {:.4g}", spread.q1, spread.q3) : "-", spread.n,
-                        Bound(figure.gate, figure.gate.bound),
+                        BoundOf(figure.gate),
                         figure.gate.aim ? fmt::format("{:.3g}", *figure.gate.aim) : "", VerdictName(figure.verdict()));
     for (const std::string* line : {&figure.note, &figure.broken, &figure.skipped}) {
       if (!line->empty()) text += fmt::format("    {}{}\n", line == &figure.broken ? "BROKEN: " : "", *line);

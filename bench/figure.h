@@ -26,14 +26,9 @@ struct Figure {
   Verdict verdict() const;
 };
 
-inline Figure Skipped(std::string name, std::string title, Gate gate, std::string reason) {
-  Figure figure;
-  figure.name = std::move(name);
-  figure.title = std::move(title);
-  figure.gate = gate;
-  figure.skipped = std::move(reason);
-  return figure;
-}
+// A measurement that could not be made: why not, or what failed.
+Figure Skipped(const std::string& name, const std::string& why);
+Figure Failed(const std::string& name, const std::string& why);
 
 // One line a figure, and below it its note.
 std::string Table(const std::vector<Figure>& figures);

@@ -26,6 +26,7 @@ class MediatorProcess {
   static Result<std::unique_ptr<MediatorProcess>> Start(const MediatorOptions& options);
 
   pid_t pid() const { return child_.pid(); }
+  void Signal(int signal) const { child_.Signal(signal); }
   std::string socket() const { return folder_ / "mediator.sock"; }
   // What it said so far.
   std::string log() const { return ReadFile(folder_ / "log"); }

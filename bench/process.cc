@@ -110,7 +110,11 @@ Result<Child> Spawn(const std::vector<std::string>& argv, const SpawnOptions& op
   if (pid > 0) return Child(pid);
   FollowParent(parent);
   if (options.cpu >= 0 && !PinTo(options.cpu)) _exit(126);
-  Redirect(options.out, STDOUT_FILENO);
+  if (options.out_fd < 0) {
+    Redirect(options.out, STDOUT_FILENO);
+  } else if (dup2(options.out_fd, STDOUT_FILENO) < 0) {
+    _exit(126);
+  }
   Redirect(options.err, STDERR_FILENO);
   for (const std::string& variable : options.environment) putenv(const_cast<char*>(variable.c_str()));
   execvp(arguments[0], arguments.data());
@@ -147,7 +151,9 @@ Usage operator-(const Usage& after, const Usage& before) {
 
 TempDir::TempDir() {
   std::string pattern = (fs::temp_directory_path() / "vgpu-bench-XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) throw fs::filesystem_error("cannot make a folder", pattern, {errno, std::generic_category()});
+  if (mkdtemp(pattern.data()) == nullptr) {
+    throw fs::filesystem_error("cannot make a folder", pattern, {errno, std::generic_category()});
+  }
   path_ = pattern;
 }
 

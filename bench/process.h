@@ -61,6 +61,7 @@ struct SpawnOptions {
   int cpu = -1;                          // -1: any
   std::string out = "/dev/null";         // files for stdout and stderr
   std::string err = "/dev/null";
+  int out_fd = -1;                       // instead of `out`
   std::vector<std::string> environment;  // "NAME=VALUE", beside this process's own
 };
 

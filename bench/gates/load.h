@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads that this process puts on a mediator as a guest. Every answer is verified.
+#ifndef VGPU_BENCH_GATES_LOAD_H_
+#define VGPU_BENCH_GATES_LOAD_H_
+
+#include <chrono>
+#include <cstdint>
+#include <random>
+
+#include "guest/client.h"
+
+namespace vgpu::bench {
+
+struct Answers {
+  uint64_t count = 0;
+  uint64_t wrong = 0;
+  Answers& operator+=(const Answers& more) {
+    count += more.count;
+    wrong += more.wrong;
+    return *this;
+  }
+};
+
+// One request after the other.
+Answers AskOneByOne(guest::Client& client, uint64_t count);
+
+// `depth` outstanding, and never fewer until the last.
+Answers AskDeep(guest::Client& client, uint64_t count, uint32_t depth);
+
+// Single requests at random times, `rate` a second on average, for so long (an open Poisson process: a late answer
+// delays no other request's due time). This process sleeps in between.
+Answers AskAtRandom(guest::Client& client, double rate, std::chrono::nanoseconds time, std::mt19937_64* random);
+
+}  // namespace vgpu::bench
+
+#endif  // VGPU_BENCH_GATES_LOAD_H_

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// //bench:gates: everything that carries a gate, in one table. Exit status 0 only if all gates hold.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/figure.h"
+#include "bench/gates/gates.h"
+#include "bench/process.h"
+#include "bench/ring_figures.h"
+#include "bench/vm_process.h"
+
+namespace vgpu::bench {
+namespace {
+
+struct Flags {
+  Effort effort;
+  std::vector<std::string> only;
+  std::string json;
+};
+
+Result<void> MeasureRing(Result<void> (*measure)(const Effort&, RingResults*), const Effort& effort, Figures* figures) {
+  RingResults results;
+  const auto measured = measure(effort, &results);
+  figures->insert(figures->end(), results.figures.begin(), results.figures.end());
+  return measured;
+}
+Result<void> Depth1(const Effort& effort, Figures* figures) { return MeasureRing(MeasureDepth1, effort, figures); }
+Result<void> Depth64(const Effort& effort, Figures* figures) { return MeasureRing(MeasureDepth64, effort, figures); }
+Result<void> Doorbell(const Effort& effort, Figures* figures) { return MeasureRing(MeasureDoorbell, effort, figures); }
+
+// A measurement, and its gates for the case that it cannot be made.
+struct Measurement {
+  const char* name;
+  bool needs_vm;
+  Result<void> (*measure)(const Effort&, Figures*);
+};
+constexpr Measurement kAll[] = {
+    {"depth-1", false, Depth1},          {"depth-64", false, Depth64},
+    {"doorbell", false, Doorbell},       {"vm-ring", true, MeasureVmRing},
+    {"vm-window", true, MeasureVmWindow}, {"saturated", false, MeasureSaturated},
+    {"cpu-1000", false, MeasureCpuAt1000}, {"idle", false, MeasureIdle},
+    {"steady-state", false, MeasureSteadyState}, {"seven-vms", true, MeasureSevenVms},
+};
+
+// Adds the figures of one measurement; one that fails or is skipped is a line of the table, too.
+void Add(const Measurement& measurement, const Effort& effort, const std::optional<std::string>& no_vm,
+         Figures* figures) {
+  if (measurement.needs_vm && no_vm) {
+    figures->push_back(Skipped(measurement.name, *no_vm));
+    return;
+  }
+  fmt::print(stderr, "== {}\n", measurement.name);
+  Result<void> measured;
+  try {
+    measured = measurement.measure(effort, figures);
+  } catch (const std::exception& error) {
+    measured = tl::make_unexpected(std::string(error.what()));
+  }
+  if (!measured) figures->push_back(Failed(measurement.name, measured.error()));
+}
+
+int Run(const Flags& flags) {
+  if (const auto pinned = PinTo(kClientCpu); !pinned) {
+    fmt::print(stderr, "{}\n", pinned.error());
+    return EXIT_FAILURE;
+  }
+  if (!RaisePriority()) fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
+  const auto wanted = [&](const Measurement& measurement) {
+    return flags.only.empty() || std::find(flags.only.begin(), flags.only.end(), measurement.name) != flags.only.end();
+  };
+  std::optional<std::string> no_vm;
+  for (const Measurement& measurement : kAll) {
+    if (wanted(measurement) && measurement.needs_vm) {
+      no_vm = NoVmBecause();
+      break;
+    }
+  }
+  Figures figures;
+  for (const Measurement& measurement : kAll) {
+    if (wanted(measurement)) Add(measurement, flags.effort, no_vm, &figures);
+  }
+  fmt::print("{}\n{}", MachineText(), Table(figures));
+  if (!flags.json.empty() && !WriteJson(flags.json, figures)) return EXIT_FAILURE;
+  return AllHold(figures) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int ParseAndRun(int argc, char** argv) {
+  std::vector<std::string> names;
+  for (const Measurement& measurement : kAll) names.push_back(measurement.name);
+  Flags flags;
+  CLI::App app("Measures every figure that has a gate and prints one table", "gates");
+  app.add_flag("--quick", flags.effort.quick, "few and short rounds: to see that everything works");
+  app.add_option("--only", flags.only, "only these measurements")->check(CLI::IsMember(names));
+  app.add_option("--json", flags.json, "also write everything to this file");
+  CLI11_PARSE(app, argc, argv);
+  return Run(flags);
+}
+
+}  // namespace
+}  // namespace vgpu::bench
+
+int main(int argc, char** argv) {
+  try {
+    return vgpu::bench::ParseAndRun(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return EXIT_FAILURE;
+  }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// A real VM, booted by tools/vm, whose command prints lines.
+#ifndef VGPU_BENCH_VM_PROCESS_H_
+#define VGPU_BENCH_VM_PROCESS_H_
+
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "bench/process.h"
+#include "ring/unique_fd.h"
+
+namespace vgpu::bench {
+
+struct VmOptions {
+  std::string socket;  // of the mediator
+  uint32_t vm_id = 1;
+  std::string pool = "A";
+  std::string priority = "medium";
+  int cpu = kClientCpu;  // all of QEMU
+};
+
+class VmProcess {
+ public:
+  // Boots a VM that has vgpu-client and runs `script` with its shell.
+  static Result<std::unique_ptr<VmProcess>> Boot(const VmOptions& options, const std::string& script);
+
+  // The next line that the script prints. The error has what tools/vm said.
+  Result<std::string> Line(std::chrono::seconds patience);
+  // The next line, which is JSON.
+  Result<nlohmann::json> Json(std::chrono::seconds patience);
+
+ private:
+  VmProcess() = default;
+  Result<void> Fill(std::chrono::steady_clock::time_point deadline);
+  std::string LastWords() const;
+
+  TempDir folder_;
+  ring::UniqueFd out_;
+  std::string buffer_;
+  Child child_;
+};
+
+// Why no VM can be booted here, or nothing. Boots one, which also makes tools/vm fetch or build what it lacks.
+std::optional<std::string> NoVmBecause();
+
+}  // namespace vgpu::bench
+
+#endif  // VGPU_BENCH_VM_PROCESS_H_
