@@ -4,6 +4,7 @@
 #define VGPU_TESTS_MODEL_EXPLORE_H_
 
 #include <cstdint>
+#include <cstdio>
 #include <sstream>
 #include <string>
 
@@ -11,36 +12,59 @@
 
 namespace vgpu::model {
 
-// How to search. A search has no randomness of its own: the n-th iteration of a random one has the seed n.
-struct Search {
-  rl::scheduler_type_e type;
-  unsigned preemptions;  // of a bounded search: at most so many, at every place
-  uint64_t iterations;   // of a random search
+// How to search. No search has a randomness of its own: the n-th execution of a random one has the seed n.
+struct Everything {
+  template <rl::thread_id_t kThreads>
+  using Scheduler = rl::full_search_scheduler<kThreads>;
+  void Fill(rl::test_params* params) const { params->search_type = rl::sched_full; }
 };
-constexpr Search kEverything = {rl::sched_full, 0, 0};
-constexpr Search Preemptions(unsigned n) { return {rl::sched_bound, n, 0}; }
-constexpr Search RandomSeeds(uint64_t n) { return {rl::sched_random, 0, n}; }
+// Every execution with at most so many preemptions, wherever they fall. Blocking is not a preemption.
+struct Preemptions {
+  unsigned count;
+  template <rl::thread_id_t kThreads>
+  using Scheduler = rl::context_bound_scheduler<kThreads>;
+  void Fill(rl::test_params* params) const {
+    params->search_type = rl::sched_bound;
+    params->context_bound = count;
+  }
+};
+struct RandomSeeds {
+  uint64_t count;
+  template <rl::thread_id_t kThreads>
+  using Scheduler = rl::random_scheduler<kThreads>;
+  void Fill(rl::test_params* params) const {
+    params->search_type = rl::sched_random;
+    params->iteration_count = count;
+  }
+};
 
 struct Finding {
   rl::test_result_e result;
-  uint64_t iterations;
-  std::string history;  // the failing interleaving, step by step
+  std::string history;  // the failing execution, step by step
 };
 
-template <class Suite>
+// rl::simulate, less the two schedulers that are not asked for: they treble the time to compile.
+template <class Suite, class Search>
 Finding Explore(Search search, const Mutation& mutation) {
+  using Scheduler = typename Search::template Scheduler<Suite::params::thread_count>;
   std::ostringstream history;
   std::ostringstream progress;
   rl::test_params params;
-  params.search_type = search.type;
-  params.context_bound = search.preemptions;
-  params.iteration_count = search.iterations;
+  search.Fill(&params);
   params.output_stream = &history;
   params.progress_stream = &progress;
   g_mutation = mutation;
-  rl::simulate<Suite>(params);
+  rl::ostringstream failed;
+  const rl::test_result_e result = rl::run_test<Suite, Scheduler>(params, failed, /*second=*/false);
+  std::printf("%s: %s after %llu executions\n", mutation.name, rl::test_result_str(result),
+              static_cast<unsigned long long>(params.stop_iteration));
+  if (result != rl::test_result_success) {
+    params.initial_state = failed.str();
+    params.collect_history = true;
+    rl::run_test<Suite, Scheduler>(params, failed, /*second=*/true);
+  }
   g_mutation = kWhole;
-  return {params.test_result, params.stop_iteration, history.str()};
+  return {result, history.str()};
 }
 
 }  // namespace vgpu::model

@@ -2,7 +2,6 @@
 // Model check of the epoch handshake and of a mediator's restart, with peers that die at any step.
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <string>
 
 #include "tests/model/explore.h"
@@ -21,13 +20,10 @@ constexpr LifePlan kAliasedLateWriter = {.requests = 1, .late_writer = true, .ep
 constexpr LifePlan kMediatorDies = {.requests = 2, .mediator_steps = 80, .mediator_deaths = 1};
 constexpr LifePlan kAllDie = {.requests = 3, .guest_steps = 60, .mediator_steps = 120, .mediator_deaths = 2};
 
-template <LifePlan kPlan>
+template <LifePlan kPlan, class Search>
 Finding ExploreLife(Search search, const Mutation& mutation) {
   Mortality::deaths.clear();
-  const Finding finding = Explore<LifeSuite<kPlan>>(search, mutation);
-  std::printf("%s: %s after %llu executions of %s\n", mutation.name, rl::test_result_str(finding.result),
-              static_cast<unsigned long long>(finding.iterations), rl::format(search.type));
-  return finding;
+  return Explore<LifeSuite<kPlan>>(search, mutation);
 }
 
 // Every step of the longest life was some process's last one, and `steps` is longer than any life.
@@ -44,36 +40,36 @@ void ExpectDeathsAtEveryStep(unsigned thread, unsigned steps) {
 }
 
 TEST(LifeModel, Epoch_GuestDiesAtAnyStep_NextOwnerStartsClean) {
-  const Finding finding = ExploreLife<kGuestDies>(Preemptions(2), kWhole);
+  const Finding finding = ExploreLife<kGuestDies>(Preemptions{2}, kWhole);
   EXPECT_EQ(finding.result, rl::test_result_success) << finding.history;
   ExpectDeathsAtEveryStep(kOwnerThread, kGuestDies.guest_steps);
 }
 
 TEST(LifeModel, Epoch_SameTagAsDeadOwners_NextOwnerStartsClean) {
-  const Finding finding = ExploreLife<kAliasedGuestDies>(Preemptions(2), kWhole);
+  const Finding finding = ExploreLife<kAliasedGuestDies>(Preemptions{2}, kWhole);
   EXPECT_EQ(finding.result, rl::test_result_success) << finding.history;
   ExpectDeathsAtEveryStep(kOwnerThread, kAliasedGuestDies.guest_steps);
 }
 
 TEST(LifeModel, Epoch_OldOwnerWritesLate_NobodyIsFooled) {
-  const Finding finding = ExploreLife<kLateWriter>(Preemptions(1), kWhole);
+  const Finding finding = ExploreLife<kLateWriter>(Preemptions{1}, kWhole);
   EXPECT_EQ(finding.result, rl::test_result_success) << finding.history;
 }
 
 // The epoch in the tag is what tells late writes apart: 255 epochs later it does not.
 TEST(LifeModel, Epoch_OldOwnerWritesLateUnderTheSameTag_IsTakenForTheNewOne) {
-  const Finding finding = ExploreLife<kAliasedLateWriter>(Preemptions(2), kWhole);
+  const Finding finding = ExploreLife<kAliasedLateWriter>(Preemptions{2}, kWhole);
   EXPECT_EQ(finding.result, rl::test_result_user_assert_failed);
 }
 
 TEST(LifeModel, Restart_MediatorDiesAtAnyStep_EachRequestIsAnsweredOnce) {
-  const Finding finding = ExploreLife<kMediatorDies>(Preemptions(2), kWhole);
+  const Finding finding = ExploreLife<kMediatorDies>(Preemptions{2}, kWhole);
   EXPECT_EQ(finding.result, rl::test_result_success) << finding.history;
   ExpectDeathsAtEveryStep(kMediatorThread, kMediatorDies.mediator_steps);
 }
 
 TEST(LifeModel, All_GuestAndTwoMediatorsDieAtAnyStep_LastOwnerIsServed) {
-  const Finding finding = ExploreLife<kAllDie>(RandomSeeds(300'000), kWhole);
+  const Finding finding = ExploreLife<kAllDie>(RandomSeeds{300'000}, kWhole);
   EXPECT_EQ(finding.result, rl::test_result_success) << finding.history;
 }
 
@@ -85,7 +81,7 @@ struct Mutant {
 class LifeMutant : public testing::TestWithParam<Mutant> {};
 
 TEST_P(LifeMutant, IsCaught) {
-  const Finding finding = ExploreLife<kAllDie>(RandomSeeds(300'000), GetParam().mutation);
+  const Finding finding = ExploreLife<kAllDie>(RandomSeeds{300'000}, GetParam().mutation);
   EXPECT_EQ(finding.result, GetParam().expected)
       << rl::test_result_str(finding.result) << " instead of " << rl::test_result_str(GetParam().expected);
 }
@@ -109,7 +105,7 @@ INSTANTIATE_TEST_SUITE_P(All, LifeMutant, testing::ValuesIn(kMutants),
 
 // These go wrong in more than one way; the search finds one of them.
 void ExpectCaught(const Mutation& mutation) {
-  EXPECT_NE(ExploreLife<kAllDie>(RandomSeeds(300'000), mutation).result, rl::test_result_success);
+  EXPECT_NE(ExploreLife<kAllDie>(RandomSeeds{300'000}, mutation).result, rl::test_result_success);
 }
 TEST(LifeMutant, RestartRunsAnswered_IsCaught) {
   ExpectCaught(Broken("RestartRunsAnswered", Rule::kRestartSkipsAnswered));
@@ -123,7 +119,7 @@ TEST(LifeMutant, AcksBeforeJournal_IsCaught) {
 // Zeroed slots matter only where a tag comes again.
 TEST(LifeMutant, AckLeavesSlots_IsCaught) {
   EXPECT_EQ(
-      ExploreLife<kAliasedGuestDies>(Preemptions(2), Broken("AckLeavesSlots", Rule::kAckClearsSlots)).result,
+      ExploreLife<kAliasedGuestDies>(Preemptions{2}, Broken("AckLeavesSlots", Rule::kAckClearsSlots)).result,
       rl::test_result_user_assert_failed);
 }
 

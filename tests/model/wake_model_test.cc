@@ -3,7 +3,6 @@
 // results in the arena are visible; and a version with any one ordering left out fails.
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <deque>
 #include <string>
 #include <utility>
@@ -92,17 +91,9 @@ struct WakeSuite : rl::test_suite<WakeSuite<kPlan>, 2> {
   }
 };
 
-template <Plan kPlan>
-Finding ExploreWake(Search search, const Mutation& mutation) {
-  const Finding finding = Explore<WakeSuite<kPlan>>(search, mutation);
-  std::printf("%s: %s after %llu executions of %s\n", mutation.name, rl::test_result_str(finding.result),
-              static_cast<unsigned long long>(finding.iterations), rl::format(search.type));
-  return finding;
-}
-
-template <Plan kPlan>
+template <Plan kPlan, class Search>
 void ExpectWholeProtocolHolds(Search search) {
-  const Finding finding = ExploreWake<kPlan>(search, kWhole);
+  const Finding finding = Explore<WakeSuite<kPlan>>(search, kWhole);
   EXPECT_EQ(finding.result, rl::test_result_success) << finding.history;
 }
 
@@ -113,18 +104,18 @@ constexpr Plan kPair = {.entries_log2 = 1, .requests = 2, .batch = 2, .reversed 
 constexpr Plan kPairs = {.entries_log2 = 1, .requests = 4, .batch = 2, .reversed = true, .call_each = false};
 constexpr Plan kTriples = {.entries_log2 = 2, .requests = 6, .batch = 3, .reversed = true, .call_each = true};
 
-TEST(WakeModel, OneRequest_EveryInterleaving) { ExpectWholeProtocolHolds<kOne>(kEverything); }
-TEST(WakeModel, TwoRequests_AnyFivePreemptions) { ExpectWholeProtocolHolds<kTwo>(Preemptions(5)); }
+TEST(WakeModel, OneRequest_EveryInterleaving) { ExpectWholeProtocolHolds<kOne>(Everything{}); }
+TEST(WakeModel, TwoRequests_AnyFivePreemptions) { ExpectWholeProtocolHolds<kTwo>(Preemptions{5}); }
 TEST(WakeModel, ThreeRequestsInTwoSlots_AnyThreePreemptions) {
-  ExpectWholeProtocolHolds<kThree>(Preemptions(3));
+  ExpectWholeProtocolHolds<kThree>(Preemptions{3});
 }
-TEST(WakeModel, OneBatch_AnyFivePreemptions) { ExpectWholeProtocolHolds<kPair>(Preemptions(5)); }
+TEST(WakeModel, OneBatch_AnyFivePreemptions) { ExpectWholeProtocolHolds<kPair>(Preemptions{5}); }
 TEST(WakeModel, BatchesAnsweredBackwards_AnyThreePreemptions) {
-  ExpectWholeProtocolHolds<kPairs>(Preemptions(3));
+  ExpectWholeProtocolHolds<kPairs>(Preemptions{3});
 }
-TEST(WakeModel, BatchesInFourSlots_AnyTwoPreemptions) { ExpectWholeProtocolHolds<kTriples>(Preemptions(2)); }
+TEST(WakeModel, BatchesInFourSlots_AnyTwoPreemptions) { ExpectWholeProtocolHolds<kTriples>(Preemptions{2}); }
 TEST(WakeModel, BatchesInFourSlots_RandomInterleavings) {
-  ExpectWholeProtocolHolds<kTriples>(RandomSeeds(200'000));
+  ExpectWholeProtocolHolds<kTriples>(RandomSeeds{200'000});
 }
 
 struct Mutant {
@@ -136,13 +127,13 @@ class WakeMutant : public testing::TestWithParam<Mutant> {};
 
 TEST_P(WakeMutant, OneRequest_IsCaught) {
   const auto& [mutation, expected] = GetParam();
-  const Finding finding = ExploreWake<kOne>(kEverything, mutation);
+  const Finding finding = Explore<WakeSuite<kOne>>(Everything{}, mutation);
   EXPECT_EQ(finding.result, expected) << "expected " << rl::test_result_str(expected);
 }
 
 TEST_P(WakeMutant, BatchesAnsweredBackwards_IsCaught) {
   const auto& [mutation, expected] = GetParam();
-  const Finding finding = ExploreWake<kPairs>(Preemptions(3), mutation);
+  const Finding finding = Explore<WakeSuite<kPairs>>(Preemptions{3}, mutation);
   EXPECT_EQ(finding.result, expected) << "expected " << rl::test_result_str(expected);
 }
 
