@@ -54,7 +54,7 @@ class MediatorProcess {
     if (Keeps(Rule::kRestartCalls)) life_.ring.call.Write();
     for (;;) {
       const uint64_t asked = ring::RequestedEpoch(ref_);
-      if (asked != carried_out_) CarryOut(asked);
+      if (vgpu_word_seq(asked) != vgpu_word_seq(carried_out_)) CarryOut(asked);
       if (life_.last_owner_closes && vgpu_word_data(carried_out_) == VGPU_EPOCH_CLOSED) return;
       if (consumer_ && Serve()) continue;
       if (!consumer_ || consumer_->ArmKick()) life_.ring.kick.Read();
@@ -64,13 +64,16 @@ class MediatorProcess {
  private:
   using Request = std::pair<uint32_t, uint64_t>;  // index and operand
 
-  // Goes on where the journal says, if the guest was told of that epoch.
+  // Goes on where the journal says. An epoch that the guest was not told of has not been used.
   void Recover() {
     const uint64_t epoch = life_.journal.epoch;
+    if (vgpu_word_seq(epoch) == 0) return;
     uint32_t state;
     const bool acked =
         ring::EpochAnswered(ref_, vgpu_word_seq(epoch), &state) && state == vgpu_word_data(epoch);
-    if (epoch == 0 || (!acked && Keeps(Rule::kRestartFinishesAck))) return;
+    if (!acked && Keeps(Rule::kRestartFinishesAck)) {
+      ring::AnswerEpoch(ref_, vgpu_word_seq(epoch), vgpu_word_data(epoch));
+    }
     carried_out_ = epoch;
     if (vgpu_word_data(epoch) != VGPU_EPOCH_OPEN) return;
     const uint32_t cons = life_.journal.cons;
@@ -87,9 +90,9 @@ class MediatorProcess {
 
   void CarryOut(uint64_t asked) {
     if (Keeps(Rule::kAckAfterEngineStopped)) StopEngine();
-    if (Keeps(Rule::kJournalBeforeAck)) WriteJournal(asked, kLifeFirstIdx);
+    if (Keeps(Rule::kJournalBeforeAck)) WriteJournal(asked);
     ring::AnswerEpoch(ref_, vgpu_word_seq(asked), vgpu_word_data(asked));
-    if (!Keeps(Rule::kJournalBeforeAck)) WriteJournal(asked, kLifeFirstIdx);
+    if (!Keeps(Rule::kJournalBeforeAck)) WriteJournal(asked);
     StopEngine();
     carried_out_ = asked;
     life_.ring.call.Write();
@@ -138,11 +141,14 @@ class MediatorProcess {
     Mortality::Step();
     life_.journal.cons = consumer_->cons();
   }
-  void WriteJournal(uint64_t epoch, uint32_t cons) {
+  // Whoever recovers from the middle of this finds the old epoch closed.
+  void WriteJournal(uint64_t epoch) {
+    Mortality::Step();
+    life_.journal.epoch = vgpu_word(VGPU_EPOCH_CLOSED, vgpu_word_seq(carried_out_));
+    Mortality::Step();
+    life_.journal.cons = kLifeFirstIdx;
     Mortality::Step();
     life_.journal.epoch = epoch;
-    Mortality::Step();
-    life_.journal.cons = cons;
   }
 
   Suite& life_;
