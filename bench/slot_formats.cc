@@ -37,6 +37,7 @@ constexpr Layout kLayouts[] = {
     {"one line, batch appears at once (ships)", 64, 56, Publication::kHeldFirst},
     {"one line, slot by slot", 64, 56, Publication::kEachSlot},
     {"one line, published index", 64, 56, Publication::kIndex},
+    {"half a line (two slots share one)", 32, 24, Publication::kHeldFirst},
     {"two lines, batch appears at once", 128, 64, Publication::kHeldFirst},
     {"two lines apart, batch appears at once", 256, 128, Publication::kHeldFirst},
 };

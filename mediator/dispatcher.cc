@@ -53,8 +53,8 @@ bool Dispatcher::Begin(Session* session) {
   finished_.reserve(1024);
   for (const auto& ring : session->rings()) {
     ring->Recover(Now());
-    Classify(ring.get());
-    if (ring->LookAtEpoch()) Settle(ring.get());
+    ring->LookAtEpoch();
+    Settle(ring.get());
     if (ring->phase() == RingPhase::kOpen) MakeHot(ring.get());
     ring->Call();
   }
@@ -119,7 +119,7 @@ void Dispatcher::RingKicked(GuestRing* ring) {
   if (ring->phase() == RingPhase::kOpen) MakeHot(ring);
 }
 
-// What was put off because pieces of this ring were with the backend.
+// What was put off because pieces of this ring were with the backend, and who is next afterwards.
 void Dispatcher::Settle(GuestRing* ring) {
   if (ring->busy()) return;
   Session* session = ring->session();
@@ -130,19 +130,22 @@ void Dispatcher::Settle(GuestRing* ring) {
     ring->Call();
     if (ring->phase() == RingPhase::kOpen) MakeHot(ring);
   }
+  Classify(ring);
   SettleSession(session);
 }
 
 void Dispatcher::SettleSession(Session* session) {
   if (session->busy()) return;
-  if (session->resetting_ && !session->epoch_pending()) {
+  if (session->ending_) {
+    const auto entry = std::find(sessions_.begin(), sessions_.end(), session);
+    assert(entry != sessions_.end());
+    sessions_.erase(entry);
+    std::erase_if(answered_, [session](GuestRing* ring) { return ring->session() == session; });
+    session->owner()->OnEnded();
+  } else if (session->resetting_ && !session->epoch_pending()) {
     session->resetting_ = false;
-    if (!session->ending_) return session->owner()->OnResetDone();  // which may end the session
+    session->owner()->OnResetDone();  // may end the session, if its connection is gone
   }
-  if (!session->ending_) return;
-  sessions_.erase(std::find(sessions_.begin(), sessions_.end(), session));
-  std::erase_if(answered_, [session](GuestRing* ring) { return ring->session() == session; });
-  session->owner()->OnEnded();
 }
 
 void Dispatcher::MakeHot(GuestRing* ring) {
@@ -283,10 +286,8 @@ void Dispatcher::OnReady() {
   now_ns_ = clock_.Now();
   for (const Piece& piece : finished_) {
     if (!piece.ring->PieceFinished(piece, now_ns_, trace_)) continue;
-    GuestRing* ring = piece.ring;
-    Answered(ring);
-    Classify(ring);
-    Settle(ring);
+    Answered(piece.ring);
+    Settle(piece.ring);
   }
 }
 

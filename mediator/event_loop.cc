@@ -30,10 +30,12 @@ ring::Result<std::unique_ptr<EventLoop>> EventLoop::Create(uint32_t watches_max)
   // A watch has at most one poll and one removal under way, each with one completion.
   const uint32_t entries = std::bit_ceil(watches_max);
   io_uring_params params{};
-  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
+  // The flag is what Poll looks at: without it, a loop that always has something to do would see nothing new.
+  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+                 IORING_SETUP_CQSIZE;
   params.cq_entries = entries * 4;
   int result = io_uring_queue_init_params(std::min(entries, 4096u), &loop->ring_, &params);
-  if (result == -EINVAL) {  // Linux before 6.1 does not know these two flags
+  if (result == -EINVAL) {  // Linux before 6.1 does not know these flags
     params = {};
     params.flags = IORING_SETUP_CQSIZE;
     params.cq_entries = entries * 4;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mediator/guest_ring.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cstring>
 
@@ -168,6 +169,7 @@ void GuestRing::Queue(const ring::SlotCopy& copy, uint32_t idx, int64_t now_ns) 
 GuestRing::TakeStatus GuestRing::Take(uint32_t max, int64_t now_ns, Trace* trace, uint32_t* taken) {
   uint32_t count = 0;
   ring::SlotCopy copy;
+  consumer_.Prefetch(std::min(max, last_taken_));
   while (count < max && consumer_.Take(&copy)) {
     const uint32_t idx = consumer_.cons() - 1;
     if (At(idx).state != RequestState::kFree) return TakeStatus::kLied;
@@ -175,6 +177,7 @@ GuestRing::TakeStatus GuestRing::Take(uint32_t max, int64_t now_ns, Trace* trace
     ++count;
     if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kTaken), At(idx), now_ns, idx);
   }
+  last_taken_ = count;
   if (count != 0) {
     VGPU_CRASH_POINT("before_journal_cons");
     Journal32(&journal_->cons, consumer_.cons());
@@ -207,30 +210,47 @@ uint32_t GuestRing::RunInline(uint32_t max, int64_t now_ns, Trace* trace) {
   uint32_t ran = 0;
   uint32_t same_arrival = 0;
   int64_t arrival_ns = 0;
+  uint32_t unanswered = sched_;  // [unanswered, sched_) ran and have no answer yet
   while (ran < max && sched_ != consumer_.cons()) {
     Request& request = At(sched_);
-    if (request.state == RequestState::kQueued) {
-      if (!request.inline_run) break;
-      if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kStarted), request, now_ns, sched_);
-      if (request.op != nullptr) {
-        if (!request.repeatable) MarkStarted(request);
-        request.op->run(&request, 0, request.count);
-      }
-      Answer(&request, request.code, request.result);
-      if (!request.repeatable) Journal32(&journal_->started[request.idx & ref_.mask()], 0);
-      if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kAnswered), request, now_ns, sched_);
-      if (request.arrival_ns != arrival_ns) {
-        session_->queue_wait.RecordMany(static_cast<uint64_t>(now_ns - arrival_ns), same_arrival);
-        arrival_ns = request.arrival_ns;
-        same_arrival = 0;
-      }
-      ++same_arrival;
-      ++ran;
+    if (request.state != RequestState::kQueued) {  // answered before a restart
+      ++sched_;
+      continue;
     }
+    if (!request.inline_run) break;
+    // What touches the arena runs alone: a restart repeats requests without an answer, and that is harmless only while
+    // no later one has changed their operands.
+    const bool alone = request.op != nullptr && !request.op->in_slot;
+    if (alone) AnswerAll(&unanswered, now_ns, trace);
+    if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kStarted), request, now_ns, sched_);
+    if (!request.repeatable) [[unlikely]] MarkStarted(request);
+    if (request.op != nullptr) request.op->run(&request, 0, request.count);
+    if (request.arrival_ns != arrival_ns) {
+      session_->queue_wait.RecordMany(static_cast<uint64_t>(now_ns - arrival_ns), same_arrival);
+      arrival_ns = request.arrival_ns;
+      same_arrival = 0;
+    }
+    ++same_arrival;
+    ++ran;
     ++sched_;
+    if (alone) AnswerAll(&unanswered, now_ns, trace);
   }
+  AnswerAll(&unanswered, now_ns, trace);
   session_->queue_wait.RecordMany(static_cast<uint64_t>(now_ns - arrival_ns), same_arrival);
   return ran;
+}
+
+// The last one first: a guest that looks at its oldest request sees the whole batch at once, and does not pull the lines
+// away while they are still written to.
+void GuestRing::AnswerAll(uint32_t* begin, int64_t now_ns, Trace* trace) {
+  for (uint32_t idx = sched_; idx != *begin;) {
+    Request& request = At(--idx);
+    if (request.state != RequestState::kQueued) continue;
+    Answer(&request, request.code, request.result);
+    if (!request.repeatable) [[unlikely]] Journal32(&journal_->started[request.idx & ref_.mask()], 0);
+    if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kAnswered), request, now_ns, idx);
+  }
+  *begin = sched_;
 }
 
 void GuestRing::MarkStarted(const Request& request) {

@@ -120,6 +120,8 @@ class GuestRing final : public ReadyHandler {
   Request& At(uint32_t idx) { return table_[idx & ref_.mask()]; }
   void Queue(const ring::SlotCopy& copy, uint32_t idx, int64_t now_ns);
   void Answer(Request* request, uint32_t code, uint32_t result);
+  // Answers what ran of [*begin, sched_), and sets *begin to sched_.
+  void AnswerAll(uint32_t* begin, int64_t now_ns, Trace* trace);
   uint32_t StartedMark(uint32_t idx) const { return ref_.tag(consumer_.epoch(), idx) << 8 | 1; }
   void MarkStarted(const Request& request);
   void TraceRequest(Trace* trace, uint8_t event, const Request& request, int64_t now_ns, uint32_t idx);
@@ -134,6 +136,7 @@ class GuestRing final : public ReadyHandler {
   const std::unique_ptr<Request[]> table_;  // by slot
 
   ring::Consumer<ring::RealMemory> consumer_;
+  uint32_t last_taken_ = 0;      // how many came together the last time: how many to expect now
   uint32_t sched_ = 0;           // next index to start; [sched_, cons) wait
   Request* running_ = nullptr;   // has pieces with the backend
   bool running_dropped_ = false; // its epoch is over: no answer, no further pieces

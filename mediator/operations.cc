@@ -122,12 +122,12 @@ void RunWindow(Request* request, uint64_t, uint64_t) {
 }
 
 constexpr Operation kOperations[] = {
-    {VGPU_OP_NOP, "NOP", DecodeNop, RunNop, NoPieces},
-    {VGPU_OP_ADD, "ADD", DecodeAdd, RunAdd, NoPieces},
-    {VGPU_OP_DEVICE_INFO, "DEVICE_INFO", DecodeDeviceInfo, RunDeviceInfo, NoPieces},
-    {VGPU_OP_VECTOR_ADD, "VECTOR_ADD", DecodeVectorAdd, RunVectorAdd, VectorAddPiece},
+    {VGPU_OP_NOP, "NOP", true, DecodeNop, RunNop, NoPieces},
+    {VGPU_OP_ADD, "ADD", true, DecodeAdd, RunAdd, NoPieces},
+    {VGPU_OP_DEVICE_INFO, "DEVICE_INFO", false, DecodeDeviceInfo, RunDeviceInfo, NoPieces},
+    {VGPU_OP_VECTOR_ADD, "VECTOR_ADD", false, DecodeVectorAdd, RunVectorAdd, VectorAddPiece},
 };
-constexpr Operation kWindow = {VGPU_OP_WINDOW, "WINDOW", DecodeWindow, RunWindow, NoPieces};
+constexpr Operation kWindow = {VGPU_OP_WINDOW, "WINDOW", false, DecodeWindow, RunWindow, NoPieces};
 
 // Opcode -> entry, so that decode does one bounded look-up.
 constexpr uint32_t kIndexSize = 32;

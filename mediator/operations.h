@@ -24,6 +24,8 @@ struct RingLimits {
 struct Operation {
   uint32_t opcode;
   const char* name;
+  // Reads and writes nothing but its slot: repeating it is harmless whatever ran after it.
+  bool in_slot;
   // Checks the copy and fills operands, result, repeatable, inline_run of *request. Returns VGPU_OK or VGPU_ERR_*.
   uint32_t (*decode)(const ring::SlotCopy& copy, const RingLimits& limits, Request* request);
   // Computes elements [begin, end) on the CPU (or everything, for what has no elements). Any thread.

@@ -29,7 +29,7 @@
 #define VGPU_MSG_START 4u        /* empty */
 #define VGPU_MSG_GRANT 5u        /* vgpu_msg_grant */
 #define VGPU_MSG_STATE 6u        /* vgpu_msg_state: the session was fenced or quarantined; the connection stays */
-#define VGPU_MSG_RESET 7u        /* empty: the device was reset: cancel everything and close all rings */
+#define VGPU_MSG_RESET 7u        /* empty: the device was reset: cancel everything and close all rings but the window ring */
 #define VGPU_MSG_RESET_DONE 8u   /* empty: nothing of before the reset is in flight any more */
 #define VGPU_MSG_DETACH 9u       /* empty; the mediator closes the connection when the region is unmapped */
 #define VGPU_MSG_STATUS 10u      /* empty */

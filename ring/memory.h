@@ -35,6 +35,15 @@ struct RealMemory {
   static void FullFence() {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
   }
+
+  // A hint, without any ordering: this line is about to be read, then written.
+  static void PrefetchForWrite(const Word* word) {
+#if defined(__x86_64__)
+    asm volatile("prefetchw %0" : : "m"(*word));  // the builtin means a plain prefetch on baseline x86-64
+#else
+    __builtin_prefetch(word, 1);
+#endif
+  }
 };
 
 }  // namespace vgpu::ring

@@ -40,7 +40,6 @@ class Producer {
     const uint32_t idx = prod_++;
     for (uint32_t i = 0; i < n; ++i) M::StoreRelaxed(ring_.arg(idx, i), args[i]);
     const uint64_t submit = vgpu_submit_word(opcode, type, ring_.tag(epoch_, idx));
-    taken_[idx & ring_.mask()] = 0;
     if (idx == published_) {
       held_submit_ = submit;
     } else {
@@ -68,9 +67,12 @@ class Producer {
     const uint64_t done = M::LoadAcquire(ring_.done(idx));
     if (vgpu_done_tag(done) != ring_.tag(epoch_, idx)) return false;
     *answer = {vgpu_done_code(done), vgpu_word_data(done)};
-    taken_[idx & ring_.mask()] = 1;
     ++reaped_;
-    while (oldest_ != published_ && taken_[oldest_ & ring_.mask()]) ++oldest_;
+    if (idx == oldest_ && early_ == 0) [[likely]] {
+      ++oldest_;
+    } else {
+      TakeOutOfOrder(idx);
+    }
     return true;
   }
 
@@ -98,7 +100,16 @@ class Producer {
 
  private:
   bool Outstanding(uint32_t idx) const {
-    return idx - oldest_ < published_ - oldest_ && !taken_[idx & ring_.mask()];
+    return idx - oldest_ < published_ - oldest_ && (early_ == 0 || !taken_[idx & ring_.mask()]);
+  }
+
+  void TakeOutOfOrder(uint32_t idx) {
+    taken_[idx & ring_.mask()] = 1;
+    ++early_;
+    while (early_ != 0 && taken_[oldest_ & ring_.mask()]) {
+      taken_[oldest_++ & ring_.mask()] = 0;
+      --early_;
+    }
   }
 
   const RingRef<M> ring_;
@@ -108,7 +119,8 @@ class Producer {
   uint32_t oldest_;     // all before are taken; the slots from here on are in use
   uint32_t reaped_;     // answers taken, counted from first_idx
   uint64_t held_submit_ = 0;
-  std::vector<uint8_t> taken_;
+  uint32_t early_ = 0;  // answers taken ahead of an older one
+  std::vector<uint8_t> taken_;  // by slot: which ones
 };
 
 }  // namespace vgpu::ring
