@@ -15,7 +15,7 @@ namespace vgpu::guest {
 struct PingPlan {
   uint64_t count = 1;
   uint32_t depth = 1;                  // requests kept outstanding, 1 to the ring's entries
-  std::chrono::nanoseconds think{0};   // pause after each answer
+  std::chrono::nanoseconds think{0};   // pause after taking answers, before sending more
   std::chrono::nanoseconds timeout{};  // for each answer
   uint64_t seed = 0;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests: a folder that ends with its test. In /tmp, because a socket's path is at most 107 bytes long and Bazel's
-// own folders are deeper than that.
+// For tests: a folder that ends with its test. In /tmp, because a socket's path is at most 107 bytes long and
+// Bazel's own folders are deeper than that.
 #ifndef VGPU_GUEST_TEMP_FOLDER_H_
 #define VGPU_GUEST_TEMP_FOLDER_H_
 

@@ -118,7 +118,7 @@ int ParseAndRun(int argc, char** argv) {
   command->add_option("--depth", ping.depth, "requests kept outstanding")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--think", ping.think_us, "microseconds to pause after each answer")
+  command->add_option("--think", ping.think_us, "microseconds to pause before sending more")
       ->capture_default_str();
   command->add_option("--seed", ping.seed, "of the random operands");
 
