@@ -70,6 +70,9 @@ run_long() {
   die "$what failed (status $status); the whole log is $log"
 }
 
+# A fresh clone builds nothing that another clone has built already.
+bazel_cache() { printf -- '--disk_cache=%s\n' "$VGPU_CACHE/bazel"; }
+
 # take_lock NAME: waits for every other script that holds this lock of the cache. It ends with the calling script.
 take_lock() {
   local file=$VGPU_CACHE/$1.lock lock
