@@ -8,7 +8,7 @@ def fuzz_target(name, srcs, deps):
     """
     native.cc_test(
         name = name + "_replay_test",
-        size = "small",
+        size = "medium",
         srcs = srcs + ["input.h", "replay_test.cc"],
         data = native.glob(["corpus/%s/**" % name]),
         env = {"VGPU_CORPUS": "tests/fuzz/corpus/" + name},
