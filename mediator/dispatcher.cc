@@ -99,11 +99,8 @@ void Dispatcher::Fence(Session* session, std::string_view reason) {
   ++session->fences;
   for (const auto& ring : session->rings()) {
     MakeCold(ring.get());
-    if (ring->busy()) {
-      ring->DropRunning();
-    } else {
-      ring->AnswerFenced();
-    }
+    ring->DropRunning();
+    if (!ring->busy()) ring->AnswerFenced();
     Classify(ring.get());
   }
   session->owner()->OnFenced();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <utility>
 
 #include "mediator/crash_point.h"
 #include "mediator/eventfd.h"
@@ -131,6 +132,18 @@ void GuestRing::DropQueued() {
     Request& request = At(sched_);
     if (request.state == RequestState::kQueued) request.state = RequestState::kFree;
   }
+}
+
+void GuestRing::DropRunning() {
+  if (running_ == nullptr) return;
+  running_dropped_ = true;
+  if (running_->pieces == 0) EndDropped();  // it was waiting for its next turn
+}
+
+void GuestRing::EndDropped() {
+  Request* request = std::exchange(running_, nullptr);
+  request->state = RequestState::kFree;
+  if (session_->fenced()) Answer(request, VGPU_ERR_FENCED, 0);
 }
 
 void GuestRing::AnswerFenced() {
@@ -289,14 +302,13 @@ bool GuestRing::PieceFinished(const Piece& piece, int64_t now_ns, Trace* trace) 
   if (--request->pieces != 0) return false;
   if (!running_dropped_ && request->next != request->count) return false;
   if (running_dropped_) {
-    request->state = RequestState::kFree;
-    if (session_->fenced()) Answer(request, VGPU_ERR_FENCED, 0);
-  } else {
-    session_->service.Record(static_cast<uint64_t>(now_ns - request->start_ns));
-    Answer(request, request->code, request->result);
-    if (trace != nullptr) TraceRequest(trace, uint8_t(TraceEvent::kAnswered), *request, now_ns, request->idx);
-    if (!request->repeatable) Journal32(&journal_->started[request->idx & ref_.mask()], 0);
+    EndDropped();
+    return true;
   }
+  session_->service.Record(static_cast<uint64_t>(now_ns - request->start_ns));
+  Answer(request, request->code, request->result);
+  if (trace != nullptr) TraceRequest(trace, uint8_t(TraceEvent::kAnswered), *request, now_ns, request->idx);
+  if (!request->repeatable) Journal32(&journal_->started[request->idx & ref_.mask()], 0);
   running_ = nullptr;
   return true;
 }

@@ -72,8 +72,8 @@ class GuestRing final : public ReadyHandler {
   void CarryOutEpoch();
   // Drops what is queued, without an answer: it belongs to an owner that is gone. What runs is not waited for.
   void DropQueued();
-  // What runs gets no further pieces and no result.
-  void DropRunning() { running_dropped_ = running_ != nullptr; }
+  // What runs gets no further pieces and no result; it has ended when its pieces are back, perhaps at once.
+  void DropRunning();
   // Answers everything with VGPU_ERR_FENCED; nothing is taken any more. Needs !busy().
   void AnswerFenced();
 
@@ -124,6 +124,7 @@ class GuestRing final : public ReadyHandler {
   void AnswerAll(uint32_t* begin, int64_t now_ns, Trace* trace);
   uint32_t StartedMark(uint32_t idx) const { return ref_.tag(consumer_.epoch(), idx) << 8 | 1; }
   void MarkStarted(const Request& request);
+  void EndDropped();
   void TraceRequest(Trace* trace, uint8_t event, const Request& request, int64_t now_ns, uint32_t idx);
 
   Session* const session_;
