@@ -4,7 +4,9 @@
 def fuzz_target(name, srcs, deps):
     """NAME_replay_test runs the corpus and random inputs; NAME_fuzz searches on.
 
-    To search: bazel run --config=asan //tests/fuzz:NAME_fuzz -- $PWD/tests/fuzz/corpus/NAME
+    To search: mkdir /tmp/found
+    bazel run --config=asan //tests/fuzz:NAME_fuzz -- /tmp/found $PWD/tests/fuzz/corpus/NAME
+    New inputs go to the first folder.
     """
     native.cc_test(
         name = name + "_replay_test",
