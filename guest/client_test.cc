@@ -41,8 +41,10 @@ class ClientTest : public testing::TestWithParam<bool> {
     mediator_->SetManner(manner);
   }
   void ExpectSum(uint32_t idx, int32_t sum) {
-    auto answer = client_->Wait(idx, Soon());
+    const TimePoint deadline = Soon();
+    auto answer = client_->Wait(idx, deadline);
     ASSERT_TRUE(answer) << answer.error().text;
+    ASSERT_LT(Clock::now(), deadline) << "found at the deadline only: a wake-up was lost";
     EXPECT_EQ(answer->code, VGPU_OK);
     EXPECT_EQ(static_cast<int32_t>(answer->data), sum);
   }
@@ -223,9 +225,14 @@ TEST_P(ClientTest, RingReopenedByAnother_SaysReset) {
   StartAndOpen(Manner::kSilent);
   const uint32_t idx = client_->Nop();
   client_->Flush();
-  ring::RequestEpoch(transport_->RingAt(0), /*open=*/true);
+  const auto ring = transport_->RingAt(0);
+  const uint32_t epoch = ring::RequestEpoch(ring, /*open=*/true);
   transport_->Kick(0);
-  EXPECT_EQ(CodeOf(idx, Soon()), VGPU_ERR_RESET);
+  const TimePoint deadline = Soon();
+  uint32_t state;
+  while (!ring::EpochAnswered(ring, epoch, &state)) ASSERT_LT(Clock::now(), deadline);
+  EXPECT_EQ(CodeOf(idx, deadline), VGPU_ERR_RESET);
+  EXPECT_LT(Clock::now(), deadline);
 }
 
 TEST_P(ClientTest, MediatorAway_UnavailableAtTheDeadline) {
