@@ -104,7 +104,8 @@ void ReadVms(Reader* reader, const toml::table& root, Config* config) {
   const toml::node* node = root.get("vm");
   if (node == nullptr) return;
   const toml::array* array = node->as_array();
-  if (array == nullptr || !array->is_array_of_tables()) return reader->Fail(*node, "vm is not a list: write [[vm]]");
+  const bool list = array != nullptr && (array->empty() || array->is_array_of_tables());
+  if (!list) return reader->Fail(*node, "vm is not a list: write [[vm]]");
   for (const toml::node& entry : *array) {
     const VmConfig vm = ReadVm(reader, *entry.as_table());
     const bool twice = std::any_of(config->vms.begin(), config->vms.end(),

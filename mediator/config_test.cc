@@ -88,7 +88,8 @@ TEST(ConfigTest, Mistakes_NameFileLineAndReason) {
       {"trace = \"file\"", "a.toml:1: trace is not a table: write [trace]"},
       {"limits = 1", "a.toml:1: limits is not a table: write [limits]"},
       {"[limits]\nvms_max = 0", "a.toml:2: vms_max is not an integer from 1 to 1024"},
-      {"[limits]\nregion_bytes_max = 65535", "a.toml:2: region_bytes_max is not an integer from 65536 to 68719476736"},
+      {"[limits]\nregion_bytes_max = 65535",
+       "a.toml:2: region_bytes_max is not an integer from 65536 to 68719476736"},
       {"[limits]\nregion_bytes_max = 68719476737", "a.toml:2: region_bytes_max is not an integer from"},
       {"vm = 1", "a.toml:1: vm is not a list: write [[vm]]"},
       {"vm = [1, 2]", "a.toml:1: vm is not a list: write [[vm]]"},
@@ -106,7 +107,8 @@ TEST(ConfigTest, Mistakes_NameFileLineAndReason) {
       {"[limits\n", "a.toml:1: "},
   };
   for (const auto& [text, error] : cases) {
-    EXPECT_EQ(ErrorOf(text).rfind(error, 0), 0u) << text << "\nsays: " << ErrorOf(text) << "\nnot:  " << error;
+    EXPECT_EQ(ErrorOf(text).rfind(error, 0), 0u)
+        << text << "\nsays: " << ErrorOf(text) << "\nnot:  " << error;
   }
 }
 
@@ -134,7 +136,8 @@ TEST(ConfigTest, DefaultSocket_FollowsTheEnvironment) {
   EXPECT_EQ(DefaultSocket(), "/run/user/7/vgpu-ring/mediator.sock");
   setenv("XDG_RUNTIME_DIR", "", 1);
   setenv("HOME", "/home/somebody", 1);
-  const std::string elsewhere = geteuid() == 0 ? "/run/vgpu-ring/mediator.sock" : "/home/somebody/.vgpu-ring/mediator.sock";
+  const std::string elsewhere =
+      geteuid() == 0 ? "/run/vgpu-ring/mediator.sock" : "/home/somebody/.vgpu-ring/mediator.sock";
   EXPECT_EQ(DefaultSocket(), elsewhere);
   unsetenv("XDG_RUNTIME_DIR");
   EXPECT_EQ(DefaultSocket(), elsewhere);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// eventfds. One that came from an owner stays the owner's, too: it may set or clear O_NONBLOCK and fill the counter
-// at any time. Nothing here ever blocks, whatever it does.
+// eventfds. One that came from an owner stays the owner's, too: it may set or clear O_NONBLOCK and fill the
+// counter at any time. Nothing here ever blocks, whatever it does.
 #ifndef VGPU_MEDIATOR_EVENTFD_H_
 #define VGPU_MEDIATOR_EVENTFD_H_
 
@@ -12,8 +12,8 @@ void DrainEventfd(int fd);
 // Adds one to an eventfd that only this process holds, non-blocking or with a counter that cannot fill up.
 void SignalEventfd(int fd);
 
-// Adds one to an owner's eventfd. A counter that is full stays full: its reader wakes up all the same. Takes about a
-// microsecond, some 0.6 us more than SignalEventfd. Loop's thread only.
+// Adds one to an owner's eventfd. A counter that is full stays full: its reader wakes up all the same. Takes
+// about a microsecond, some 0.6 us more than SignalEventfd. Loop's thread only.
 void SignalOwnersEventfd(int fd);
 
 }  // namespace vgpu::mediator

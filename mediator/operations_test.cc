@@ -70,10 +70,11 @@ TEST_F(OperationsTest, UnknownOpcode_Unsupported) {
 }
 
 TEST_F(OperationsTest, ReservedBits_RefusedForEveryOperation) {
-  const std::pair<uint32_t, std::vector<uint64_t>> requests[] = {{VGPU_OP_NOP, {}},
-                                                                 {VGPU_OP_ADD, {7}},
-                                                                 {VGPU_OP_DEVICE_INFO, {0, sizeof(vgpu_device_info)}},
-                                                                 {VGPU_OP_VECTOR_ADD, {4, 0, 64, 128}}};
+  const std::pair<uint32_t, std::vector<uint64_t>> requests[] = {
+      {VGPU_OP_NOP, {}},
+      {VGPU_OP_ADD, {7}},
+      {VGPU_OP_DEVICE_INFO, {0, sizeof(vgpu_device_info)}},
+      {VGPU_OP_VECTOR_ADD, {4, 0, 64, 128}}};
   EXPECT_EQ(std::size(requests), Operations().size()) << "a new operation: add it here";
   for (const auto& [opcode, args] : requests) {
     for (uint32_t bit = 0; bit < 32; ++bit) {
@@ -82,7 +83,8 @@ TEST_F(OperationsTest, ReservedBits_RefusedForEveryOperation) {
       std::copy(args.begin(), args.end(), copy.arg.begin());
       Request request{};
       Decode(copy, Limits(), &request);
-      EXPECT_EQ(request.code, bit < 24 ? VGPU_OK : VGPU_ERR_INVALID_REQUEST) << "opcode " << opcode << " bit " << bit;
+      EXPECT_EQ(request.code, bit < 24 ? VGPU_OK : VGPU_ERR_INVALID_REQUEST)
+          << "opcode " << opcode << " bit " << bit;
     }
   }
 }
@@ -101,10 +103,11 @@ TEST_F(OperationsTest, Add_WrapsLikeTwosComplement) {
   constexpr int32_t kMax = std::numeric_limits<int32_t>::max(), kMin = std::numeric_limits<int32_t>::min();
   const struct {
     int32_t a, b, sum;
-  } cases[] = {{100, 200, 300}, {0, 0, 0},        {-1, 1, 0},   {-5, -6, -11},      {kMax, 1, kMin},
+  } cases[] = {{100, 200, 300},  {0, 0, 0},       {-1, 1, 0},       {-5, -6, -11},   {kMax, 1, kMin},
                {kMin, -1, kMax}, {kMin, kMin, 0}, {kMax, kMax, -2}, {kMin, kMax, -1}};
   for (const auto& [a, b, sum] : cases) {
-    Request request = Decoded(VGPU_OP_ADD, 0, {vgpu_word(static_cast<uint32_t>(a), static_cast<uint32_t>(b))});
+    Request request =
+        Decoded(VGPU_OP_ADD, 0, {vgpu_word(static_cast<uint32_t>(a), static_cast<uint32_t>(b))});
     ASSERT_EQ(request.code, VGPU_OK);
     EXPECT_TRUE(request.inline_run);
     EXPECT_TRUE(request.repeatable);
@@ -146,10 +149,12 @@ TEST_F(OperationsTest, DeviceInfo_EdgesOfTheArena) {
 TEST_F(OperationsTest, VectorAdd_EdgesOfTheArena) {
   constexpr uint64_t kThird = kArenaBytes / 4;
   EXPECT_EQ(VectorCode(VGPU_TYPE_I32, kThird / 4, 0, kThird, kArenaBytes - kThird), VGPU_OK);
-  EXPECT_EQ(VectorCode(VGPU_TYPE_I32, kThird / 4, 0, kThird, kArenaBytes - kThird + 4), VGPU_ERR_INVALID_REQUEST);
+  EXPECT_EQ(VectorCode(VGPU_TYPE_I32, kThird / 4, 0, kThird, kArenaBytes - kThird + 4),
+            VGPU_ERR_INVALID_REQUEST);
   EXPECT_EQ(VectorCode(VGPU_TYPE_I32, 1, kArenaBytes - 4, 0, 8), VGPU_OK);
   for (int operand = 0; operand < 3; ++operand) {
-    for (const uint64_t beyond : {kArenaBytes, kArenaBytes + 4, ~uint64_t{3}, uint64_t{1} << 63, uint64_t{1} << 32}) {
+    for (const uint64_t beyond :
+         {kArenaBytes, kArenaBytes + 4, ~uint64_t{3}, uint64_t{1} << 63, uint64_t{1} << 32}) {
       uint64_t off[3] = {0, 64, 128};
       off[operand] = beyond;
       EXPECT_EQ(VectorCode(VGPU_TYPE_I32, 1, off[0], off[1], off[2]), VGPU_ERR_INVALID_REQUEST) << beyond;
@@ -162,7 +167,8 @@ TEST_F(OperationsTest, VectorAdd_WholeArenaInPlace) {
   EXPECT_EQ(VectorCode(VGPU_TYPE_I32, VectorMax(kArenaBytes) + 1, 0, 0, 0), VGPU_ERR_TOO_LARGE);
   EXPECT_EQ(VectorCode(VGPU_TYPE_F64, VectorMax(kArenaBytes) / 2 + 1, 0, 0, 0), VGPU_ERR_TOO_LARGE);
   // Counts whose bytes wrap to something small.
-  for (const uint64_t count : {~uint64_t{0}, uint64_t{1} << 62, (uint64_t{1} << 62) + 1, uint64_t{1} << 61, uint64_t{1} << 32}) {
+  for (const uint64_t count :
+       {~uint64_t{0}, uint64_t{1} << 62, (uint64_t{1} << 62) + 1, uint64_t{1} << 61, uint64_t{1} << 32}) {
     EXPECT_EQ(VectorCode(VGPU_TYPE_I32, count, 0, 0, 0), VGPU_ERR_TOO_LARGE) << count;
     EXPECT_EQ(VectorCode(VGPU_TYPE_I64, count, 0, 0, 0), VGPU_ERR_TOO_LARGE) << count;
   }
@@ -189,7 +195,8 @@ TEST_F(OperationsTest, VectorAdd_Alignment) {
 }
 
 TEST_F(OperationsTest, VectorAdd_UnknownType) {
-  for (uint32_t type = 4; type < 256; ++type) EXPECT_EQ(VectorCode(type, 1, 0, 8, 16), VGPU_ERR_INVALID_REQUEST);
+  for (uint32_t type = 4; type < 256; ++type)
+    EXPECT_EQ(VectorCode(type, 1, 0, 8, 16), VGPU_ERR_INVALID_REQUEST);
 }
 
 TEST_F(OperationsTest, VectorAdd_OverlapRules) {
@@ -206,11 +213,13 @@ TEST_F(OperationsTest, VectorAdd_OverlapRules) {
   EXPECT_TRUE(request(256, 1024, 256 - kBytes).repeatable);
   // c is one of them, or both: allowed, never to be repeated.
   for (const auto& [a, b, c] : {std::tuple{256, 1024, 256}, {1024, 256, 256}, {256, 256, 256}}) {
-    const Request in_place = request(static_cast<uint64_t>(a), static_cast<uint64_t>(b), static_cast<uint64_t>(c));
+    const Request in_place =
+        request(static_cast<uint64_t>(a), static_cast<uint64_t>(b), static_cast<uint64_t>(c));
     EXPECT_EQ(in_place.code, VGPU_OK);
     EXPECT_FALSE(in_place.repeatable);
   }
-  // c overlaps one of them in part, from either side, by as little as one element; also if it is the other one.
+  // c overlaps one of them in part, from either side, by as little as one element; also if it is the other
+  // one.
   for (const uint64_t c : {256 + kBytes - 4, 256 - kBytes + 4, uint64_t{256 + 4}}) {
     EXPECT_EQ(request(256, 1024, c).code, VGPU_ERR_INVALID_REQUEST) << c;
     EXPECT_EQ(request(1024, 256, c).code, VGPU_ERR_INVALID_REQUEST) << c;
@@ -248,7 +257,8 @@ void CheckVector(char* arena, const RingLimits& limits, uint32_t type, const std
   Decode(copy, limits, &request);
   ASSERT_EQ(request.code, VGPU_OK);
   request.op->run(&request, begin, end);
-  EXPECT_EQ(std::memcmp(arena, expected.data(), kArenaBytes), 0) << "type " << type << ", in place " << in_place;
+  EXPECT_EQ(std::memcmp(arena, expected.data(), kArenaBytes), 0)
+      << "type " << type << ", in place " << in_place;
 }
 
 template <class T>
@@ -263,8 +273,18 @@ std::vector<T> Cross(const std::vector<T>& values, bool second) {
 template <class T>
 std::vector<T> SpecialFloats() {
   using Limits = std::numeric_limits<T>;
-  return {T(0),          -T(0),      T(1),     T(-1),   T(0.1),         T(1) / 3, Limits::max(), Limits::lowest(),
-          Limits::min(), Limits::denorm_min(), Limits::epsilon(), Limits::infinity()};
+  return {T(0),
+          -T(0),
+          T(1),
+          T(-1),
+          T(0.1),
+          T(1) / 3,
+          Limits::max(),
+          Limits::lowest(),
+          Limits::min(),
+          Limits::denorm_min(),
+          Limits::epsilon(),
+          Limits::infinity()};
 }
 
 TEST_F(OperationsTest, VectorAdd_EveryTypeBitForBit) {
@@ -272,8 +292,10 @@ TEST_F(OperationsTest, VectorAdd_EveryTypeBitForBit) {
   const std::vector<uint64_t> i64 = {0, 1, ~0ull >> 1, 1ull << 63, ~0ull, 1ull << 32};
   const auto wrap = [](auto x, auto y) { return x + y; };
   for (const bool in_place : {false, true}) {
-    CheckVector<uint32_t>(arena(), Limits(), VGPU_TYPE_I32, Cross(i32, false), Cross(i32, true), in_place, wrap);
-    CheckVector<uint64_t>(arena(), Limits(), VGPU_TYPE_I64, Cross(i64, false), Cross(i64, true), in_place, wrap);
+    CheckVector<uint32_t>(arena(), Limits(), VGPU_TYPE_I32, Cross(i32, false), Cross(i32, true), in_place,
+                          wrap);
+    CheckVector<uint64_t>(arena(), Limits(), VGPU_TYPE_I64, Cross(i64, false), Cross(i64, true), in_place,
+                          wrap);
     CheckVector<float>(arena(), Limits(), VGPU_TYPE_F32, Cross(SpecialFloats<float>(), false),
                        Cross(SpecialFloats<float>(), true), in_place, wrap);
     CheckVector<double>(arena(), Limits(), VGPU_TYPE_F64, Cross(SpecialFloats<double>(), false),
@@ -336,12 +358,18 @@ TEST_F(OperationsTest, Window_EachSlotHasItsOwnBuffers) {
 uint64_t HostileValue(std::mt19937_64* random) {
   const uint64_t near = (*random)() % 33 - 16;
   switch ((*random)() % 6) {
-    case 0: return near;
-    case 1: return kArenaBytes + near;
-    case 2: return (uint64_t{1} << (*random)() % 64) + near;
-    case 3: return (*random)() % kArenaBytes;
-    case 4: return (*random)() % kArenaBytes & ~uint64_t{7};
-    default: return (*random)();
+    case 0:
+      return near;
+    case 1:
+      return kArenaBytes + near;
+    case 2:
+      return (uint64_t{1} << (*random)() % 64) + near;
+    case 3:
+      return (*random)() % kArenaBytes;
+    case 4:
+      return (*random)() % kArenaBytes & ~uint64_t{7};
+    default:
+      return (*random)();
   }
 }
 
@@ -350,11 +378,13 @@ TEST_F(OperationsTest, RandomSlots_NeverPointOutsideTheArena) {
   const uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 0) : std::random_device()();
   SCOPED_TRACE("VGPU_TEST_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
-  constexpr uint32_t kOpcodes[] = {VGPU_OP_NOP, VGPU_OP_ADD, VGPU_OP_DEVICE_INFO, VGPU_OP_VECTOR_ADD, VGPU_OP_WINDOW};
+  constexpr uint32_t kOpcodes[] = {VGPU_OP_NOP, VGPU_OP_ADD, VGPU_OP_DEVICE_INFO, VGPU_OP_VECTOR_ADD,
+                                   VGPU_OP_WINDOW};
   int accepted = 0;
   for (int i = 0; i < 300'000; ++i) {
     ring::SlotCopy copy;
-    copy.submit = random() % 8 == 0 ? random() : vgpu_word(kOpcodes[random() % 5] | uint32_t(random() % 5) << 16, 0);
+    copy.submit =
+        random() % 8 == 0 ? random() : vgpu_word(kOpcodes[random() % 5] | uint32_t(random() % 5) << 16, 0);
     for (uint64_t& arg : copy.arg) arg = HostileValue(&random);
     const bool window = random() % 8 == 0;
     Request request{};
@@ -370,7 +400,9 @@ TEST_F(OperationsTest, RandomSlots_NeverPointOutsideTheArena) {
       return begin >= arena() && bytes <= kArenaBytes && begin <= arena() + kArenaBytes - bytes;
     };
     switch (request.op->opcode) {
-      case VGPU_OP_DEVICE_INFO: ASSERT_TRUE(inside(request.c, sizeof(vgpu_device_info))); break;
+      case VGPU_OP_DEVICE_INFO:
+        ASSERT_TRUE(inside(request.c, sizeof(vgpu_device_info)));
+        break;
       case VGPU_OP_VECTOR_ADD: {
         const uint64_t element = request.type == VGPU_TYPE_I32 || request.type == VGPU_TYPE_F32 ? 4 : 8;
         ASSERT_LE(request.count, kArenaBytes / element);
@@ -386,7 +418,8 @@ TEST_F(OperationsTest, RandomSlots_NeverPointOutsideTheArena) {
         ASSERT_LE(request.c + VGPU_WINDOW_BUF_BYTES, arena() + VGPU_WINDOW_ARENA_BYTES);
         ASSERT_LE(request.a + request.count, request.c);
         break;
-      default: break;
+      default:
+        break;
     }
   }
   EXPECT_GT(accepted, 10'000) << "the random slots are all refused: this test proves little";

@@ -14,7 +14,7 @@ constexpr int64_t kStartNs = 1'000'000'000;
 struct Life {
   WaitPolicy policy;
   int64_t now_ns = kStartNs;
-  int64_t spun_ns = 0;         // in all
+  int64_t spun_ns = 0;  // in all
   int64_t spun_in_vain_ns = 0;
   int gaps_slept = 0;
 
@@ -81,7 +81,8 @@ TEST(WaitPolicyTest, ShortGapsAgain_SpinsAgain) {
   EXPECT_EQ(life.gaps_slept, 0);
 }
 
-// The unlucky rhythm: mostly short gaps, so spinning looks right, and long ones between, at which it is in vain.
+// The unlucky rhythm: mostly short gaps, so spinning looks right, and long ones between, at which it is in
+// vain.
 TEST(WaitPolicyTest, UnluckyRhythm_BudgetBoundsSpinsInVain) {
   constexpr int64_t kBudgetNs = 5'000'000;
   Life life = Adaptive();

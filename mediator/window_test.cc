@@ -45,10 +45,12 @@ class WindowTest : public testing::Test {
     EXPECT_EQ(header.status, answer_.code);
     EXPECT_EQ(answer_.bytes, sizeof header + 4 * header.result_count + header.data_length);
     EXPECT_LE(answer_.bytes, response_.size());
-    EXPECT_TRUE(header.data_length == 0 ? header.data_offset == 0 : header.data_offset + header.data_length == answer_.bytes);
+    EXPECT_TRUE(header.data_length == 0 ? header.data_offset == 0
+                                        : header.data_offset + header.data_length == answer_.bytes);
     EXPECT_EQ(header.reserved[0], 0u);
     EXPECT_EQ(header.reserved[1], 0u);
-    for (size_t i = answer_.bytes; i < response_.size(); ++i) EXPECT_EQ(response_[i], '\x5a') << "wrote beyond its end";
+    for (size_t i = answer_.bytes; i < response_.size(); ++i)
+      EXPECT_EQ(response_[i], '\x5a') << "wrote beyond its end";
     return header;
   }
   uint32_t Status(const Message& message) { return Answer(message.Bytes()).status; }
@@ -124,7 +126,8 @@ TEST_F(WindowTest, OtherVersion_Refused) {
 TEST_F(WindowTest, ShorterThanItsHeader_InvalidLength) {
   const std::vector<char> whole = Message{}.Bytes();
   for (size_t bytes = 0; bytes < kHeader; ++bytes) {
-    EXPECT_EQ(Answer({whole.begin(), whole.begin() + static_cast<ptrdiff_t>(bytes)}).status, VGPU_ERR_INVALID_LENGTH);
+    EXPECT_EQ(Answer({whole.begin(), whole.begin() + static_cast<ptrdiff_t>(bytes)}).status,
+              VGPU_ERR_INVALID_LENGTH);
   }
 }
 

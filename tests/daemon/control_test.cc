@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control socket, used wrongly: each mistake gets a sentence that names it, and the other guests notice nothing.
+// The control socket, used wrongly: each mistake gets a sentence that names it, and the other guests notice
+// nothing.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
@@ -60,7 +61,8 @@ class ControlTest : public testing::Test {
   const std::string& socket() const { return daemon_->socket(); }
 
   // The error that an attach with these descriptors and this claim gets.
-  std::string AttachError(const vgpu_msg_attach& claim, const std::vector<int>& fds, uint32_t* code = nullptr) {
+  std::string AttachError(const vgpu_msg_attach& claim, const std::vector<int>& fds,
+                          uint32_t* code = nullptr) {
     Peer peer(socket());
     peer.Hello(VGPU_ROLE_DEVICE);
     peer.Send(VGPU_MSG_ATTACH, Bytes(claim), fds);
@@ -322,7 +324,8 @@ TEST_F(ControlTest, ImpossibleClaims_Refused) {
     uint32_t code;
     const char* says;
   } cases[] = {
-      {[](vgpu_msg_attach* c) { c->region_bytes = (1 << 20) + 4096; }, VGPU_ERR_INVALID_REQUEST, "power of two"},
+      {[](vgpu_msg_attach* c) { c->region_bytes = (1 << 20) + 4096; }, VGPU_ERR_INVALID_REQUEST,
+       "power of two"},
       {[](vgpu_msg_attach* c) { c->region_bytes = 0; }, VGPU_ERR_INVALID_REQUEST, "power of two"},
       {[](vgpu_msg_attach* c) { c->region_bytes = 1ull << 63; }, VGPU_ERR_INVALID_REQUEST, "power of two"},
       {[](vgpu_msg_attach* c) { c->region_bytes = 32 << 10; }, VGPU_ERR_INVALID_REQUEST, "power of two"},
@@ -365,8 +368,9 @@ class ConfiguredVmsTest : public ControlTest {
  protected:
   void SetUp() override {
     const std::string config = folder_ / "config.toml";
-    WriteFile(config, "[[vm]]\nid = 1\n[[vm]]\nid = 2\npool = \"B\"\npriority = \"high\"\n"
-                      "[limits]\nvms_max = 2\nregion_bytes_max = 1048576\n");
+    WriteFile(config,
+              "[[vm]]\nid = 1\n[[vm]]\nid = 2\npool = \"B\"\npriority = \"high\"\n"
+              "[limits]\nvms_max = 2\nregion_bytes_max = 1048576\n");
     StartWith({"--config", config});
   }
 };

@@ -68,7 +68,8 @@ bool Eventually(const std::function<bool()>& condition, Clock::duration patience
 uint64_t TestSeed() {
   const char* given = std::getenv("VGPU_TEST_SEED");
   std::random_device device;
-  const uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 0) : uint64_t{device()} << 32 | device();
+  const uint64_t seed =
+      given != nullptr ? std::strtoull(given, nullptr, 0) : uint64_t{device()} << 32 | device();
   std::printf("VGPU_TEST_SEED=%#llx\n", static_cast<unsigned long long>(seed));
   return seed;
 }
@@ -118,7 +119,8 @@ bool Daemon::Serving() {
   const bool serving = Eventually([&] {
     ended = !Running();
     if (ended) return true;
-    // A connection proves nothing: the kernel may keep the listener of a daemon that was killed for a moment longer.
+    // A connection proves nothing: the kernel may keep the listener of a daemon that was killed for a moment
+    // longer.
     Peer peer(options_.socket);
     const vgpu_msg_hello hello{VGPU_ABI_VERSION, VGPU_ROLE_OPERATOR};
     return peer.connected() && peer.Send(VGPU_MSG_HELLO, Bytes(hello)) && peer.Receive().has_value();

@@ -74,14 +74,14 @@ class Daemon {
   // SIGKILL, and reaped: nothing of it runs any more.
   void Kill();
 
-  // A number or a text of its status, by JSON pointer: "/loop/sleeps", "/vms/0/state". Fails the test where there is
-  // none.
+  // A number or a text of its status, by JSON pointer: "/loop/sleeps", "/vms/0/state". Fails the test where
+  // there is none.
   uint64_t StatusNumber(const std::string& pointer);
   std::string StatusText(const std::string& pointer);
   uint64_t VmCount();
 
   // What the kernel says of the process.
-  uint64_t CpuTicks() const;  // user and system time
+  uint64_t CpuTicks() const;         // user and system time
   uint64_t ContextSwitches() const;  // of all its threads, voluntary or not: how often it woke up
   uint64_t ResidentKib() const;
   size_t Descriptors() const;

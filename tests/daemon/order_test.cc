@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The order of service, proven record by record from the daemon's trace: strict priority, turns inside a class, first
-// in first out on a ring. Nothing here depends on time.
+// The order of service, proven record by record from the daemon's trace: strict priority, turns inside a
+// class, first in first out on a ring. Nothing here depends on time.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -74,7 +74,8 @@ class Replay {
     return "an unknown event";
   }
 
-  // Decisions that preferred one VM to another one of a lower class that waited; and to one of the same class.
+  // Decisions that preferred one VM to another one of a lower class that waited; and to one of the same
+  // class.
   uint64_t contended() const { return contended_; }
   uint64_t shared() const { return shared_; }
 
@@ -84,13 +85,15 @@ class Replay {
     if (!ring.Wants()) return "a turn for who has no work";
     for (const auto& [other_id, other] : rings_) {
       if (other_id == vm_id || !other.Wants()) continue;
-      if (other.priority > ring.priority) return "before VM " + std::to_string(other_id) + " of a higher class";
+      if (other.priority > ring.priority)
+        return "before VM " + std::to_string(other_id) + " of a higher class";
       if (other.priority < ring.priority) {
         ++contended_;
       } else {
         ++shared_;
         // Who waited since this VM's last turn has been passed over.
-        if (waited_since_turn_of_[vm_id].contains(other_id)) return "twice, while VM " + std::to_string(other_id) + " waited";
+        if (waited_since_turn_of_[vm_id].contains(other_id))
+          return "twice, while VM " + std::to_string(other_id) + " waited";
       }
     }
     take();
@@ -126,7 +129,8 @@ class OrderTest : public testing::Test {
   }
 
   // A VM that keeps `batch` requests of its own kind going until *stop, or for `rounds` rounds.
-  void Work(uint32_t vm_id, uint32_t priority, uint32_t batch, bool long_ones, int rounds, const std::atomic<bool>* stop) {
+  void Work(uint32_t vm_id, uint32_t priority, uint32_t batch, bool long_ones, int rounds,
+            const std::atomic<bool>* stop) {
     Owner owner({.vm_id = vm_id, .priority = priority, .region_bytes = 4 << 20});
     ASSERT_TRUE(owner.Attach(daemon_->socket()));
     Guest guest(&owner, 0);
@@ -156,8 +160,8 @@ class OrderTest : public testing::Test {
     ASSERT_EQ(dropped, 0u) << "the trace is too short for this test";
     for (size_t i = 0; i < records->size(); ++i) {
       const TraceRecord& record = (*records)[i];
-      ASSERT_EQ(replay->Step(record), "") << "record " << i << ": VM " << record.vm_id << ", request " << record.idx
-                                          << ", " << TraceEventName(record.event);
+      ASSERT_EQ(replay->Step(record), "") << "record " << i << ": VM " << record.vm_id << ", request "
+                                          << record.idx << ", " << TraceEventName(record.event);
     }
   }
 
@@ -217,16 +221,20 @@ TEST(ReplayTest, WrongOrders_AreFound) {
     for (const TraceRecord& each : records) error = replay.Step(each);
     return error;
   };
-  const TraceRecord low_taken = record(1, kLow, 0, TraceEvent::kTaken), low_piece = record(1, kLow, 0, TraceEvent::kPiece);
+  const TraceRecord low_taken = record(1, kLow, 0, TraceEvent::kTaken),
+                    low_piece = record(1, kLow, 0, TraceEvent::kPiece);
   const TraceRecord high_taken = record(2, kHigh, 0, TraceEvent::kTaken);
   const TraceRecord high_piece = record(2, kHigh, 0, TraceEvent::kPiece);
   EXPECT_EQ(last(Replay(2), {low_taken, low_piece, high_taken, high_piece, high_piece, low_piece}), "");
   EXPECT_EQ(last(Replay(2), {low_taken, high_taken, low_piece}), "before VM 2 of a higher class");
-  EXPECT_EQ(last(Replay(3), {low_taken, low_piece, high_taken, high_piece, low_piece}), "before VM 2 of a higher class");
-  const TraceRecord peer_taken = record(3, kLow, 0, TraceEvent::kTaken), peer_piece = record(3, kLow, 0, TraceEvent::kPiece);
+  EXPECT_EQ(last(Replay(3), {low_taken, low_piece, high_taken, high_piece, low_piece}),
+            "before VM 2 of a higher class");
+  const TraceRecord peer_taken = record(3, kLow, 0, TraceEvent::kTaken),
+                    peer_piece = record(3, kLow, 0, TraceEvent::kPiece);
   EXPECT_EQ(last(Replay(3), {low_taken, peer_taken, low_piece, peer_piece, low_piece}), "");
   EXPECT_EQ(last(Replay(3), {low_taken, peer_taken, low_piece, low_piece}), "twice, while VM 3 waited");
-  EXPECT_EQ(last(Replay(1), {low_taken, record(1, kLow, 1, TraceEvent::kTaken), record(1, kLow, 1, TraceEvent::kStarted)}),
+  EXPECT_EQ(last(Replay(1), {low_taken, record(1, kLow, 1, TraceEvent::kTaken),
+                             record(1, kLow, 1, TraceEvent::kStarted)}),
             "not first in, first out");
 }
 

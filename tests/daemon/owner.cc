@@ -45,7 +45,12 @@ ring::RingRef<RealMemory> Owner::ring(uint32_t q) const {
 
 vgpu_msg_attach Owner::Claim() const {
   const bool region = options_.rings != 0;
-  return {options_.vm_id, options_.pool, options_.priority, options_.rings, region ? options_.entries : 0, 0,
+  return {options_.vm_id,
+          options_.pool,
+          options_.priority,
+          options_.rings,
+          region ? options_.entries : 0,
+          0,
           region ? options_.region_bytes : 0};
 }
 
@@ -77,7 +82,8 @@ std::optional<vgpu_msg_grant> Owner::Attach(const std::string& socket) {
     if (!message) return std::nullopt;
     if (message->type == VGPU_MSG_HELLO) continue;
     if (message->type != VGPU_MSG_GRANT) {
-      ADD_FAILURE() << "message " << message->type << " instead of GRANT: " << message->payload.substr(8).c_str();
+      ADD_FAILURE() << "message " << message->type
+                    << " instead of GRANT: " << message->payload.substr(8).c_str();
       return std::nullopt;
     }
     peer_ = std::move(peer);
@@ -101,6 +107,7 @@ Outcome Guest::AwaitEpoch(uint32_t* state) {
   while (!ring::EpochAnswered(ring_, epoch_, state)) {
     if (const Outcome outcome = Sleep(); outcome != Outcome::kDone) return outcome;
   }
+  taken_.clear();
   if (*state == VGPU_EPOCH_OPEN) producer_ = std::make_unique<ring::Producer<RealMemory>>(ring_, epoch_);
   return Outcome::kDone;
 }
@@ -132,15 +139,23 @@ void Guest::Flush() {
 
 Outcome Guest::Await(uint32_t idx, ring::Answer* answer) {
   for (;;) {
-    if (producer_->Take(idx, answer)) return Outcome::kDone;
-    // An answer to another request keeps ArmCall from sleeping: then the mediator is at work, and looking is right.
-    if (!producer_->ArmCall()) {
-      sched_yield();
-      continue;
+    TakeAll();
+    if (const auto taken = taken_.find(idx); taken != taken_.end()) {
+      *answer = taken->second;
+      taken_.erase(taken);
+      return Outcome::kDone;
     }
+    if (!producer_->ArmCall()) continue;
     const Outcome outcome = Sleep();
     producer_->DisarmCall();
     if (outcome != Outcome::kDone) return outcome;
+  }
+}
+
+void Guest::TakeAll() {
+  ring::Answer answer;
+  for (uint32_t idx = producer_->oldest(); idx != producer_->prod(); ++idx) {
+    if (producer_->Take(idx, &answer)) taken_[idx] = answer;
   }
 }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A region and its eventfds, attached by hand: what QEMU or a host process does, but open to a test at every place.
-// The memory outlives any mediator. Guests on its rings sleep on their eventfds with no time-out that could hide a
-// lost call.
+// A region and its eventfds, attached by hand: what QEMU or a host process does, but open to a test at every
+// place. The memory outlives any mediator. Guests on its rings sleep on their eventfds with no time-out that
+// could hide a lost call.
 #ifndef VGPU_TESTS_DAEMON_OWNER_H_
 #define VGPU_TESTS_DAEMON_OWNER_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -100,6 +101,8 @@ class Guest {
   ring::Answer Ask(uint32_t idx);
 
  private:
+  // A call comes only for an answer that is new: whoever waits for one takes all the others, too.
+  void TakeAll();
   Outcome Sleep();
 
   Owner* const owner_;
@@ -107,6 +110,7 @@ class Guest {
   const ring::RingRef<ring::RealMemory> ring_;
   uint32_t epoch_ = 0;
   std::unique_ptr<ring::Producer<ring::RealMemory>> producer_;
+  std::map<uint32_t, ring::Answer> taken_;  // by index, and not yet asked for
 };
 
 }  // namespace vgpu::test

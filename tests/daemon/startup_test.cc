@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Start and end of the daemon: with no flags, beside another one, after one that died, with wrong settings, on signals.
+// Start and end of the daemon: with no flags, beside another one, after one that died, with wrong settings,
+// on signals.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -46,7 +47,8 @@ class StartupTest : public testing::Test {
 };
 
 TEST_F(StartupTest, NoFlags_ServesInTheRuntimeFolder) {
-  const DaemonOptions options{.environment = {"XDG_RUNTIME_DIR=" + (folder_ / "run")}, .log = folder_ / "log"};
+  const DaemonOptions options{.environment = {"XDG_RUNTIME_DIR=" + (folder_ / "run")},
+                              .log = folder_ / "log"};
   Daemon daemon(options);
   const std::string socket = folder_ / "run/vgpu-ring/mediator.sock";
   ASSERT_TRUE(Eventually([&] { return !daemon.Running() || Peer(socket).connected(); })) << daemon.Log();
@@ -104,8 +106,10 @@ TEST_F(StartupTest, WrongConfiguration_NamesFileLineAndReason) {
 
 TEST_F(StartupTest, WrongFlags_NameWhatIsKnown) {
   EXPECT_NE(Refusal({"--backend", "abacus"}).find("'abacus' is none of auto, cpu, cuda"), std::string::npos);
-  EXPECT_NE(Refusal({"--wait", "patiently"}).find("'patiently' is none of adaptive, sleep, spin"), std::string::npos);
-  EXPECT_NE(Refusal({"--trace", folder_ / "no/such/folder"}).find("cannot create the trace"), std::string::npos);
+  EXPECT_NE(Refusal({"--wait", "patiently"}).find("'patiently' is none of adaptive, sleep, spin"),
+            std::string::npos);
+  EXPECT_NE(Refusal({"--trace", folder_ / "no/such/folder"}).find("cannot create the trace"),
+            std::string::npos);
 }
 
 TEST_F(StartupTest, Signals_EndItCleanly) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mediator dies at every named place while it serves every kind of request, and is started again: each request is
-// answered exactly once, with the right result, or with code 12 where it had begun and must not be repeated.
+// The mediator dies at every named place while it serves every kind of request, and is started again: each
+// request is answered exactly once, with the right result, or with code 12 where it had begun and must not be
+// repeated.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -45,15 +46,19 @@ class Survivor {
 
  private:
   void Start(std::vector<std::string> environment) {
-    daemon_ = std::make_unique<Daemon>(DaemonOptions{
-        kCrashMediator, folder_ / "socket", {"--log-level", "error"}, std::move(environment), folder_ / "log"});
+    daemon_ = std::make_unique<Daemon>(DaemonOptions{kCrashMediator,
+                                                     folder_ / "socket",
+                                                     {"--log-level", "error"},
+                                                     std::move(environment),
+                                                     folder_ / "log"});
   }
 
   void AttachAgain() {
     while (!daemon_->Serving() || !owner_.Attach(daemon_->socket())) {
       const int status = daemon_->Join();
       ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-          << "the mediator ended with status " << status << " by itself:\n" << daemon_->Log();
+          << "the mediator ended with status " << status << " by itself:\n"
+          << daemon_->Log();
       ASSERT_EQ(++crashes_, 1u);
       Start({});
     }
@@ -120,7 +125,8 @@ uint32_t RunRequests(Survivor* survivor, Guest* guest, Op op) {
   return interrupted;
 }
 
-// At least and at most how many requests must be answered 12 when the mediator dies at the n-th visit to `point`.
+// At least and at most how many requests must be answered 12 when the mediator dies at the n-th visit to
+// `point`.
 std::pair<uint32_t, uint32_t> InterruptedAt(const std::string& point, Op op, uint32_t n) {
   if (!InPlace(op)) return {0, 0};
   const auto exactly = [](bool one) { return std::pair<uint32_t, uint32_t>(one, one); };
@@ -132,7 +138,8 @@ std::pair<uint32_t, uint32_t> InterruptedAt(const std::string& point, Op op, uin
   return {0, beside};
 }
 
-// One life: attach, open, work, close, open, work; with one death at the n-th visit to `point`. Was there one?
+// One life: attach, open, work, close, open, work; with one death at the n-th visit to `point`. Was there
+// one?
 bool LiveThrough(const std::string& point, Op op, uint32_t n) {
   SCOPED_TRACE(std::string(OpName(op)) + ", dies at " + point + ":" + std::to_string(n));
   Survivor survivor(point + ":" + std::to_string(n));
@@ -162,6 +169,43 @@ bool Visits(const std::string& point, Op op) {
   return true;
 }
 
+// The next owner of the ring comes while no mediator runs: what the owner before it left is not run any more.
+TEST(RestartTest, NewEpochAskedWhileAway_OldRequestsAreForgotten) {
+  for (const Op op : kOps) {
+    if (op == Op::kWindow) continue;
+    SCOPED_TRACE(OpName(op));
+    const TempFolder folder;
+    const DaemonOptions options{.socket = folder / "socket", .log = folder / "log"};
+    auto daemon = std::make_unique<Daemon>(options);
+    ASSERT_TRUE(daemon->Serving()) << daemon->Log();
+    Owner owner({.region_bytes = 4 << 20});
+    ASSERT_TRUE(owner.Attach(options.socket));
+    Guest first(&owner, 0), second(&owner, 0);
+    first.Open();
+    daemon->Signal(SIGSTOP);
+    std::vector<Work> works;
+    for (uint32_t i = 0; i < kRequests; ++i) {
+      works.emplace_back(op, i, owner.arena(0) + i * kWorkBytes, i * kWorkBytes);
+      first.producer().Stage(works[i].opcode(), works[i].type(), works[i].args().data(), VGPU_SLOT_ARGS);
+    }
+    first.Flush();
+    // Taken, says the journal, and not answered.
+    auto* journal = reinterpret_cast<vgpu_journal*>(owner.private_file() + VGPU_JOURNAL_OFF);
+    daemon->Kill();
+    journal->cons = kRequests;
+    const std::vector<char> memory(owner.arena(0), owner.arena(0) + kRequests * kWorkBytes);
+    second.AskEpoch(true);
+    daemon = std::make_unique<Daemon>(options);
+    ASSERT_TRUE(daemon->Serving()) << daemon->Log();
+    ASSERT_TRUE(owner.Attach(options.socket)) << daemon->Log();
+    uint32_t state = VGPU_EPOCH_CLOSED;
+    ASSERT_EQ(second.AwaitEpoch(&state), Outcome::kDone) << daemon->Log();
+    ASSERT_EQ(state, VGPU_EPOCH_OPEN);
+    EXPECT_EQ(second.Ask(second.Add(40, 2)).data, 42u) << daemon->Log();
+    EXPECT_EQ(std::memcmp(owner.arena(0), memory.data(), memory.size()), 0) << "the old requests were run";
+  }
+}
+
 class CrashPoint : public testing::TestWithParam<const char*> {};
 
 TEST_P(CrashPoint, EveryRequestIsAnsweredExactlyOnce) {
@@ -176,11 +220,11 @@ TEST_P(CrashPoint, EveryRequestIsAnsweredExactlyOnce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, CrashPoint,
-                         testing::Values("before_begin", "after_begin", "before_epoch_journal", "within_epoch_journal",
-                                         "after_epoch_journal", "after_epoch_answer", "before_journal_cons",
-                                         "after_journal_cons", "before_started", "after_started", "after_piece",
-                                         "before_done", "after_done", "before_call", "after_call", "before_arm",
-                                         "after_arm"),
+                         testing::Values("before_begin", "after_begin", "before_epoch_journal",
+                                         "within_epoch_journal", "after_epoch_journal", "after_epoch_answer",
+                                         "before_journal_cons", "after_journal_cons", "before_started",
+                                         "after_started", "after_piece", "before_done", "after_done",
+                                         "before_call", "after_call", "before_arm", "after_arm"),
                          [](const auto& point) { return std::string(point.param); });
 
 }  // namespace

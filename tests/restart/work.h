@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests whose answers can be checked after a crash: each knows what its memory held before, so that it can tell
-// "not run", "run once" and "run twice" apart.
+// Requests whose answers can be checked after a crash: each knows what its memory held before, so that it can
+// tell "not run", "run once" and "run twice" apart.
 #ifndef VGPU_TESTS_RESTART_WORK_H_
 #define VGPU_TESTS_RESTART_WORK_H_
 
@@ -12,7 +12,16 @@
 
 namespace vgpu::test {
 
-enum class Op : uint8_t { kNop, kAdd, kDeviceInfo, kVaddSmall, kVaddLarge, kInPlaceSmall, kInPlaceLarge, kWindow };
+enum class Op : uint8_t {
+  kNop,
+  kAdd,
+  kDeviceInfo,
+  kVaddSmall,
+  kVaddLarge,
+  kInPlaceSmall,
+  kInPlaceLarge,
+  kWindow
+};
 inline constexpr Op kOps[] = {Op::kNop,       Op::kAdd,          Op::kDeviceInfo,   Op::kVaddSmall,
                               Op::kVaddLarge, Op::kInPlaceSmall, Op::kInPlaceLarge, Op::kWindow};
 const char* OpName(Op op);
@@ -25,7 +34,7 @@ inline bool Large(Op op) { return op == Op::kVaddLarge || op == Op::kInPlaceLarg
 inline constexpr uint64_t kSmallCount = 100;               // i32: runs in the loop itself
 inline constexpr uint64_t kLargeCount = 2 * 32768 + 1000;  // i32: three pieces
 inline constexpr uint32_t kLargePieces = 3;
-inline constexpr uint64_t kWorkBytes = 1 << 20;            // of arena that one piece of work needs
+inline constexpr uint64_t kWorkBytes = 1 << 20;  // of arena that one piece of work needs
 
 // One request. `place` is its own kWorkBytes of the arena, at offset `off`.
 class Work {
@@ -37,8 +46,8 @@ class Work {
   uint32_t type() const { return 0; }
   const std::array<uint64_t, VGPU_SLOT_ARGS>& args() const { return args_; }
 
-  // "" if this answer is right: the result of exactly one run; or, only for what must not be repeated, code 12 and a
-  // memory in which no element was added twice.
+  // "" if this answer is right: the result of exactly one run; or, only for what must not be repeated, code
+  // 12 and a memory in which no element was added twice.
   std::string Check(ring::Answer answer) const;
 
  private:

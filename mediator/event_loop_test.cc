@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/event_loop.h"
+
+#include <gtest/gtest.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "mediator/eventfd.h"
+
+namespace vgpu::mediator {
+namespace {
+
+constexpr uint32_t kWatchesMax = 64;
+constexpr std::chrono::seconds kPatience{60};
+
+ring::UniqueFd MakeEventfd(int flags = 0) {
+  return ring::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | flags));
+}
+
+struct Handler final : ReadyHandler {
+  int calls = 0;
+  std::function<void()> act = [] {};
+  void OnReady() override {
+    ++calls;
+    act();
+  }
+};
+
+// An eventfd whose handler drains it.
+struct Bell {
+  ring::UniqueFd fd = MakeEventfd();
+  Handler handler;
+  Bell() {
+    handler.act = [this] { DrainEventfd(fd.get()); };
+  }
+  void Ring() { SignalEventfd(fd.get()); }
+};
+
+class EventLoopTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto loop = EventLoop::Create(kWatchesMax);
+    ASSERT_TRUE(loop) << loop.error();
+    loop_ = std::move(*loop);
+  }
+  // Polls, without ever sleeping, until the condition holds.
+  bool PollUntil(const std::function<bool()>& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      loop_->Poll();
+    }
+    return true;
+  }
+
+  std::unique_ptr<EventLoop> loop_;
+};
+
+TEST_F(EventLoopTest, Signal_RunsTheHandlerOnceEach) {
+  Bell bell;
+  loop_->Watch(bell.fd.get(), &bell.handler);
+  for (int i = 1; i <= 5; ++i) {
+    bell.Ring();
+    EXPECT_EQ(loop_->Sleep(), 1);
+    EXPECT_EQ(bell.handler.calls, i);
+  }
+  for (int i = 0; i < 100; ++i) loop_->Poll();
+  EXPECT_EQ(bell.handler.calls, 5);
+}
+
+// A loop that is never idle must hear of new things all the same.
+TEST_F(EventLoopTest, PollAlone_SeesSignals) {
+  Bell bell;
+  loop_->Watch(bell.fd.get(), &bell.handler);
+  loop_->Poll();
+  for (int i = 1; i <= 5; ++i) {
+    bell.Ring();
+    ASSERT_TRUE(PollUntil([&] { return bell.handler.calls == i; }));
+  }
+}
+
+TEST_F(EventLoopTest, PollAlone_SeesOthersBesideOneThatIsAlwaysReady) {
+  Bell bell;
+  Handler noisy;  // never drains
+  const ring::UniqueFd always = MakeEventfd();
+  SignalEventfd(always.get());
+  loop_->Watch(always.get(), &noisy);
+  loop_->Watch(bell.fd.get(), &bell.handler);
+  for (int i = 1; i <= 5; ++i) {
+    bell.Ring();
+    ASSERT_TRUE(PollUntil([&] { return bell.handler.calls == i; }));
+  }
+  const int before = noisy.calls;
+  ASSERT_TRUE(PollUntil([&] { return noisy.calls >= before + 10; }));
+}
+
+TEST_F(EventLoopTest, PollAlone_SeesSignalsOfAnotherThread) {
+  Bell bell;
+  loop_->Watch(bell.fd.get(), &bell.handler);
+  std::atomic<bool> stop{false};
+  std::thread other([&] {
+    while (!stop) bell.Ring();
+  });
+  const bool seen = PollUntil([&] { return bell.handler.calls >= 100; });
+  stop = true;
+  other.join();
+  EXPECT_TRUE(seen);
+}
+
+// However many signals come between two looks, the watch stays.
+TEST_F(EventLoopTest, Flood_NeverDisarms) {
+  Bell bells[8];
+  for (Bell& bell : bells) loop_->Watch(bell.fd.get(), &bell.handler);
+  std::atomic<bool> stop{false};
+  std::thread flood([&] {
+    while (!stop) {
+      for (Bell& bell : bells) bell.Ring();
+    }
+  });
+  for (int i = 0; i < 20'000; ++i) {
+    if (i % 100 == 0) std::this_thread::yield();  // let signals pile up
+    loop_->Poll();
+  }
+  stop = true;
+  flood.join();
+  while (loop_->Poll() > 0) continue;
+  for (Bell& bell : bells) {
+    const int before = bell.handler.calls;
+    bell.Ring();
+    ASSERT_TRUE(PollUntil([&] { return bell.handler.calls > before; }));
+  }
+}
+
+TEST_F(EventLoopTest, Unwatch_WithACompletionOutstanding) {
+  Bell bell, other;
+  const int id = loop_->Watch(bell.fd.get(), &bell.handler);
+  loop_->Poll();
+  bell.Ring();  // its completion is on the way
+  loop_->Unwatch(id);
+  EXPECT_EQ(loop_->Watch(other.fd.get(), &other.handler), id) << "the place is reused: the test wants that";
+  for (int i = 0; i < 1000; ++i) loop_->Poll();
+  EXPECT_EQ(bell.handler.calls, 0);
+  EXPECT_EQ(other.handler.calls, 0) << "it got the completion of the watch before it";
+  other.Ring();
+  EXPECT_TRUE(PollUntil([&] { return other.handler.calls == 1; }));
+}
+
+TEST_F(EventLoopTest, UnwatchWithinAHandler_OfItselfAndOfAnother) {
+  Bell first, second;
+  int first_id = loop_->Watch(first.fd.get(), &first.handler);
+  int second_id = loop_->Watch(second.fd.get(), &second.handler);
+  const auto end_both = [&] {
+    loop_->Unwatch(std::exchange(first_id, -1));
+    loop_->Unwatch(std::exchange(second_id, -1));
+  };
+  first.handler.act = second.handler.act = end_both;
+  first.Ring();
+  second.Ring();
+  for (int i = 0; i < 1000; ++i) loop_->Poll();
+  EXPECT_EQ(first.handler.calls + second.handler.calls, 1);
+}
+
+TEST_F(EventLoopTest, WatchWithinAHandler_Works) {
+  Bell first, second;
+  first.handler.act = [&] {
+    DrainEventfd(first.fd.get());
+    loop_->Watch(second.fd.get(), &second.handler);
+  };
+  loop_->Watch(first.fd.get(), &first.handler);
+  first.Ring();
+  second.Ring();
+  EXPECT_TRUE(PollUntil([&] { return second.handler.calls == 1; }));
+}
+
+// The file is closed and its number used again for another one, which must not wake anybody.
+TEST_F(EventLoopTest, ClosedAfterUnwatch_NumberReused) {
+  Bell bell;
+  const int number = bell.fd.get();
+  loop_->Unwatch(loop_->Watch(number, &bell.handler));
+  bell.fd.reset();
+  const ring::UniqueFd reused = MakeEventfd();
+  ASSERT_EQ(reused.get(), number);
+  SignalEventfd(reused.get());
+  for (int i = 0; i < 1000; ++i) loop_->Poll();
+  EXPECT_EQ(bell.handler.calls, 0);
+}
+
+TEST_F(EventLoopTest, AllWatchesTaken_SaysSoAndRecovers) {
+  std::vector<std::unique_ptr<Bell>> bells;
+  std::vector<int> ids;
+  for (uint32_t i = 0; i < kWatchesMax; ++i) {
+    bells.push_back(std::make_unique<Bell>());
+    ids.push_back(loop_->Watch(bells.back()->fd.get(), &bells.back()->handler));
+    ASSERT_GE(ids.back(), 0);
+  }
+  Bell more;
+  EXPECT_EQ(loop_->Watch(more.fd.get(), &more.handler), -1);
+  loop_->Unwatch(-1);  // harmless
+  loop_->Unwatch(ids[3]);
+  ASSERT_GE(loop_->Watch(more.fd.get(), &more.handler), 0);
+  more.Ring();
+  EXPECT_TRUE(PollUntil([&] { return more.handler.calls == 1; }));
+}
+
+TEST_F(EventLoopTest, WatchAndUnwatchManyTimes_NeverRunsOut) {
+  Bell bell;
+  for (int i = 0; i < 20'000; ++i) {
+    const int id = loop_->Watch(bell.fd.get(), &bell.handler);
+    ASSERT_GE(id, 0);
+    if (i % 3 == 0) bell.Ring();
+    if (i % 7 == 0) loop_->Poll();
+    loop_->Unwatch(id);
+  }
+  loop_->Watch(bell.fd.get(), &bell.handler);
+  const int before = bell.handler.calls;
+  bell.Ring();
+  EXPECT_TRUE(PollUntil([&] { return bell.handler.calls > before; }));
+}
+
+TEST_F(EventLoopTest, Hangup_WakesToo) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const ring::UniqueFd reader(ends[0]);
+  ring::UniqueFd writer(ends[1]);
+  Handler handler;
+  int id = loop_->Watch(reader.get(), &handler);
+  handler.act = [&] { loop_->Unwatch(id); };
+  writer.reset();
+  loop_->Sleep();
+  EXPECT_EQ(handler.calls, 1);
+}
+
+TEST_F(EventLoopTest, Sleeps_AreCounted) {
+  Bell bell;
+  loop_->Watch(bell.fd.get(), &bell.handler);
+  bell.Ring();
+  loop_->Poll();
+  EXPECT_EQ(loop_->sleeps(), 0u);
+  bell.Ring();
+  loop_->Sleep();
+  EXPECT_EQ(loop_->sleeps(), 1u);
+}
+
+}  // namespace
+}  // namespace vgpu::mediator
