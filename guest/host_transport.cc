@@ -16,6 +16,7 @@
 namespace vgpu::guest {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
 constexpr int kKick = 0;
@@ -34,6 +35,12 @@ void Drain(int event_fd) {
 timespec Left(TimePoint deadline) {
   const auto left = std::max<nanoseconds>(deadline - Clock::now(), nanoseconds(0));
   return {static_cast<time_t>(left.count() / 1'000'000'000), left.count() % 1'000'000'000};
+}
+
+// Sleeps for `time`, at most until the deadline.
+void Nap(nanoseconds time, TimePoint deadline) {
+  const timespec left = Left(std::min(Clock::now() + time, deadline));
+  nanosleep(&left, nullptr);
 }
 
 Error SystemError(const std::string& text) { return {VGPU_ERR_SYSTEM, text}; }
@@ -199,7 +206,7 @@ Wake HostTransport::SleepUntilCall(uint32_t ring, TimePoint deadline) {
 // Takes in what the mediator said; false if the connection has ended. Needs mutex_.
 bool HostTransport::LinkWhole() {
   while (link_->Readable()) {
-    const auto message = link_->Receive(Clock::now() + std::chrono::milliseconds(100));
+    const auto message = link_->Receive(Clock::now() + milliseconds(100));
     if (!message) return false;
     if (message->type != VGPU_MSG_STATE) continue;
     if (const auto state = message->As<vgpu_msg_state>()) SetRingState(state->ring_state);
@@ -208,13 +215,15 @@ bool HostTransport::LinkWhole() {
 }
 
 Result<void> HostTransport::AwaitLink(TimePoint deadline) {
-  std::unique_lock lock(mutex_, deadline);
-  if (!lock.owns_lock()) return Fail(VGPU_ERR_UNAVAILABLE, ExplainCode(VGPU_ERR_UNAVAILABLE));
+  const TimePoint begin = Clock::now();
+  std::unique_lock lock(mutex_, std::defer_lock);
+  while (!lock.try_lock()) {  // another thread is attaching again; its deadline may be later than this one
+    if (Clock::now() >= deadline) return Fail(VGPU_ERR_UNAVAILABLE, ExplainCode(VGPU_ERR_UNAVAILABLE));
+    Nap(milliseconds(1), deadline);
+  }
   if (LinkWhole()) return {};
   SetRingState(VGPU_RING_STATE_NO_MEDIATOR);
-  const TimePoint begin = Clock::now();
-  auto pause = nanoseconds(std::chrono::milliseconds(1));
-  while (true) {
+  for (nanoseconds pause = milliseconds(1);; pause = std::min<nanoseconds>(pause * 2, milliseconds(20))) {
     auto attached = Attach(deadline);
     if (attached || !MayPass(attached.error())) return attached;
     const TimePoint now = Clock::now();
@@ -223,10 +232,7 @@ Result<void> HostTransport::AwaitLink(TimePoint deadline) {
                   fmt::format("the mediator went away, and in {:.1f} s none came back: {}",
                               std::chrono::duration<double>(now - begin).count(), attached.error().text));
     }
-    const auto nap = std::min<nanoseconds>(pause, deadline - now);
-    const timespec time = {static_cast<time_t>(nap.count() / 1'000'000'000), nap.count() % 1'000'000'000};
-    nanosleep(&time, nullptr);
-    pause = std::min<nanoseconds>(pause * 2, std::chrono::milliseconds(20));
+    Nap(pause, deadline);
   }
 }
 

@@ -67,7 +67,7 @@ class HostTransport final : public Transport {
   std::vector<std::array<ring::UniqueFd, 2>> ring_events_;  // kick, call
   std::vector<std::atomic<bool>> claimed_;
 
-  mutable std::timed_mutex mutex_;  // of what follows
+  mutable std::mutex mutex_;  // of what follows
   std::optional<ControlLink> link_;
   Grant grant_;
   uint32_t state_changes_ = 0;
