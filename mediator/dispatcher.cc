@@ -124,7 +124,6 @@ void Dispatcher::Settle(GuestRing* ring) {
     ring->AnswerFenced();
   } else if (ring->epoch_pending() && !session->ending_) {
     ring->CarryOutEpoch();
-    ring->Call();
     if (ring->phase() == RingPhase::kOpen) MakeHot(ring);
   }
   Classify(ring);

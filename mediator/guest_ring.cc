@@ -124,6 +124,7 @@ void GuestRing::CarryOutEpoch() {
   consumer_ = ring::Consumer<RealMemory>(ref_, epoch);
   sched_ = 0;
   phase_ = state == VGPU_EPOCH_OPEN ? RingPhase::kOpen : RingPhase::kClosed;
+  Call();  // whoever waits for this, or sleeps on the ring that is gone
 }
 
 void GuestRing::DropQueued() {
