@@ -3,8 +3,10 @@
 // request is answered exactly once, with the right result, or with code 12 where it had begun and must not be
 // repeated.
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <memory>
@@ -204,6 +206,47 @@ TEST(RestartTest, NewEpochAskedWhileAway_OldRequestsAreForgotten) {
     EXPECT_EQ(second.Ask(second.Add(40, 2)).data, 42u) << daemon->Log();
     EXPECT_EQ(std::memcmp(owner.arena(0), memory.data(), memory.size()), 0) << "the old requests were run";
   }
+}
+
+// The earlier mediator may have died between an answer and its call, and a guest in a VM does not see the
+// link.
+TEST(RestartTest, NewMediator_CallsEachRingOnce) {
+  const TempFolder folder;
+  const DaemonOptions options{.socket = folder / "socket", .log = folder / "log"};
+  Owner owner({.rings = 3});
+  for (int life = 0; life < 3; ++life) {
+    Daemon daemon(options);
+    ASSERT_TRUE(daemon.Serving()) << daemon.Log();
+    ASSERT_TRUE(owner.Attach(options.socket)) << daemon.Log();
+    for (uint32_t q = 0; q <= 3; ++q) {
+      pollfd call{owner.doorbells(q).call.get(), POLLIN, 0};
+      EXPECT_TRUE(Eventually([&] { return poll(&call, 1, 0) == 1; })) << "ring " << q;
+      uint64_t count;
+      EXPECT_EQ(read(call.fd, &count, sizeof count), static_cast<ssize_t>(sizeof count));
+    }
+    owner.Hangup();
+  }
+}
+
+// The mediator dies while it carries out a device reset. What was answered before is not run again.
+TEST(RestartTest, DiedWithinAReset_OldRequestsAreLeftAlone) {
+  Survivor survivor("within_epoch_journal:3");  // after those that opened the window and the ring
+  ASSERT_FALSE(HasFatalFailure());
+  Guest window(&survivor.owner(), 1), ring(&survivor.owner(), 0);
+  survivor.Await("window", [&] { return window.AwaitWindow(); });
+  OpenRing(&survivor, &ring, true);
+  ASSERT_FALSE(HasFatalFailure());
+  const Work work(Op::kInPlaceSmall, 1, survivor.owner().arena(0), 0);
+  const uint32_t idx = ring.producer().Stage(work.opcode(), work.type(), work.args().data(), VGPU_SLOT_ARGS);
+  ASSERT_EQ(work.Check(ring.Ask(idx)), "");
+  ASSERT_EQ(survivor.crashes(), 0u);
+  survivor.owner().peer().Send(VGPU_MSG_RESET);
+  ASSERT_TRUE(survivor.owner().peer().HungUp());
+  OpenRing(&survivor, &ring, true);
+  ASSERT_FALSE(HasFatalFailure());
+  EXPECT_EQ(survivor.crashes(), 1u);
+  EXPECT_EQ(ring.Ask(ring.Add(1, 2)).data, 3u);
+  EXPECT_EQ(work.Check({VGPU_OK, 0}), "");
 }
 
 class CrashPoint : public testing::TestWithParam<const char*> {};
