@@ -111,8 +111,9 @@ class Vm:
             return answer
 
     def qemu_pid(self):
-        children = subprocess.run(["pgrep", "-P", str(self._process.pid)], capture_output=True, text=True)
-        return int(children.stdout.split()[0])
+        pid = self._process.pid
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+            return int(children.read().split()[0])
 
     def kill(self):
         """Ends tools/vm and so QEMU; does nothing to what has ended."""
