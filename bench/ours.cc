@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <vector>
 
 namespace vgpu::bench {
 namespace {
@@ -64,7 +65,7 @@ class OursDepth1 final : public Ours {
 class OursDeep final : public Ours {
  public:
   OursDeep(pid_t mediator, std::unique_ptr<Client> client, uint32_t depth, uint32_t batch)
-      : Ours(mediator, std::move(client)), depth_(depth), batch_(batch) {}
+      : Ours(mediator, std::move(client)), depth_(depth), batch_(batch), answers_(batch) {}
   std::string name() const override { return fmt::format("vgpu-ring, batch {}", batch_); }
 
   Round Run(uint64_t count, base::Histogram*) override {
@@ -89,13 +90,10 @@ class OursDeep final : public Ours {
         for (uint64_t n = std::min<uint64_t>(room, batch_); n > 0; --n) Send(client(), sent++);
         client().Flush();
       }
-      Answer answer;
-      const uint64_t before = got;
-      while (got < sent && client().Poll(first_idx + static_cast<uint32_t>(got), &answer)) {
-        wrong += !Right(answer, got);
-        ++got;
-      }
-      if (got != before) continue;
+      const auto wanted = static_cast<uint32_t>(std::min<uint64_t>(batch_, sent - got));
+      const uint32_t taken = client().PollRun(first_idx + static_cast<uint32_t>(got), wanted, answers_.data());
+      for (uint32_t i = 0; i < taken; ++i) wrong += !Right(answers_[i], got++);
+      if (taken != 0) continue;
       client().Relax();
       if (++idle_ % (1 << 20) == 0 && guest::Clock::now() > give_up) throw std::runtime_error("no answer");
     }
@@ -104,6 +102,7 @@ class OursDeep final : public Ours {
 
   const uint32_t depth_;
   const uint32_t batch_;
+  std::vector<Answer> answers_;
   uint64_t idle_ = 0;
 };
 

@@ -123,6 +123,17 @@ class Client {
     return stashed_ != 0 && Unstash(idx, answer);
   }
 
+  // Takes the answers of up to `n` requests in a row, from `first` on, as far as there are any; returns how many. Faster
+  // than one by one: once the first is there, the lines of the others are fetched side by side, and are this side's
+  // own already when they are written to again.
+  uint32_t PollRun(uint32_t first, uint32_t n, Answer* answers) {
+    if (n == 0 || !Poll(first, answers)) return 0;
+    for (uint32_t i = 1; i < n; ++i) Memory::PrefetchForWrite(ring_.done(first + i));
+    uint32_t taken = 1;
+    while (taken < n && Poll(first + taken, answers + taken)) ++taken;
+    return taken;
+  }
+
   // Takes the answer of any request that has one. Answers tend to come in the order of the requests.
   bool PollAny(uint32_t* idx, Answer* answer);
 

@@ -128,6 +128,31 @@ TEST_P(ClientTest, PollAny_TakesEachAnswerOnce) {
   EXPECT_FALSE(client_->PollAny(&idx, &answer));
 }
 
+TEST_P(ClientTest, PollRun_TakesWhatIsThere_InARow_Once) {
+  for (const Manner manner : {Manner::kGood, Manner::kBackwards}) {
+    StartAndOpen(manner, 16);
+    for (uint32_t round = 0; round < 100; ++round) {
+      std::vector<Answer> answers(16);
+      EXPECT_EQ(client_->PollRun(client_->producer().prod(), 16, answers.data()), 0u) << "nothing was asked";
+      const uint32_t first = client_->Add(0, 7);
+      for (int32_t i = 1; i < 16; ++i) client_->Add(i, 7);
+      client_->Flush();
+      EXPECT_EQ(client_->PollRun(first, 0, answers.data()), 0u);
+      const TimePoint deadline = Soon();
+      for (uint32_t got = 0; got < 16;) {
+        ASSERT_LT(Clock::now(), deadline);
+        const uint32_t asked = std::min(16 - got, 5u);
+        const uint32_t taken = client_->PollRun(first + got, asked, answers.data());
+        ASSERT_LE(taken, asked);
+        for (uint32_t i = 0; i < taken; ++i) ASSERT_EQ(answers[i].data, got + i + 7);
+        got += taken;
+      }
+      EXPECT_EQ(client_->PollRun(first, 16, answers.data()), 0u) << "they were taken";
+    }
+    client_.reset();
+  }
+}
+
 TEST_P(ClientTest, Unflushed_IsNotSent_WaitSendsIt) {
   StartAndOpen(Manner::kGood);
   const uint32_t idx = client_->Add(1, 2);

@@ -72,6 +72,7 @@ class Dispatcher final : private ReadyHandler {
   bool ArmAll();
   void ArmIdleRings();
 
+  bool NobodyElseWaits(const GuestRing& ring) const;
   void Classify(GuestRing* ring);
   void SetWork(Scheduler* scheduler, Session::Work* work, uint32_t bit, bool has);
   void Answered(GuestRing* ring);
@@ -104,10 +105,6 @@ class Dispatcher final : private ReadyHandler {
   int64_t spin_until_ns_ = 0;
   uint32_t idle_spins_ = 0;
 };
-
-// What a sleep and a wake-up between two threads of this machine cost: the median round trip over two eventfds.
-// Takes about 2 ms.
-int64_t MeasureWakeCostNs();
 
 }  // namespace vgpu::mediator
 

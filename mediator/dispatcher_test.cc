@@ -99,10 +99,21 @@ class Vm final : public SessionOwner {
   }
   bool EpochIs(uint32_t state) const { return ack() == vgpu_word(state, epoch_); }
   void MakeProducer() { producer_ = std::make_unique<ring::Producer<RealMemory>>(ring(), epoch_); }
-  uint32_t SubmitLong() {
+  uint32_t StageLong() {
     const uint64_t args[] = {kLongCount, 0, 4 * kLongCount, 8 * kLongCount};
-    const uint32_t idx = producer_->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, args, 4);
+    return producer_->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, args, 4);
+  }
+  uint32_t StageAdd(uint32_t a, uint32_t b) {
+    const uint64_t arg = vgpu_word(a, b);
+    return producer_->Stage(VGPU_OP_ADD, 0, &arg, 1);
+  }
+  uint32_t Stage(uint32_t opcode) { return producer_->Stage(opcode, 0, nullptr, 0); }
+  void Publish() {
     if (producer_->Publish()) SignalEventfd(kick_.get());
+  }
+  uint32_t SubmitLong() {
+    const uint32_t idx = StageLong();
+    Publish();
     return idx;
   }
   bool Take(uint32_t idx, ring::Answer* answer) { return producer_->Take(idx, answer); }
@@ -316,6 +327,62 @@ TEST_F(DispatcherTest, OwnerGoneAtResetDone_EndsOnce) {
                                              {[&] { return vm.ended != 0; }},
                                              Never([&] { return vm.ended != 1; })}));
   EXPECT_TRUE(dispatcher_->sessions().empty());
+}
+
+// ---- alone on the loop: taken and answered in one pass ----
+
+TEST_F(DispatcherTest, Alone_SmallBesideLong_InOrderAndOnce) {
+  Vm vm(dispatcher_.get(), 1, 1);
+  ring::Answer first{}, refused{}, last{}, none{};
+  std::vector<Step> steps = Opened(&vm);
+  // The window's ring, polled at first, is not any more.
+  steps.push_back({[&] { return !vm.session()->rings().back()->hot && vm.guest_ring().idle(); }, [&] {
+                     vm.StageAdd(1, 2);
+                     vm.Stage(0x7777);
+                     vm.StageLong();
+                     vm.StageAdd(3, 4);
+                     vm.Publish();
+                   }});
+  steps.push_back({[&] { return backend_.held.has_value(); }, [&] {
+                     EXPECT_TRUE(vm.Take(0, &first));
+                     EXPECT_TRUE(vm.Take(1, &refused));
+                   }});
+  steps.push_back(Never([&] { return vm.Take(2, &none) || vm.Take(3, &none); }));
+  for (int piece = 0; piece < 3; ++piece) {
+    steps.push_back({[this] { return backend_.held.has_value(); }, [this] { backend_.Finish(); }});
+  }
+  steps.push_back({[&] { return vm.Take(3, &last); }, [&] { EXPECT_TRUE(vm.Take(2, &none)); }});
+  Play(std::move(steps));
+  EXPECT_EQ(first.data, 3u);
+  EXPECT_EQ(refused.code, VGPU_ERR_UNSUPPORTED);
+  EXPECT_EQ(last.data, 7u);
+  EXPECT_EQ(vm.guest_ring().counters().taken, 4u);
+  EXPECT_EQ(vm.guest_ring().counters().answered, 4u);
+  EXPECT_EQ(vm.guest_ring().counters().refused, 1u);
+}
+
+// As many as the ring has slots, again and again: no slot is taken twice before its answer.
+TEST_F(DispatcherTest, Alone_FullRing_ManyLaps) {
+  constexpr uint32_t kLaps = 50;
+  Vm vm(dispatcher_.get(), 1, 1);
+  uint32_t wrong = 0;
+  std::vector<Step> steps = Opened(&vm);
+  steps.push_back({[&] { return !vm.session()->rings().back()->hot && vm.guest_ring().idle(); }});
+  for (uint32_t lap = 0; lap < kLaps; ++lap) {
+    steps.push_back({kNow, [&vm, lap] {
+                       for (uint32_t i = 0; i < kEntries; ++i) vm.StageAdd(lap, i);
+                       vm.Publish();
+                     }});
+    steps.push_back({[&vm, lap] { return vm.guest_ring().counters().answered == (lap + 1) * kEntries; },
+                     [&vm, &wrong, lap] {
+                       ring::Answer answer{};
+                       for (uint32_t i = 0; i < kEntries; ++i) {
+                         wrong += !vm.Take(lap * kEntries + i, &answer) || answer.data != lap + i;
+                       }
+                     }});
+  }
+  Play(std::move(steps));
+  EXPECT_EQ(wrong, 0u);
 }
 
 // ---- order ----

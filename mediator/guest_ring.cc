@@ -2,6 +2,7 @@
 #include "mediator/guest_ring.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cstring>
 #include <utility>
@@ -20,6 +21,8 @@ using ring::RealMemory;
 // The journal survives this process, not this machine: what counts is program order, which release stores keep.
 void Journal32(uint32_t* word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
 void Journal64(uint64_t* word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+
+constexpr uint32_t kAnswersMax = 32;  // of one TakeAndAnswer
 
 bool ValidEpoch(uint32_t epoch) { return (epoch & 0xff) != 0; }
 
@@ -192,14 +195,46 @@ GuestRing::TakeStatus GuestRing::Take(uint32_t max, int64_t now_ns, Trace* trace
     if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kTaken), At(idx), now_ns, idx);
   }
   last_taken_ = count;
-  if (count != 0) {
-    VGPU_CRASH_POINT("before_journal_cons");
-    Journal32(&journal_->cons, consumer_.cons());
-    VGPU_CRASH_POINT("after_journal_cons");
-    counters_.taken += count;
-  }
+  if (count != 0) JournalTaken(count);
   *taken += count;
   return TakeStatus::kOk;
+}
+
+void GuestRing::JournalTaken(uint32_t count) {
+  VGPU_CRASH_POINT("before_journal_cons");
+  Journal32(&journal_->cons, consumer_.cons());
+  VGPU_CRASH_POINT("after_journal_cons");
+  counters_.taken += count;
+}
+
+uint32_t GuestRing::TakeAndAnswer(uint32_t max, int64_t now_ns, uint32_t* taken) {
+  assert(idle());
+  std::array<ring::Answer, kAnswersMax> answers;
+  max = std::min({max, kAnswersMax, entries()});  // so that no slot is taken twice before its answer
+  const uint32_t first = consumer_.cons();
+  uint32_t ran = 0;
+  ring::SlotCopy copy;
+  Request request;
+  consumer_.Prefetch(std::min(max, last_taken_));
+  while (ran < max && consumer_.Take(&copy)) {
+    request.idx = first + ran;
+    Decode(copy, limits_, &request);
+    if (request.op != nullptr) {
+      if (!request.op->in_slot) {
+        Queue(copy, request.idx, now_ns);
+        break;
+      }
+      request.op->run(&request, 0, request.count);
+    }
+    answers[ran++] = {request.code, request.result};
+  }
+  sched_ = first + ran;
+  last_taken_ = consumer_.cons() - first;
+  if (last_taken_ != 0) JournalTaken(last_taken_);
+  *taken += last_taken_;
+  for (uint32_t i = ran; i-- > 0;) Complete(first + i, answers[i]);  // the last one first, as in AnswerAll
+  session_->queue_wait.RecordMany(0, ran);
+  return ran;
 }
 
 Request* GuestRing::Head() {
@@ -212,12 +247,16 @@ Request* GuestRing::Head() {
 }
 
 void GuestRing::Answer(Request* request, uint32_t code, uint32_t result) {
-  VGPU_CRASH_POINT("before_done");
-  consumer_.Complete(request->idx, {code, result});
-  VGPU_CRASH_POINT("after_done");
+  Complete(request->idx, {code, result});
   request->state = RequestState::kFree;
+}
+
+void GuestRing::Complete(uint32_t idx, ring::Answer answer) {
+  VGPU_CRASH_POINT("before_done");
+  consumer_.Complete(idx, answer);
+  VGPU_CRASH_POINT("after_done");
   ++counters_.answered;
-  if (code != VGPU_OK) [[unlikely]] ++counters_.refused;
+  if (answer.code != VGPU_OK) [[unlikely]] ++counters_.refused;
 }
 
 uint32_t GuestRing::RunInline(uint32_t max, int64_t now_ns, Trace* trace) {

@@ -88,6 +88,12 @@ class GuestRing final : public ReadyHandler {
   enum class TakeStatus : uint8_t { kOk, kLied };
   // Takes up to `max` new requests into the table and counts them in *taken.
   TakeStatus Take(uint32_t max, int64_t now_ns, Trace* trace, uint32_t* taken);
+  // Takes up to `max` requests, and runs and answers at once those that touch nothing but their slot: one pass, without
+  // the table. One of another kind is queued, and ends it. For a ring that is idle(), when nobody else waits. Returns
+  // how many it answered, and counts all that it took in *taken.
+  uint32_t TakeAndAnswer(uint32_t max, int64_t now_ns, uint32_t* taken);
+  // Nothing of this ring is queued or runs.
+  bool idle() const { return sched_ == consumer_.cons() && !busy(); }
   // The request whose turn it is: null if none waits, or one still runs.
   Request* Head();
   // Runs and answers requests from the head on that the loop runs itself; at most `max`. Returns how many.
@@ -120,8 +126,10 @@ class GuestRing final : public ReadyHandler {
   Request& At(uint32_t idx) { return table_[idx & ref_.mask()]; }
   void Queue(const ring::SlotCopy& copy, uint32_t idx, int64_t now_ns);
   void Answer(Request* request, uint32_t code, uint32_t result);
+  void Complete(uint32_t idx, ring::Answer answer);
   // Answers what ran of [*begin, sched_), and sets *begin to sched_.
   void AnswerAll(uint32_t* begin, int64_t now_ns, Trace* trace);
+  void JournalTaken(uint32_t count);
   uint32_t StartedMark(uint32_t idx) const { return ref_.tag(consumer_.epoch(), idx) << 8 | 1; }
   void MarkStarted(const Request& request);
   void EndDropped();

@@ -23,6 +23,7 @@
 #include "mediator/event_loop.h"
 #include "mediator/trace.h"
 #include "mediator/version.h"
+#include "mediator/wake_cost.h"
 
 namespace vgpu::mediator {
 namespace {

@@ -48,6 +48,7 @@ class Consumer {
   bool Peek(uint32_t idx, SlotCopy* copy) const {
     copy->submit = M::LoadAcquire(ring_.submit(idx));
     if (!SubmitIs(idx, copy->submit)) return false;
+#pragma GCC unroll 6
     for (uint32_t i = 0; i < VGPU_SLOT_ARGS; ++i) copy->arg[i] = M::LoadRelaxed(ring_.arg(idx, i));
     return true;
   }

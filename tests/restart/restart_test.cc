@@ -135,8 +135,8 @@ std::pair<uint32_t, uint32_t> InterruptedAt(const std::string& point, Op op, uin
   if (point == "after_started" || point == "before_done") return exactly(n <= kRequests);
   if (!Large(op)) return {0, 0};
   if (point == "after_piece") return exactly(n <= kRequests * kLargePieces);
-  // The loop comes by these places while a worker runs.
-  const bool beside = point.ends_with("_arm") || point.ends_with("_call");
+  // The loop comes by these places while a worker runs; to take, only after it has taken what the worker runs.
+  const bool beside = point.ends_with("_arm") || point.ends_with("_call") || (point.ends_with("_journal_cons") && n > 1);
   return {0, beside};
 }
 
