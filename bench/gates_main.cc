@@ -68,21 +68,22 @@ void Add(const Measurement& measurement, const Effort& effort, const std::option
 }
 
 int Run(const Flags& flags) {
-  if (const auto pinned = PinTo(kClientCpu); !pinned) {
-    fmt::print(stderr, "{}\n", pinned.error());
-    return EXIT_FAILURE;
-  }
-  if (!RaisePriority()) fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
   const auto wanted = [&](const Measurement& measurement) {
     return flags.only.empty() || std::find(flags.only.begin(), flags.only.end(), measurement.name) != flags.only.end();
   };
-  std::optional<std::string> no_vm;
+  std::optional<std::string> no_vm;  // found out first, and on all processors: it may build QEMU
   for (const Measurement& measurement : kAll) {
     if (wanted(measurement) && measurement.needs_vm) {
       no_vm = NoVmBecause();
       break;
     }
   }
+  if (const auto pinned = PinTo(kClientCpu); !pinned) {
+    fmt::print(stderr, "{}\n", pinned.error());
+    return EXIT_FAILURE;
+  }
+  const HighPriority priority;
+  if (!priority.granted()) fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
   Figures figures;
   for (const Measurement& measurement : kAll) {
     if (wanted(measurement)) Add(measurement, flags.effort, no_vm, &figures);

@@ -17,6 +17,7 @@
 #include <fstream>
 #include <iterator>
 #include <sstream>
+#include <string_view>
 
 namespace vgpu::bench {
 namespace {
@@ -24,6 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kHighest = -20;
+constexpr const char* kAutogroup = "/proc/self/autogroup";
 
 tl::unexpected<std::string> SystemError(const std::string& what) {
   return tl::make_unexpected(fmt::format("cannot {}: {}", what, std::strerror(errno)));
@@ -56,11 +58,20 @@ Result<void> PinTo(int cpu) {
   return SystemError(fmt::format("use processor {} (a measurement needs two of its own)", cpu));
 }
 
-bool RaisePriority() {
-  // Where the kernel groups processes by session (sched_autogroup), a process's own priority counts only among its
-  // group, so the group's is raised too. It stays raised until the session ends.
-  std::ofstream("/proc/self/autogroup") << kHighest;
-  return setpriority(PRIO_PROCESS, 0, kHighest) == 0;
+// Where the kernel groups processes by session (sched_autogroup), a process's own priority counts only among its group,
+// so the group's is raised too; it would outlive this process, in the user's shell.
+HighPriority::HighPriority() {
+  constexpr std::string_view kNice = "nice ";
+  const std::string group = ReadFile(kAutogroup);  // "/autogroup-12 nice 0"
+  if (const size_t at = group.find(kNice); at != std::string::npos) {
+    group_before_ = group.substr(at + kNice.size());
+    std::ofstream(kAutogroup) << kHighest;
+  }
+  granted_ = setpriority(PRIO_PROCESS, 0, kHighest) == 0;
+}
+
+HighPriority::~HighPriority() {
+  if (!group_before_.empty()) std::ofstream(kAutogroup) << group_before_;
 }
 
 Result<std::string> Runfile(const std::string& path) {

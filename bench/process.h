@@ -25,8 +25,21 @@ inline constexpr int kServerCpu = 1;
 // Binds the calling thread, and the threads and processes that it makes later.
 Result<void> PinTo(int cpu);
 
-// Asks for the highest priority, so that other programs of this machine disturb less. False: not permitted.
-bool RaisePriority();
+// While it lives this process, and those that it starts, have the highest priority, if that is permitted: so other
+// programs of this machine disturb less.
+class HighPriority {
+ public:
+  HighPriority();
+  ~HighPriority();
+  HighPriority(const HighPriority&) = delete;
+  HighPriority& operator=(const HighPriority&) = delete;
+
+  bool granted() const { return granted_; }
+
+ private:
+  std::string group_before_;  // "nice" of the session's group; empty: unknown, and left alone
+  bool granted_;
+};
 
 // Absolute path of a file that this program needs ("mediator/mediator"): in its runfiles, or beside it in bazel-bin.
 Result<std::string> Runfile(const std::string& path);

@@ -61,7 +61,8 @@ int Run(const Flags& flags) {
     fmt::print(stderr, "{}\n", pinned.error());
     return EXIT_FAILURE;
   }
-  if (!RaisePriority()) fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
+  const HighPriority priority;
+  if (!priority.granted()) fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
   RingResults results;
   for (const auto measure : {MeasureDepth1, MeasureDepth64, MeasureDoorbell}) {
     if (const auto measured = measure(flags.effort, &results); !measured) {

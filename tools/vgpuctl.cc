@@ -139,8 +139,9 @@ int main(int argc, char** argv) {
   bool as_json = false;
   CLI::App app("The operator's view of a running vgpu-ring mediator");
   app.require_subcommand(1);
+  app.add_option("--socket", socket, "the mediator's control socket; default " + socket);
   CLI::App* status = app.add_subcommand("status", "the mediator, its VMs and their counters");
-  status->add_option("--socket", socket, "the mediator's control socket; default " + socket);
+  status->fallthrough();  // --socket may come after it, too
   status->add_flag("--json", as_json, "everything, as JSON");
   CLI::App* print = app.add_subcommand("trace", "prints a trace file (mediator --trace FILE): the order of service");
   print->add_option("file", trace)->required();
