@@ -31,4 +31,12 @@ namespace vgpu::guest {
 
 uint64_t AllocationCount() { return g_allocations.load(); }
 
+bool AllocationsAreCounted() {
+#ifdef VGPU_COUNTS_NOTHING
+  return false;
+#else
+  return true;
+#endif
+}
+
 }  // namespace vgpu::guest
