@@ -399,7 +399,7 @@ TEST_P(SleepingClientTest, BothSidesAsleep_EveryWakeUpArrives) {
   StartAndOpen(Manner::kGood);
   mediator_->WaitForSleeper(true);
   for (int32_t i = 0; i < 2000; ++i) ExpectSum(client_->Add(i, 1), i + 1);
-  EXPECT_GE(client_->sleeps(), 2000u);
+  EXPECT_GE(client_->sleeps(), 1000u);  // not each: an answer may come between arming and the second look
 }
 
 // The wake-up for an answer that is not the one waited for must not be the last one.
