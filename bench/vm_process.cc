@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 namespace vgpu::bench {
@@ -38,6 +39,14 @@ Result<std::unique_ptr<VmProcess>> VmProcess::Boot(const VmOptions& options, con
   if (!child) return tl::make_unexpected(child.error());
   process->child_ = std::move(*child);
   return process;
+}
+
+uint64_t VmProcess::QemuCpuNs() {
+  if (qemu_ == 0) {
+    const std::string children = ReadFile(fmt::format("/proc/{0}/task/{0}/children", child_.pid()));
+    qemu_ = static_cast<pid_t>(std::strtol(children.c_str(), nullptr, 10));
+  }
+  return qemu_ == 0 ? 0 : UsageOf(qemu_).cpu_ns;
 }
 
 Result<std::string> VmProcess::Line(std::chrono::seconds patience) {

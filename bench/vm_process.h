@@ -32,6 +32,9 @@ class VmProcess {
   // The next line, which is JSON.
   Result<nlohmann::json> Json(std::chrono::seconds patience);
 
+  // Processor time of QEMU since it began; 0 before that.
+  uint64_t QemuCpuNs();
+
  private:
   VmProcess() = default;
   Result<void> Fill(std::chrono::steady_clock::time_point deadline);
@@ -40,7 +43,8 @@ class VmProcess {
   TempDir folder_;
   ring::UniqueFd out_;
   std::string buffer_;
-  Child child_;
+  Child child_;     // tools/vm
+  pid_t qemu_ = 0;  // its child
 };
 
 // Why no VM can be booted here, or nothing. Boots one, which also makes tools/vm fetch or build what it lacks.
