@@ -25,6 +25,7 @@
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
+#include "qemu/accel.h"
 #include "chardev/char.h"
 #include "chardev/char-fe.h"
 #include "hw/pci/msi.h"
@@ -43,11 +44,18 @@
 #if __has_include("system/kvm.h")
 #include "system/hostmem.h"
 #include "system/kvm.h"
+#include "system/tcg.h"
 #include "system/xen.h"
 #else
 #include "sysemu/hostmem.h"
 #include "sysemu/kvm.h"
+#include "sysemu/tcg.h"
 #include "sysemu/xen.h"
+#endif
+#if __has_include("hw/core/boards.h")
+#include "hw/core/boards.h"
+#else
+#include "hw/boards.h"
 #endif
 #if __has_include("hw/pci/pci_device.h")
 #include "hw/pci/pci_device.h"
@@ -1138,6 +1146,29 @@ static bool vgpu_stub_own_region(VgpuStub *s, Error **errp)
     return true;
 }
 
+/*
+ * TCG leaves out a guest's memory barriers, and makes its atomic operations plain ones,
+ * where only one vCPU can ever run at a time. It cannot know of the mediator, another
+ * processor that shares the region: without barriers, both sides may miss each other's
+ * store and sleep for ever.
+ */
+static bool vgpu_stub_check_barriers(Error **errp)
+{
+    g_autofree char *thread = NULL;
+
+    if (!tcg_enabled()) {
+        return true;
+    }
+    thread = object_property_get_str(OBJECT(current_accel()), "thread", NULL);
+    if (current_machine->smp.max_cpus > 1 && g_strcmp0(thread, "multi") == 0) {
+        return true;
+    }
+    error_setg(errp, "vgpu-stub: with this accelerator setting the guest has no memory "
+                     "barriers, which the ring needs; use -accel tcg,thread=multi and "
+                     "-smp N,maxcpus=M with an M of 2 or more, or ring=off");
+    return false;
+}
+
 static bool vgpu_stub_init_region(VgpuStub *s, Error **errp)
 {
     if (xen_enabled() && s->ring == ON_OFF_AUTO_ON) {
@@ -1149,7 +1180,8 @@ static bool vgpu_stub_init_region(VgpuStub *s, Error **errp)
     if (s->ring == ON_OFF_AUTO_OFF || xen_enabled()) {
         return true;
     }
-    if ((s->memdev && !vgpu_stub_check_memdev(s, errp)) ||
+    if (!vgpu_stub_check_barriers(errp) ||
+        (s->memdev && !vgpu_stub_check_memdev(s, errp)) ||
         !vgpu_stub_check_layout(s, errp)) {
         return false;
     }

@@ -1085,10 +1085,10 @@ class BadPropertiesTest(unittest.TestCase):
         self.folder = h.Folder()
         self.addCleanup(self.folder.close)
 
-    def check(self, text, objects=(), chardevs=None, **properties):
+    def check(self, text, objects=(), chardevs=None, accel='qtest', **properties):
         if chardevs is None:
             chardevs = h.chardev(f'{self.folder.path}/nobody')
-        args = h.command(self.folder.path) + chardevs + list(objects) + h.device(**properties)
+        args = h.command(self.folder.path, accel) + chardevs + list(objects) + h.device(**properties)
         run = subprocess.run(args, timeout=h.DEADLINE_S, stdin=subprocess.DEVNULL, capture_output=True,
                              text=True)
         self.assertEqual(run.returncode, 1, run.stderr)
@@ -1132,6 +1132,20 @@ class BadPropertiesTest(unittest.TestCase):
         self.check('3 MiB is not a power of two', ['-object', 'memory-backend-memfd,id=ram,size=3M'],
                    memdev='ram')
         self.check('ram', memdev='ram')
+
+    def test_emulator_that_drops_barriers(self):
+        remedy = 'use -accel tcg,thread=multi and -smp N,maxcpus=M'
+        self.check(remedy, accel='tcg,thread=multi')
+        self.check(remedy, ['-smp', '2'], accel='tcg,thread=single')
+        self.check(remedy, ['-smp', '1,maxcpus=2'], accel='tcg,thread=single')
+        for accel, objects, properties in (('tcg,thread=multi', ['-smp', '1,maxcpus=2'], {}),
+                                           ('tcg,thread=multi', ['-smp', '2'], {}),
+                                           ('tcg,thread=single', [], {'ring': 'off'})):
+            folder = h.Folder()
+            self.addCleanup(folder.close)
+            qemu = h.Qemu(folder.path, h.chardev(f'{folder.path}/nobody') + objects + h.device(**properties), accel)
+            self.addCleanup(qemu.kill)
+            qemu.qmp('query-status')
 
     def test_memdev_of_another_device(self):
         objects = ['-object', 'memory-backend-memfd,id=ram,size=16M']
