@@ -13,7 +13,7 @@ namespace {
 using std::chrono::nanoseconds;
 
 // Above this, a pause is an emulator leaving its loop: looking again at once is the cheaper way to wait.
-constexpr uint64_t kRelaxMaxNs = 150;
+constexpr uint64_t kRelaxMaxNs = 75;
 
 int64_t Nanoseconds(Clock::duration duration) {
   return std::chrono::duration_cast<nanoseconds>(duration).count();
