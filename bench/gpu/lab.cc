@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/gpu/lab.h"
+
+#include "gpu/kernels.h"
+
+namespace vgpu::bench {
+
+ring::Result<std::unique_ptr<GpuMemory>> GpuMemory::Create(const gpu::Device& device, uint64_t bytes) {
+  const auto fd = ring::MakeSealedMemfd("vgpu-bench", bytes);
+  if (!fd) return tl::make_unexpected(fd.error());
+  auto mapping = ring::MapShared(fd->get(), bytes);
+  if (!mapping) return tl::make_unexpected(mapping.error());
+  if (const auto present = ring::Populate(*mapping); !present) return tl::make_unexpected(present.error());
+  auto registration = gpu::HostRegistration::Create(device, mapping->data(), bytes);
+  if (!registration) return tl::make_unexpected(registration.error());
+  return std::unique_ptr<GpuMemory>(new GpuMemory(std::move(*mapping), std::move(*registration)));
+}
+
+ring::Result<std::unique_ptr<Lab>> Lab::Open(int ordinal) {
+  auto lab = std::make_unique<Lab>();
+  auto driver = gpu::LoadCudaDriver(gpu::kKernelsVersion);
+  if (!driver) return tl::make_unexpected(driver.error());
+  lab->driver = *driver;
+  auto device = gpu::Device::Open(&lab->driver, ordinal);
+  if (!device) return tl::make_unexpected(device.error());
+  lab->device = std::move(*device);
+  auto urgent = gpu::Stream::Create(*lab->device, lab->device->most_urgent());
+  if (!urgent) return tl::make_unexpected(urgent.error());
+  lab->urgent = std::make_unique<gpu::Stream>(std::move(*urgent));
+  auto background = gpu::Stream::Create(*lab->device, lab->device->least_urgent());
+  if (!background) return tl::make_unexpected(background.error());
+  lab->background = std::make_unique<gpu::Stream>(std::move(*background));
+  return lab;
+}
+
+}  // namespace vgpu::bench
