@@ -2,14 +2,17 @@
 // Seven VMs at once, of two pools and three classes. All of QEMU shares one core, the mediator has the other, so that
 // what differs between VMs is how the mediator serves them.
 //
-// Each VM does its requests in one go. What the mediator counts for each in windows of time in which all seven are at work
+// They begin at the same moment: the mediator is stopped (SIGSTOP) while the VMs boot and start their programs, which then
+// wait for their rings to be opened, and goes on when all seven do. Each does its requests in one go. What the mediator counts for each in windows of time in which all seven are at work
 // is divided by the processor time that the VM's QEMU had in that window: how the kernel shares a core among seven
 // processes is not the mediator's doing, and varies by tens of per cent.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <map>
+#include <optional>
 #include <thread>
 
 #include "bench/gates/gates.h"
@@ -25,6 +28,7 @@ using std::chrono::steady_clock;
 constexpr uint32_t kVms = 7;
 constexpr size_t kWindowsMin = 3;
 constexpr std::chrono::seconds kPatience{400};
+constexpr milliseconds kProgramStart{2'500};  // from "ready" until even the slowest VM waits for its ring
 constexpr milliseconds kPoll{20};
 constexpr milliseconds kWindow{1'000};
 
@@ -48,11 +52,14 @@ struct Sample {
   std::array<uint64_t, kVms> cpu_ns{};
 };
 
-Result<Answered> AnsweredOf(const MediatorProcess& mediator) {
+// Nothing if not all VMs are attached: one has ended.
+Result<std::optional<Answered>> AnsweredOf(const MediatorProcess& mediator) {
   const auto status = mediator.Status();
   if (!status) return tl::make_unexpected(status.error());
+  const auto& vms = (*status)["vms"];
+  if (vms.size() != kVms) return std::optional<Answered>();
   Answered answered{};
-  for (const auto& vm : (*status)["vms"]) answered.at(vm["vm_id"].get<uint32_t>() - 1) = vm["answered"].get<uint64_t>();
+  for (const auto& vm : vms) answered.at(vm["vm_id"].get<uint32_t>() - 1) = vm["answered"].get<uint64_t>();
   return answered;
 }
 
@@ -81,7 +88,7 @@ class SevenVms {
     // Each VM's program at the same addresses: where its memory lies in the emulator's translation cache makes tens of
     // per cent, for the whole life of the program.
     const std::string script = fmt::format(
-        "echo 0 >/proc/sys/kernel/randomize_va_space; vgpu-client --timeout 300 ping --count {} --json", requests_);
+        "echo 0 >/proc/sys/kernel/randomize_va_space; echo ready; vgpu-client --timeout 300 ping --count {} --json", requests_);
     for (uint32_t i = 0; i < kVms; ++i) {
       VmOptions options;
       options.socket = mediator_->socket();
@@ -92,7 +99,11 @@ class SevenVms {
       if (!vm) return tl::make_unexpected(vm.error());
       vms_.push_back(std::move(*vm));
     }
-    return AwaitAttached();
+    if (const auto attached = AwaitAttached(); !attached) return attached;
+    mediator_->Signal(SIGSTOP);
+    const auto ready = AwaitReady();
+    mediator_->Signal(SIGCONT);
+    return ready;
   }
 
   struct Outcome {
@@ -135,6 +146,16 @@ class SevenVms {
     }
   }
 
+  Result<void> AwaitReady() {
+    for (auto& vm : vms_) {
+      const auto line = vm->Line(kPatience);
+      if (!line) return tl::make_unexpected(line.error());
+      if (*line != "ready") return tl::make_unexpected("a guest's program failed: " + *line);
+    }
+    std::this_thread::sleep_for(kProgramStart);
+    return {};
+  }
+
   // One sample at each border of the windows in which all VMs were at work.
   Result<std::vector<Sample>> SampleWhileAllWork() {
     const auto deadline = steady_clock::now() + kPatience;
@@ -144,9 +165,10 @@ class SevenVms {
       Sample sample;
       const auto answered = AnsweredOf(*mediator_);
       if (!answered) return tl::make_unexpected(answered.error());
-      sample.answered = *answered;
+      if (!*answered) break;
+      sample.answered = **answered;
       for (uint32_t i = 0; i < kVms; ++i) sample.cpu_ns[i] = vms_[i]->QemuCpuNs();
-      const auto [least, most] = std::minmax_element(answered->begin(), answered->end());
+      const auto [least, most] = std::minmax_element(sample.answered.begin(), sample.answered.end());
       if (*most >= requests_) break;
       if (steady_clock::now() > deadline) return tl::make_unexpected("the seven VMs were not served in time");
       if (*least == 0) {
