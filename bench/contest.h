@@ -103,6 +103,22 @@ class Stopwatch {
   uint64_t sent_ = 0;
 };
 
+// A round of requests one at a time, after a warm-up. ask(i) sends request i, takes its answer, and says whether it is
+// right.
+template <class Ask>
+Round RunOneByOne(uint64_t count, base::Histogram* latency_ns, Ask ask) {
+  Stopwatch watch(latency_ns);
+  uint64_t wrong = 0;
+  for (uint64_t i = 0; i < kWarmUp; ++i) wrong += !ask(i);
+  watch.Start();
+  for (uint64_t i = 0; i < count; ++i) {
+    watch.Sent(i);
+    wrong += !ask(i);
+    watch.Answered(i);
+  }
+  return {watch.NsSince(count), wrong};
+}
+
 }  // namespace vgpu::bench
 
 #endif  // VGPU_BENCH_CONTEST_H_

@@ -118,8 +118,12 @@ std::string MachineText() {
 bool WriteJson(const std::string& path, const std::vector<Figure>& figures) {
   nlohmann::json all = nlohmann::json::array();
   for (const Figure& figure : figures) all.push_back(ToJson(figure));
+  return WriteJsonFile(path, {{"machine", MachineJson()}, {"figures", all}});
+}
+
+bool WriteJsonFile(const std::string& path, const nlohmann::json& json) {
   std::ofstream file(path);
-  file << nlohmann::json{{"machine", MachineJson()}, {"figures", all}}.dump(1) << '\n';
+  file << json.dump(1) << '\n';
   if (file.good()) return true;
   fmt::print(stderr, "cannot write {}: is its folder there?\n", path);
   return false;

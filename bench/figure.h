@@ -39,6 +39,8 @@ bool AllHold(const std::vector<Figure>& figures);
 nlohmann::json MachineJson();
 std::string MachineText();
 
+// Writes a result; false (and a message) if the file cannot be written.
+bool WriteJsonFile(const std::string& path, const nlohmann::json& json);
 // Writes figures with the machine; false (and a message) if the file cannot be written.
 bool WriteJson(const std::string& path, const std::vector<Figure>& figures);
 

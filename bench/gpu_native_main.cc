@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -91,12 +90,7 @@ int Run(const Flags& flags) {
                               {"out", rates.out},
                               {"two_in_one_out", rates.two_in_one_out}});
   }
-  if (flags.json.empty()) return EXIT_SUCCESS;
-  std::ofstream file(flags.json);
-  file << json.dump(1) << '\n';
-  if (file.good()) return EXIT_SUCCESS;
-  fmt::print(stderr, "cannot write {}: is its folder there?\n", flags.json);
-  return EXIT_FAILURE;
+  return flags.json.empty() || WriteJsonFile(flags.json, json) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 }  // namespace

@@ -49,16 +49,9 @@ class OursDepth1 final : public Ours {
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
     const auto deadline = guest::Clock::now() + kPatience;
-    Stopwatch watch(latency_ns);
-    uint64_t wrong = 0;
-    for (uint64_t i = 0; i < kWarmUp; ++i) wrong += !Right(Await(client(), Send(client(), i), deadline), i);
-    watch.Start();
-    for (uint64_t i = 0; i < count; ++i) {
-      watch.Sent(i);
-      wrong += !Right(Await(client(), Send(client(), i), deadline), i);
-      watch.Answered(i);
-    }
-    return {watch.NsSince(count), wrong};
+    return RunOneByOne(count, latency_ns, [&](uint64_t i) {
+      return Right(Await(client(), Send(client(), i), deadline), i);
+    });
   }
 };
 

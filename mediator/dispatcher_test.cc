@@ -180,6 +180,16 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
     steps.push_back({[this] { return backend_.Idle(); }});
     return steps;
   }
+  // Steps that finish the next `count` pieces, each when the backend has it.
+  void FinishPieces(int count, std::vector<Step>* steps) {
+    for (int piece = 0; piece < count; ++piece) {
+      steps->push_back({[this] { return backend_.held.has_value(); }, [this] { backend_.Finish(); }});
+    }
+  }
+  // The ring has the loop to itself: the window's ring, polled at first, is not any more.
+  static std::function<bool()> Alone(Vm* vm) {
+    return [vm] { return !vm->session()->rings().back()->hot && vm->guest_ring().idle(); };
+  }
   // `count` turns in which `what` must not be true.
   Step Never(std::function<bool()> what, int count = 100) {
     auto left = std::make_shared<int>(count);
@@ -335,8 +345,7 @@ TEST_F(DispatcherTest, Alone_SmallBesideLong_InOrderAndOnce) {
   Vm vm(dispatcher_.get(), 1, 1);
   ring::Answer first{}, refused{}, last{}, none{};
   std::vector<Step> steps = Opened(&vm);
-  // The window's ring, polled at first, is not any more.
-  steps.push_back({[&] { return !vm.session()->rings().back()->hot && vm.guest_ring().idle(); }, [&] {
+  steps.push_back({Alone(&vm), [&] {
                      vm.StageAdd(1, 2);
                      vm.Stage(0x7777);
                      vm.StageLong();
@@ -348,9 +357,7 @@ TEST_F(DispatcherTest, Alone_SmallBesideLong_InOrderAndOnce) {
                      EXPECT_TRUE(vm.Take(1, &refused));
                    }});
   steps.push_back(Never([&] { return vm.Take(2, &none) || vm.Take(3, &none); }));
-  for (int piece = 0; piece < 3; ++piece) {
-    steps.push_back({[this] { return backend_.held.has_value(); }, [this] { backend_.Finish(); }});
-  }
+  FinishPieces(3, &steps);
   steps.push_back({[&] { return vm.Take(3, &last); }, [&] { EXPECT_TRUE(vm.Take(2, &none)); }});
   Play(std::move(steps));
   EXPECT_EQ(first.data, 3u);
@@ -367,7 +374,7 @@ TEST_F(DispatcherTest, Alone_FullRing_ManyLaps) {
   Vm vm(dispatcher_.get(), 1, 1);
   uint32_t wrong = 0;
   std::vector<Step> steps = Opened(&vm);
-  steps.push_back({[&] { return !vm.session()->rings().back()->hot && vm.guest_ring().idle(); }});
+  steps.push_back({Alone(&vm)});
   for (uint32_t lap = 0; lap < kLaps; ++lap) {
     steps.push_back({kNow, [&vm, lap] {
                        for (uint32_t i = 0; i < kEntries; ++i) vm.StageAdd(lap, i);
@@ -392,9 +399,7 @@ TEST_F(DispatcherTest, HigherClass_TakesTheVeryNextPiece) {
   std::vector<Step> steps = Then(Opened(&high), InAPiece(&low));
   steps.push_back({kNow, [&] { high.SubmitLong(); }});
   steps.push_back({[&] { return high.guest_ring().counters().taken == 1; }});
-  for (int piece = 0; piece < 6; ++piece) {
-    steps.push_back({[this] { return backend_.held.has_value(); }, [this] { backend_.Finish(); }});
-  }
+  FinishPieces(6, &steps);
   Play(std::move(steps));
   EXPECT_EQ(backend_.order, (std::vector<uint32_t>{1, 3, 3, 3, 1, 1}));
 }
@@ -404,9 +409,7 @@ TEST_F(DispatcherTest, SameClass_PieceByPieceInTurns) {
   std::vector<Step> steps = Then(Opened(&second), InAPiece(&first));
   steps.push_back({kNow, [&] { second.SubmitLong(); }});
   steps.push_back({[&] { return second.guest_ring().counters().taken == 1; }});
-  for (int piece = 0; piece < 6; ++piece) {
-    steps.push_back({[this] { return backend_.held.has_value(); }, [this] { backend_.Finish(); }});
-  }
+  FinishPieces(6, &steps);
   Play(std::move(steps));
   // The second VM came after the first one's first piece: it waits for one more, then they alternate.
   EXPECT_EQ(backend_.order, (std::vector<uint32_t>{1, 1, 2, 1, 2, 2}));

@@ -251,6 +251,14 @@ void GuestRing::Answer(Request* request, uint32_t code, uint32_t result) {
   request->state = RequestState::kFree;
 }
 
+void GuestRing::AnswerResult(Request* request, int64_t now_ns, Trace* trace) {
+  Answer(request, request->code, request->result);
+  if (!request->repeatable) [[unlikely]] Journal32(&journal_->started[request->idx & ref_.mask()], 0);
+  if (trace != nullptr) [[unlikely]] {
+    TraceRequest(trace, uint8_t(TraceEvent::kAnswered), *request, now_ns, request->idx);
+  }
+}
+
 void GuestRing::Complete(uint32_t idx, ring::Answer answer) {
   VGPU_CRASH_POINT("before_done");
   consumer_.Complete(idx, answer);
@@ -299,9 +307,7 @@ void GuestRing::AnswerAll(uint32_t* begin, int64_t now_ns, Trace* trace) {
   for (uint32_t idx = sched_; idx != *begin;) {
     Request& request = At(--idx);
     if (request.state != RequestState::kQueued) continue;
-    Answer(&request, request.code, request.result);
-    if (!request.repeatable) [[unlikely]] Journal32(&journal_->started[request.idx & ref_.mask()], 0);
-    if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kAnswered), request, now_ns, idx);
+    AnswerResult(&request, now_ns, trace);
   }
   *begin = sched_;
 }
@@ -346,9 +352,7 @@ bool GuestRing::PieceFinished(const Piece& piece, int64_t now_ns, Trace* trace) 
     return true;
   }
   session_->service.Record(static_cast<uint64_t>(now_ns - request->start_ns));
-  Answer(request, request->code, request->result);
-  if (trace != nullptr) TraceRequest(trace, uint8_t(TraceEvent::kAnswered), *request, now_ns, request->idx);
-  if (!request->repeatable) Journal32(&journal_->started[request->idx & ref_.mask()], 0);
+  AnswerResult(request, now_ns, trace);
   running_ = nullptr;
   return true;
 }

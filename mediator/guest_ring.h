@@ -126,6 +126,8 @@ class GuestRing final : public ReadyHandler {
   Request& At(uint32_t idx) { return table_[idx & ref_.mask()]; }
   void Queue(const ring::SlotCopy& copy, uint32_t idx, int64_t now_ns);
   void Answer(Request* request, uint32_t code, uint32_t result);
+  // Answers what has run with its own code and result.
+  void AnswerResult(Request* request, int64_t now_ns, Trace* trace);
   void Complete(uint32_t idx, ring::Answer answer);
   // Answers what ran of [*begin, sched_), and sets *begin to sched_.
   void AnswerAll(uint32_t* begin, int64_t now_ns, Trace* trace);

@@ -3,9 +3,10 @@
 // what differs between VMs is how the mediator serves them.
 //
 // They begin at the same moment: the mediator is stopped (SIGSTOP) while the VMs boot and start their programs, which then
-// wait for their rings to be opened, and goes on when all seven do. Each does its requests in one go. What the mediator counts for each in windows of time in which all seven are at work
-// is divided by the processor time that the VM's QEMU had in that window: how the kernel shares a core among seven
-// processes is not the mediator's doing, and varies by tens of per cent.
+// wait for their rings to be opened, and goes on when all seven do. Each does its requests in one go. What the mediator
+// counts for each in windows of time in which all seven are at work is divided by the processor time that the VM's QEMU
+// had in that window: how the kernel shares a core among seven processes is not the mediator's doing, and varies by tens
+// of per cent.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -52,7 +53,7 @@ struct Sample {
   std::array<uint64_t, kVms> cpu_ns{};
 };
 
-// Nothing if not all VMs are attached: one has ended.
+// Nothing if not all VMs are attached: one has not come, or has ended.
 Result<std::optional<Answered>> AnsweredOf(const MediatorProcess& mediator) {
   const auto status = mediator.Status();
   if (!status) return tl::make_unexpected(status.error());
@@ -138,9 +139,9 @@ class SevenVms {
   Result<void> AwaitAttached() {
     const auto deadline = steady_clock::now() + kPatience;
     for (;;) {
-      const auto status = mediator_->Status();
-      if (!status) return tl::make_unexpected(status.error());
-      if ((*status)["vms"].size() == kVms) return {};
+      const auto answered = AnsweredOf(*mediator_);
+      if (!answered) return tl::make_unexpected(answered.error());
+      if (*answered) return {};
       if (steady_clock::now() > deadline) return tl::make_unexpected("not all VMs attached in time");
       std::this_thread::sleep_for(kPoll);
     }
@@ -210,7 +211,6 @@ Result<void> MeasureSevenVms(const Effort& effort, Figures* figures) {
   if (wrong.spread().max > 0) wrong.broken = "there were wrong answers";
   for (const double value : outcome->spreads) spread.values.push_back(value * 100);
   spread.note = fmt::format("(max - min) / mean, worst class, in windows of 1 s while all seven work: {:.0f} % of the requests",
-                           
                             100.0 * static_cast<double>(outcome->answered) / static_cast<double>(requests * kVms));
   figures->push_back(wrong);
   figures->push_back(spread);

@@ -8,10 +8,12 @@
 
 #include "bench/gpu/native.h"
 #include "gpu/resident_abi.h"
+#include "ring/ring_ref.h"
 
 namespace vgpu::bench {
 namespace {
 
+using Memory = ring::RealMemory;
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kPatience{5};
@@ -21,9 +23,7 @@ constexpr uint64_t kSlotsOff = (sizeof(VgpuResidentRing) + 4095) / 4096 * 4096;
 constexpr uint64_t kMemoryBytes = 1 << 20;
 static_assert(kSlotsOff + VGPU_RESIDENT_ENTRIES * VGPU_RESIDENT_SLOT_WORDS * 8 <= kMemoryBytes);
 
-void Store(uint64_t* word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
-uint64_t Load(const uint64_t* word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
-uint64_t Word(uint32_t data, uint32_t sequence) { return uint64_t{sequence} << 32 | data; }
+static_assert(VGPU_RESIDENT_SLOT_WORDS == ring::kSlotWords);
 
 class BareResident final : public Contestant {
  public:
@@ -62,7 +62,7 @@ class BareResident final : public Contestant {
                "starting the resident kernel");
   }
   void Stop() {
-    Store(&ring_->stop, 1);
+    Memory::StoreRelease(&ring_->stop, 1);
     lab_->Must(lab_->driver.StreamSynchronize(lab_->urgent->get()), "the end of the resident kernel");
   }
 
@@ -74,15 +74,15 @@ class BareResident final : public Contestant {
     const uint32_t e = serial % VGPU_RESIDENT_ENTRIES;
     const uint32_t lap = LapOf(serial);
     uint64_t* word = ring_->entries[e].word;
-    Store(word + VGPU_RESIDENT_A, Word(static_cast<uint32_t>(operands.a), lap));
-    Store(word + VGPU_RESIDENT_B, Word(static_cast<uint32_t>(operands.b), lap));
-    Store(word + VGPU_RESIDENT_TO, Word(e, lap));
-    Store(word + VGPU_RESIDENT_TAG, Word(TagOf(serial), lap));
+    Memory::StoreRelease(word + VGPU_RESIDENT_A, vgpu_word(static_cast<uint32_t>(operands.a), lap));
+    Memory::StoreRelease(word + VGPU_RESIDENT_B, vgpu_word(static_cast<uint32_t>(operands.b), lap));
+    Memory::StoreRelease(word + VGPU_RESIDENT_TO, vgpu_word(e, lap));
+    Memory::StoreRelease(word + VGPU_RESIDENT_TAG, vgpu_word(TagOf(serial), lap));
   }
   bool Answered(uint64_t serial, uint32_t* sum) const {
-    const uint64_t done = Load(slots_ + (serial % VGPU_RESIDENT_ENTRIES) * VGPU_RESIDENT_SLOT_WORDS + 1);
-    *sum = static_cast<uint32_t>(done);
-    return done >> 32 == TagOf(serial);
+    const uint64_t done = Memory::LoadAcquire(slots_ + (serial % VGPU_RESIDENT_ENTRIES) * VGPU_RESIDENT_SLOT_WORDS + 1);
+    *sum = vgpu_word_data(done);
+    return vgpu_word_seq(done) == TagOf(serial);
   }
 
   // Returns how many answers were wrong.

@@ -18,16 +18,7 @@ class NativeKernel : public Contestant {
   pid_t server() const override { return getpid(); }
 
   Round Run(uint64_t count, base::Histogram* latency_ns) final {
-    Stopwatch watch(latency_ns);
-    uint64_t wrong = 0;
-    for (uint64_t i = 0; i < kWarmUp; ++i) wrong += !Ask(i);
-    watch.Start();
-    for (uint64_t i = 0; i < count; ++i) {
-      watch.Sent(i);
-      wrong += !Ask(i);
-      watch.Answered(i);
-    }
-    return {watch.NsSince(count), wrong};
+    return RunOneByOne(count, latency_ns, [this](uint64_t i) { return Ask(i); });
   }
 
  protected:

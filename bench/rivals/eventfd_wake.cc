@@ -73,15 +73,10 @@ class EventfdPingPong final : public Contestant {
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
     server_.Begin(kWarmUp + count);
-    Stopwatch watch(latency_ns);
-    for (uint64_t i = 0; i < kWarmUp; ++i) Ping();
-    watch.Start();
-    for (uint64_t i = 0; i < count; ++i) {
-      watch.Sent(i);
+    return RunOneByOne(count, latency_ns, [this](uint64_t) {
       Ping();
-      watch.Answered(i);
-    }
-    return {watch.NsSince(count), 0};
+      return true;
+    });
   }
 
  private:

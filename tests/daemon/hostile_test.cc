@@ -167,7 +167,7 @@ TEST_F(HostileTest, RubbishEverywhere_OnlyHurtsItself) {
 // Submits without ever waiting for an answer, only for each lap to be taken, until one comes too soon.
 void SubmitUntilFenced(Owner* owner) {
   const auto ring = owner->ring(0);
-  const auto* journal = reinterpret_cast<const vgpu_journal*>(owner->private_file() + VGPU_JOURNAL_OFF);
+  const vgpu_journal* journal = owner->journal();
   const uint32_t epoch = vgpu_word_seq(RealMemory::LoadAcquire(ring.epoch_ack));
   const uint64_t count = owner->layout().arena_bytes / 4;  // in pieces: no answer comes soon
   const auto fenced = [&] { return vgpu_word_data(RealMemory::LoadAcquire(ring.epoch_ack)) == VGPU_EPOCH_FENCED; };

@@ -42,6 +42,8 @@ class Owner {
   const vgpu_layout& layout() const { return layout_; }
   char* region() const { return region_.data(); }
   char* private_file() const { return private_.data(); }
+  // The mediator's journal of ring 0.
+  vgpu_journal* journal() const { return reinterpret_cast<vgpu_journal*>(private_file() + VGPU_JOURNAL_OFF); }
   char* ring_base(uint32_t q) const { return region() + layout_.ring_off + q * layout_.ring_stride; }
   char* arena(uint32_t q) const { return ring_base(q) + layout_.arena_off; }
   // Index options().rings is the window ring.

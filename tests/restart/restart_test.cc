@@ -192,9 +192,8 @@ TEST(RestartTest, NewEpochAskedWhileAway_OldRequestsAreForgotten) {
     }
     first.Flush();
     // Taken, says the journal, and not answered.
-    auto* journal = reinterpret_cast<vgpu_journal*>(owner.private_file() + VGPU_JOURNAL_OFF);
     daemon->Kill();
-    journal->cons = kRequests;
+    owner.journal()->cons = kRequests;
     const std::vector<char> memory(owner.arena(0), owner.arena(0) + kRequests * kWorkBytes);
     second.AskEpoch(true);
     daemon = std::make_unique<Daemon>(options);
