@@ -9,8 +9,7 @@
 namespace vgpu::gpu {
 namespace {
 
-constexpr std::array<const char*, kKernelCount> kNames = {"VgpuResident",     "VgpuVectorAddI32", "VgpuVectorAddI64",
-                                                          "VgpuVectorAddF32", "VgpuVectorAddF64", "VgpuBusy"};
+constexpr std::array<const char*, kKernelCount> kNames = {"VgpuResident", "VgpuBatchKernel", "VgpuNativeAdd", "VgpuBusy"};
 
 }  // namespace
 

@@ -14,8 +14,8 @@
 
 namespace vgpu::gpu {
 
-enum class Kernel : uint8_t { kResident, kVectorAddI32, kVectorAddI64, kVectorAddF32, kVectorAddF64, kBusy };
-inline constexpr size_t kKernelCount = 6;
+enum class Kernel : uint8_t { kResident, kBatch, kNativeAdd, kBusy };
+inline constexpr size_t kKernelCount = 4;
 
 // One thread at a time; the thread that uses it calls MakeCurrent first.
 class Device {

@@ -3,6 +3,7 @@
 //
 // Everything here that crosses the bus is an aligned 8-byte word: 32 bits of data, 32 bits of sequence. Wider accesses
 // are not single copies.
+#include "gpu/batch_abi.h"
 #include "gpu/resident_abi.h"
 
 namespace {
@@ -21,10 +22,59 @@ __device__ void StoreWord(uint64_t* word, uint64_t value) {
   asm volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(word), "l"(value) : "memory");
 }
 
-template <class T, class Sum>
-__device__ void VectorAdd(const T* a, const T* b, T* c, uint64_t count, Sum sum) {
+__device__ uint64_t Nanoseconds() {
+  uint64_t now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  return now;
+}
+
+// Rounded to nearest, never fused, subnormals kept: the same bits as the CPU, but for a NaN's payload.
+__device__ float Sum(float x, float y) { return __fadd_rn(x, y); }
+__device__ double Sum(double x, double y) { return __dadd_rn(x, y); }
+__device__ uint32_t Sum(uint32_t x, uint32_t y) { return x + y; }
+__device__ uint64_t Sum(uint64_t x, uint64_t y) { return x + y; }
+
+template <class T>
+struct alignas(16) Pack {
+  T value[16 / sizeof(T)];
+};
+
+// In place (c is a or b) each element is read before it is written, by the thread that writes it.
+template <class T>
+__device__ void VectorAdd(const VgpuJob& job) {
+  constexpr uint64_t kPack = 16 / sizeof(T);
+  const T* a = reinterpret_cast<const T*>(job.a);
+  const T* b = reinterpret_cast<const T*>(job.b);
+  T* c = reinterpret_cast<T*>(job.c);
   const uint64_t step = uint64_t{gridDim.x} * blockDim.x;
-  for (uint64_t i = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) c[i] = sum(a[i], b[i]);
+  const uint64_t thread = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  uint64_t rest = 0;  // first element that is not in a pack
+  if (((job.a | job.b | job.c) & 15) == 0) {
+    const uint64_t packs = job.count / kPack;
+    for (uint64_t i = thread; i < packs; i += step) {
+      const Pack<T> x = reinterpret_cast<const Pack<T>*>(a)[i];
+      const Pack<T> y = reinterpret_cast<const Pack<T>*>(b)[i];
+      Pack<T> z;
+      for (uint64_t k = 0; k < kPack; ++k) z.value[k] = Sum(x.value[k], y.value[k]);
+      reinterpret_cast<Pack<T>*>(c)[i] = z;
+    }
+    rest = packs * kPack;
+  }
+  for (uint64_t i = rest + thread; i < job.count; i += step) c[i] = Sum(a[i], b[i]);
+}
+
+// Everything that the blocks of a job wrote is visible to the host before its completion word is.
+__device__ void EndJob(const VgpuJob& job, uint32_t data) {
+  if (job.done == nullptr) return;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  __threadfence_system();
+  if (gridDim.x > 1) {
+    if (atomicAdd(job.left, 1u) != gridDim.x - 1) return;
+    *job.left = 0;
+    __threadfence_system();
+  }
+  StoreWord(job.done, uint64_t{job.seq} << 32 | data);
 }
 
 }  // namespace
@@ -36,11 +86,19 @@ __device__ void VectorAdd(const T* a, const T* b, T* c, uint64_t count, Sum sum)
 // Both words that it writes carry their data and their sequence, so there is no fence (docs/adr/0005-resident-kernel.md has
 // what fences cost). The host must not rely on their order.
 extern "C" __global__ void VgpuResident(VgpuResidentRing* ring) {
-  constexpr uint32_t kLooksPerStop = 1024;
+  constexpr uint32_t kLooksPerStop = 64;
+  constexpr uint32_t kLooksPerClock = 8;
   const uint32_t e = blockIdx.x * blockDim.x + threadIdx.x;
   const uint64_t* request = ring->entries[e].word;
   uint32_t lap = 1;
+  uint64_t gaps = 0;
+  uint64_t seen_ns = Nanoseconds();
   for (uint32_t looks = 1;; ++looks) {
+    if (e == 0 && looks % kLooksPerClock == 0) {
+      const uint64_t now = Nanoseconds();
+      if (now - seen_ns > VGPU_RESIDENT_GAP_NS) StoreWord(&ring->gaps, ++gaps);
+      seen_ns = now;
+    }
     uint64_t a, b, to, tag;
     LoadPair(request + VGPU_RESIDENT_A, &a, &b);
     if (a >> 32 != lap || b >> 32 != lap) {
@@ -59,25 +117,35 @@ extern "C" __global__ void VgpuResident(VgpuResidentRing* ring) {
   }
 }
 
-extern "C" __global__ void VgpuVectorAddI32(const uint32_t* a, const uint32_t* b, uint32_t* c, uint64_t count) {
-  VectorAdd(a, b, c, count, [](uint32_t x, uint32_t y) { return x + y; });
+// blockIdx.y counts the jobs; the blocks of one job share its elements.
+extern "C" __global__ void VgpuBatchKernel(const __grid_constant__ VgpuBatch batch) {
+  const VgpuJob& job = batch.jobs[blockIdx.y];
+  uint32_t data = 0;
+  switch (job.kind) {
+    case VGPU_JOB_VADD_I32: VectorAdd<uint32_t>(job); break;
+    case VGPU_JOB_VADD_I64: VectorAdd<uint64_t>(job); break;
+    case VGPU_JOB_VADD_F32: VectorAdd<float>(job); break;
+    case VGPU_JOB_VADD_F64: VectorAdd<double>(job); break;
+    case VGPU_JOB_ADD:
+      data = static_cast<uint32_t>(job.a) + static_cast<uint32_t>(job.a >> 32);
+      if (blockIdx.x == 0 && threadIdx.x == 0) StoreWord(reinterpret_cast<uint64_t*>(job.c), job.b << 32 | data);
+      break;
+    case VGPU_JOB_FAULT: *reinterpret_cast<volatile uint32_t*>(uint64_t{16}) = 1; break;
+    case VGPU_JOB_HANG:
+      while (LoadWord(reinterpret_cast<const uint64_t*>(job.a)) != ~uint64_t{0}) {}
+      break;
+  }
+  EndJob(job, data);
 }
-extern "C" __global__ void VgpuVectorAddI64(const uint64_t* a, const uint64_t* b, uint64_t* c, uint64_t count) {
-  VectorAdd(a, b, c, count, [](uint64_t x, uint64_t y) { return x + y; });
-}
-// Rounded to nearest, never fused, subnormals kept: the same bits as the CPU, but for a NaN's payload.
-extern "C" __global__ void VgpuVectorAddF32(const float* a, const float* b, float* c, uint64_t count) {
-  VectorAdd(a, b, c, count, [](float x, float y) { return __fadd_rn(x, y); });
-}
-extern "C" __global__ void VgpuVectorAddF64(const double* a, const double* b, double* c, uint64_t count) {
-  VectorAdd(a, b, c, count, [](double x, double y) { return __dadd_rn(x, y); });
+
+// The simplest kernel that a program of its own would launch: the benchmarks' baseline.
+extern "C" __global__ void VgpuNativeAdd(const uint32_t* a, const uint32_t* b, uint32_t* c, uint64_t count) {
+  const uint64_t step = uint64_t{gridDim.x} * blockDim.x;
+  for (uint64_t i = uint64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step) c[i] = a[i] + b[i];
 }
 
 // For benchmarks and tests: every block keeps its processor busy for about `ns` nanoseconds.
 extern "C" __global__ void VgpuBusy(uint64_t ns) {
-  uint64_t begin, now;
-  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(begin));
-  do {
-    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
-  } while (now - begin < ns);
+  const uint64_t begin = Nanoseconds();
+  while (Nanoseconds() - begin < ns) {}
 }

@@ -19,6 +19,9 @@
 #define VGPU_RESIDENT_TO 2   // data = index into slots[] << VGPU_RESIDENT_SLOT_BITS | slot
 #define VGPU_RESIDENT_TAG 3  // data = sequence half of the slot's done word: tag << 8 | code
 
+// Two looks of one thread are about 2 us apart; a time slice of another process takes hundreds.
+#define VGPU_RESIDENT_GAP_NS 100000u
+
 #define VGPU_RESIDENT_SLOT_BITS 12u  // a ring has at most 4096 slots
 #define VGPU_RESIDENT_SLOT_WORDS 8u  // of 8 bytes: submit, done, arguments
 
@@ -37,6 +40,8 @@ struct VgpuResidentRing {
   // Written by the kernel: lap and result of the last request of each entry. The done word in the slot, which is the
   // guest's, may become visible before it or after it.
   alignas(128) uint64_t finished[VGPU_RESIDENT_ENTRIES];
+  // Written by the kernel: how often it was not on the GPU for VGPU_RESIDENT_GAP_NS or more, as another process was.
+  alignas(128) uint64_t gaps;
 };
 static_assert(offsetof(VgpuResidentRing, stop) % 128 == 0);
 static_assert(offsetof(VgpuResidentRing, finished) % 128 == 0);

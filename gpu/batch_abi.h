@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the host hands to the batch kernel: C++ for both. By value, in a launch's parameters: nothing to fetch.
+#ifndef VGPU_GPU_BATCH_ABI_H_
+#define VGPU_GPU_BATCH_ABI_H_
+
+#include <cstdint>
+
+// Jobs of one launch.
+#define VGPU_BATCH_JOBS 16u
+#define VGPU_BATCH_THREADS 256u  // of a block
+// Bytes of one operand that a block has for its threads, 16 bytes each.
+#define VGPU_BATCH_BLOCK_BYTES (VGPU_BATCH_THREADS * 16u)
+
+#define VGPU_JOB_VADD_I32 0u  // as VGPU_TYPE_*
+#define VGPU_JOB_VADD_I64 1u
+#define VGPU_JOB_VADD_F32 2u
+#define VGPU_JOB_VADD_F64 3u
+#define VGPU_JOB_ADD 4u    // one integer sum, straight into a guest's slot
+#define VGPU_JOB_FAULT 5u  // of debug builds: an illegal address
+#define VGPU_JOB_HANG 6u   // of debug builds: never ends
+
+struct VgpuJob {
+  // Vectors: addresses of operands and result. ADD: a = both operands (left in the low half), b = the sequence half of the
+  // guest's done word, c = where that word is.
+  uint64_t a;
+  uint64_t b;
+  uint64_t c;
+  uint64_t count;   // elements
+  uint64_t* done;   // completion word, written when everything else is visible; null: none
+  uint32_t seq;     // its sequence half; its data half is the sum of an ADD, else 0
+  uint32_t kind;    // VGPU_JOB_*
+  uint32_t* left;   // zero; the GPU's own memory: counts the blocks that have ended
+};
+
+struct VgpuBatch {
+  VgpuJob jobs[VGPU_BATCH_JOBS];
+};
+static_assert(sizeof(VgpuJob) == 56 && sizeof(VgpuBatch) <= 4096, "the parameters of a launch are 4 KiB");
+
+#endif  // VGPU_GPU_BATCH_ABI_H_
