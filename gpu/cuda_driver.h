@@ -70,6 +70,7 @@ inline constexpr int kCuCaptureThreadLocal = 1;
   X(GraphDestroy, "cuGraphDestroy", (CuGraph graph))                                                                 \
   X(MemAlloc, "cuMemAlloc_v2", (CuDevicePtr * address, size_t bytes))                                                \
   X(MemFree, "cuMemFree_v2", (CuDevicePtr address))                                                                  \
+  X(MemsetD32, "cuMemsetD32_v2", (CuDevicePtr address, unsigned value, size_t count))                                \
   X(MemHostRegister, "cuMemHostRegister_v2", (void* memory, size_t bytes, unsigned flags))                           \
   X(MemHostUnregister, "cuMemHostUnregister", (void* memory))                                                        \
   X(MemHostGetDevicePointer, "cuMemHostGetDevicePointer_v2", (CuDevicePtr * address, void* memory, unsigned flags))  \

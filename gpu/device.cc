@@ -60,8 +60,8 @@ Result<void> Device::MakeCurrent() const {
   return driver_->Check(driver_->CtxSetCurrent(context_), "entering the GPU's context");
 }
 
-CuResult Device::Launch(Kernel kernel, unsigned blocks, unsigned threads, CuStream stream, void** parameters) const {
-  return driver_->LaunchKernel(functions_[static_cast<size_t>(kernel)], blocks, 1, 1, threads, 1, 1, 0, stream,
+CuResult Device::Launch(Kernel kernel, Grid grid, unsigned threads, CuStream stream, void** parameters) const {
+  return driver_->LaunchKernel(functions_[static_cast<size_t>(kernel)], grid.x, grid.y, 1, threads, 1, 1, 0, stream,
                                parameters, nullptr);
 }
 

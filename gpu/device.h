@@ -17,7 +17,14 @@ namespace vgpu::gpu {
 enum class Kernel : uint8_t { kResident, kBatch, kNativeAdd, kBusy };
 inline constexpr size_t kKernelCount = 4;
 
-// One thread at a time; the thread that uses it calls MakeCurrent first.
+// Blocks of a launch.
+struct Grid {
+  Grid(unsigned columns, unsigned rows = 1) : x(columns), y(rows) {}
+  unsigned x;
+  unsigned y;
+};
+
+// Any thread that has called MakeCurrent.
 class Device {
  public:
   // Needs kKernelsBytes != 0. `driver` outlives the device.
@@ -35,7 +42,7 @@ class Device {
   int most_urgent() const { return most_urgent_; }
 
   // Asynchronous. `parameters` points at each parameter.
-  CuResult Launch(Kernel kernel, unsigned blocks, unsigned threads, CuStream stream, void** parameters) const;
+  CuResult Launch(Kernel kernel, Grid grid, unsigned threads, CuStream stream, void** parameters) const;
 
  private:
   Device(const CudaDriver* driver, CuDevice device) : driver_(driver), device_(device) {}

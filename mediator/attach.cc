@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mediator/attach.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -69,6 +70,8 @@ tl::expected<SessionMemory, Refusal> PrepareMemory(const vgpu_layout& layout, co
   mapped = MapChecked("the region", region.get(), layout.region_bytes);
   if (!mapped) return tl::make_unexpected(std::move(mapped.error()));
   memory.region = std::move(*mapped);
+  memory.region_fd = ring::UniqueFd(fcntl(region.get(), F_DUPFD_CLOEXEC, 0));
+  if (!memory.region_fd) return Refuse(VGPU_ERR_QUEUE_FULL, "the mediator has no descriptors left: raise its limit");
   return memory;
 }
 

@@ -13,6 +13,7 @@
 namespace vgpu::mediator {
 
 class GuestRing;
+class Session;
 
 // Elements [begin, end) of one request. The request and its operands stay where they are until the piece is reaped.
 struct Piece {
@@ -22,20 +23,54 @@ struct Piece {
   uint64_t end;
 };
 
-// Called by the loop's thread only; never blocks it.
+// What a backend tells the dispatcher. Called on the loop's thread, within EventLoop::Poll or Sleep, or Backend::Poll.
+class BackendListener {
+ public:
+  virtual ~BackendListener() = default;
+  // From now on the session's requests run on its GPU, or on the CPU.
+  virtual void SetOnDevice(Session* session, bool on_device) = 0;
+  // Release() of this session has more to say.
+  virtual void SeatFree(Session* session) = 0;
+};
+
+// Called by the loop's thread only; never blocks it. The defaults are those of a backend without GPUs.
 class Backend {
  public:
   virtual ~Backend() = default;
-  // Is there room for one more piece? The bound keeps the scheduler in charge of what runs next.
-  virtual bool HasRoom() const = 0;
-  // Needs HasRoom().
-  virtual void Submit(const Piece& piece) = 0;
+
+  // ---- pieces ----
+
+  // Is there room for the next piece of this ring? The bound keeps the scheduler in charge of what runs next.
+  virtual bool HasRoom(const GuestRing& ring) const = 0;
+  // Elements of the next piece of this request: at most 100 us of work.
+  virtual uint64_t PieceElements(const GuestRing& ring, const Request& request, int64_t now_ns) const = 0;
+  // Needs HasRoom() (or HasSlotRoom()).
+  virtual void Submit(const Piece& piece, int64_t now_ns) = 0;
   // Appends the finished pieces to *finished.
   virtual void Reap(std::vector<Piece>* finished) = 0;
-  // An eventfd that becomes readable when a piece is finished.
+  // An eventfd that becomes readable when a piece is finished, unless polls() says otherwise.
   virtual int finished_fd() const = 0;
-  // Fills backend, memory_bytes, name and driver.
-  virtual void Describe(vgpu_device_info* info) const = 0;
+
+  // ---- GPUs ----
+
+  virtual void SetListener(BackendListener*) {}
+  // Schedulers are kept apart by GPU, since each has its own room. 0 is the CPU.
+  virtual uint32_t gpus() const { return 0; }
+  // Is there room for a request of this ring that touches nothing but its slot? Only for sessions on a GPU.
+  virtual bool HasSlotRoom(const GuestRing&) { return false; }
+  // After Submits: they begin now at the latest.
+  virtual void Flush() {}
+  // Is something in flight whose end nobody signals? Then Poll, and do not sleep.
+  virtual bool polls() const { return false; }
+  virtual void Poll(std::vector<Piece>*, int64_t /*now_ns*/) {}
+  virtual void GoingToSleep() {}
+  // The session begins. Its memory stays until Release.
+  virtual void Attach(Session*) {}
+  // The session ends; nothing of it is in flight. False: its memory is still in use; SeatFree tells when to ask again.
+  virtual bool Release(Session*) { return true; }
+
+  // Fills backend, memory_bytes, name and driver, for a VM of this pool.
+  virtual void Describe(uint32_t pool, vgpu_device_info* info) const = 0;
 };
 
 }  // namespace vgpu::mediator

@@ -56,7 +56,11 @@ CpuBackend::~CpuBackend() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void CpuBackend::Submit(const Piece& piece) {
+uint64_t CpuBackend::PieceElements(const GuestRing&, const Request& request, int64_t) const {
+  return request.op->piece(request);
+}
+
+void CpuBackend::Submit(const Piece& piece, int64_t) {
   assert(HasRoom());
   ++in_flight_;
   {
@@ -90,7 +94,7 @@ void CpuBackend::Work() {
   }
 }
 
-void CpuBackend::Describe(vgpu_device_info* info) const {
+void CpuBackend::Describe(uint32_t, vgpu_device_info* info) const {
   info->backend = VGPU_BACKEND_CPU;
   info->memory_bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   std::snprintf(info->name, sizeof info->name, "%s", CpuName().c_str());

@@ -20,11 +20,13 @@ class CpuBackend final : public Backend {
   // Waits for the pieces that run; those that wait are dropped.
   ~CpuBackend() override;
 
-  bool HasRoom() const override { return in_flight_ < in_flight_max_; }
-  void Submit(const Piece& piece) override;
+  bool HasRoom() const { return in_flight_ < in_flight_max_; }
+  bool HasRoom(const GuestRing&) const override { return HasRoom(); }
+  uint64_t PieceElements(const GuestRing& ring, const Request& request, int64_t now_ns) const override;
+  void Submit(const Piece& piece, int64_t now_ns) override;
   void Reap(std::vector<Piece>* finished) override;
   int finished_fd() const override { return finished_fd_.get(); }
-  void Describe(vgpu_device_info* info) const override;
+  void Describe(uint32_t pool, vgpu_device_info* info) const override;
 
  private:
   // While a worker runs one piece another one waits, so that no worker idles during the loop's wake-up. A waiting

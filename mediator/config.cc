@@ -44,6 +44,14 @@ class Reader {
     return std::nullopt;
   }
 
+  std::optional<bool> Bool(const toml::table& table, const char* key) {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return std::nullopt;
+    if (const auto value = node->value_exact<bool>()) return value;
+    Fail(*node, fmt::format("{} is neither true nor false", key));
+    return std::nullopt;
+  }
+
   std::optional<int64_t> Integer(const toml::table& table, const char* key, int64_t min, int64_t max) {
     const toml::node* node = table.get(key);
     if (node == nullptr) return std::nullopt;
@@ -115,6 +123,45 @@ void ReadVms(Reader* reader, const toml::table& root, Config* config) {
   }
 }
 
+ring::Result<bool> ParseEngine(const std::string& name) {
+  if (name == "auto") return true;
+  if (name == "launch") return false;
+  return tl::make_unexpected(fmt::format("engine '{}' is none of auto, launch", name));
+}
+
+// The GPUs of one pool: pool_a = [0, 1].
+void ReadPool(Reader* reader, const toml::table& table, const char* key, char pool, std::vector<GpuChoice>* gpus) {
+  const toml::node* node = table.get(key);
+  if (node == nullptr) return;
+  if (!node->is_array()) return reader->Fail(*node, fmt::format("{} is not a list of GPUs: write {} = [0]", key, key));
+  for (const toml::node& entry : *node->as_array()) {
+    const auto ordinal = entry.value_exact<int64_t>();
+    if (!ordinal || *ordinal < 0 || *ordinal > 63) {
+      return reader->Fail(entry, fmt::format("{} names a GPU that is not a number from 0 to 63", key));
+    }
+    auto gpu = std::find_if(gpus->begin(), gpus->end(), [&](const GpuChoice& known) { return known.ordinal == *ordinal; });
+    if (gpu == gpus->end()) gpu = gpus->insert(gpus->end(), {static_cast<int>(*ordinal), {}});
+    gpu->pools.push_back(pool);
+  }
+}
+
+void ReadGpu(Reader* reader, const toml::table& root, GpuConfig* gpu) {
+  const toml::table* table = reader->Table(root, "gpu");
+  if (table == nullptr) return;
+  reader->OnlyKeys(*table, {"engine", "driver_library", "spare", "timeout_ms", "idle_ms", "copy_from_kib", "pool_a", "pool_b"});
+  Choose(reader, *table, "engine", ParseEngine, &gpu->resident);
+  gpu->driver_library = reader->String(*table, "driver_library").value_or(gpu->driver_library);
+  gpu->spare = reader->Bool(*table, "spare").value_or(gpu->spare);
+  const auto number = [&](const char* key, int64_t min, int64_t max, uint32_t* out) {
+    *out = static_cast<uint32_t>(reader->Integer(*table, key, min, max).value_or(*out));
+  };
+  number("timeout_ms", 10, 600'000, &gpu->timeout_ms);
+  number("idle_ms", 1, 600'000, &gpu->idle_ms);
+  number("copy_from_kib", 0, INT32_MAX, &gpu->copy_from_kib);
+  ReadPool(reader, *table, "pool_a", 'A', &gpu->gpus);
+  ReadPool(reader, *table, "pool_b", 'B', &gpu->gpus);
+}
+
 }  // namespace
 
 ring::Result<BackendChoice> ParseBackend(const std::string& name) {
@@ -140,7 +187,7 @@ ring::Result<Config> ParseConfig(const std::string& text, const std::string& nam
   }
   Config config;
   Reader reader(name);
-  reader.OnlyKeys(root, {"socket", "backend", "workers", "wait", "trace", "limits", "vm"});
+  reader.OnlyKeys(root, {"socket", "backend", "workers", "wait", "trace", "limits", "gpu", "vm"});
   config.socket = reader.String(root, "socket").value_or("");
   Choose(&reader, root, "backend", ParseBackend, &config.backend);
   Choose(&reader, root, "wait", ParseWait, &config.wait);
@@ -158,6 +205,7 @@ ring::Result<Config> ParseConfig(const std::string& text, const std::string& nam
         reader.Integer(*limits, "region_bytes_max", VGPU_REGION_BYTES_MIN, int64_t{VGPU_REGION_BYTES_MAX})
             .value_or(int64_t{VGPU_REGION_BYTES_MAX}));
   }
+  ReadGpu(&reader, root, &config.gpu);
   ReadVms(&reader, root, &config);
   if (reader.failed()) return tl::make_unexpected(reader.error());
   return config;

@@ -21,6 +21,22 @@ struct VmConfig {
   uint32_t priority = 1;
 };
 
+// A GPU, and the pools whose VMs run on it.
+struct GpuChoice {
+  int ordinal = 0;  // as the driver counts
+  std::vector<char> pools;
+};
+
+struct GpuConfig {
+  std::string driver_library = "libcuda.so.1";
+  bool resident = true;        // engine = "auto"; false: "launch"
+  bool spare = true;           // a second engine process, warm, for each GPU
+  uint32_t timeout_ms = 1000;  // what is in flight for longer means that the engine hangs
+  uint32_t idle_ms = 20;       // the resident kernel leaves after so long without a request
+  uint32_t copy_from_kib = 2048;  // vectors of this size go through the copy engines
+  std::vector<GpuChoice> gpus; // empty: all, each for both pools
+};
+
 struct Config {
   std::string socket;  // empty: DefaultSocket()
   BackendChoice backend = BackendChoice::kAuto;
@@ -30,6 +46,7 @@ struct Config {
   uint64_t trace_records = 1 << 20;
   uint32_t vms_max = 256;
   uint64_t region_bytes_max = VGPU_REGION_BYTES_MAX;
+  GpuConfig gpu;
   std::vector<VmConfig> vms;
 };
 

@@ -25,6 +25,8 @@ Dispatcher::Dispatcher(EventLoop* loop, Backend* backend, Trace* trace, WaitMode
     : loop_(loop), backend_(backend), trace_(trace), wait_(wait, wake_cost_ns) {
   [[maybe_unused]] const int watch = loop_->Watch(backend_->finished_fd(), this);
   assert(watch >= 0);
+  queues_.resize(1 + backend_->gpus());
+  backend_->SetListener(this);
 }
 
 // ---- sessions ----
@@ -52,6 +54,7 @@ bool Dispatcher::Begin(Session* session) {
     if (ring->phase() == RingPhase::kOpen) MakeHot(ring.get());
     ring->Call();
   }
+  backend_->Attach(session);
   return true;
 }
 
@@ -127,6 +130,7 @@ void Dispatcher::Settle(GuestRing* ring) {
 void Dispatcher::SettleSession(Session* session) {
   if (session->busy()) return;
   if (session->ending_) {
+    if (!backend_->Release(session)) return;
     const auto entry = std::find(sessions_.begin(), sessions_.end(), session);
     assert(entry != sessions_.end());
     sessions_.erase(entry);
@@ -167,20 +171,29 @@ void Dispatcher::Run(const bool* stop) {
     if (++turns_ % kTurnsPerSweep == 0) ArmIdleRings();
   }
   while (in_flight_ != 0) {
-    loop_->Sleep();
-    CallGuests();
+    if (backend_->polls()) {
+      Turn();
+    } else {
+      loop_->Sleep();
+      CallGuests();
+    }
   }
 }
 
 bool Dispatcher::Turn() {
   now_ns_ = 0;
   bool progress = loop_->Poll() > 0;
-  progress |= backend_progress_;  // found by Poll, or by the Sleep before
+  if (backend_->polls()) {
+    finished_.clear();
+    backend_->Poll(&finished_, clock_.Now());
+    Finished();
+  }
+  progress |= backend_progress_;  // found by these, or by the Sleep before
   backend_progress_ = false;
   progress |= TakeAll();
   if (progress && now_ns_ == 0) now_ns_ = clock_.Now();
   if (!inline_scheduler_.empty()) RunInline();
-  if (!backend_scheduler_.empty()) SubmitPieces();
+  SubmitAll();
   if (!answered_.empty()) CallGuests();
   if (bus_error_guard::TotalHits() != bus_errors_seen_) [[unlikely]] {
     bus_errors_seen_ = bus_error_guard::TotalHits();
@@ -214,15 +227,29 @@ bool Dispatcher::TakeAll() {
 
 // Then its requests need no queue: whatever the order of service is, they are next.
 bool Dispatcher::NobodyElseWaits(const GuestRing& ring) const {
-  return hot_.size() == 1 && ring.idle() && inline_scheduler_.empty() && trace_ == nullptr;
+  return hot_.size() == 1 && ring.idle() && !ring.session()->seat.on_device && inline_scheduler_.empty() && trace_ == nullptr;
 }
 
 void Dispatcher::Classify(GuestRing* ring) {
   Session* session = ring->session();
   const uint32_t bit = 1u << ring->index();
   const Request* head = ring->Head();
-  SetWork(&inline_scheduler_, &session->inline_work, bit, head != nullptr && head->inline_run);
-  SetWork(&backend_scheduler_, &session->backend_work, bit, head != nullptr && !head->inline_run);
+  using Way = GuestRing::Way;
+  const auto goes = [&](Way way) { return head != nullptr && ring->WayOf(*head) == way; };
+  Queues& queues = QueuesOf(*session);
+  SetWork(&inline_scheduler_, &session->inline_work, bit, goes(Way::kInline));
+  SetWork(&queues.slots, &session->slot_work, bit, goes(Way::kSlot));
+  SetWork(&queues.pieces, &session->backend_work, bit, goes(Way::kPieces));
+}
+
+void Dispatcher::SetOnDevice(Session* session, bool on_device) {
+  Queues& before = QueuesOf(*session);
+  for (uint32_t bit = 1; bit <= session->slot_work.rings; bit <<= 1) SetWork(&before.slots, &session->slot_work, bit, false);
+  for (uint32_t bit = 1; bit <= session->backend_work.rings; bit <<= 1) {
+    SetWork(&before.pieces, &session->backend_work, bit, false);
+  }
+  session->seat.on_device = on_device;
+  for (const auto& ring : session->rings()) Classify(ring.get());
 }
 
 void Dispatcher::SetWork(Scheduler* scheduler, Session::Work* work, uint32_t bit, bool has) {
@@ -259,24 +286,59 @@ void Dispatcher::RunInline() {
   }
 }
 
-void Dispatcher::SubmitPieces() {
+void Dispatcher::SubmitAll() {
+  const uint32_t before = in_flight_;
+  for (uint32_t gpu = 0; gpu < queues_.size(); ++gpu) {
+    if (!queues_[gpu].slots.empty()) SubmitSlots(gpu);
+    if (!queues_[gpu].pieces.empty()) SubmitPieces(gpu);
+  }
+  if (in_flight_ != before) backend_->Flush();
+}
+
+void Dispatcher::SubmitSlots(uint32_t gpu) {
   if (now_ns_ == 0) now_ns_ = clock_.Now();
-  while (backend_->HasRoom()) {
-    Session::Work* work = static_cast<Session::Work*>(backend_scheduler_.Next());
-    if (work == nullptr) return;
+  Scheduler& scheduler = queues_[gpu].slots;
+  while (Session::Work* work = static_cast<Session::Work*>(scheduler.Next())) {
     GuestRing* ring = work->NextRing();
+    const Request* head = ring->Head();
+    // Turns of one request; who is alone in its class need not give way to itself.
+    const bool alone = work->next == work && (work->rings & (work->rings - 1)) == 0;
+    do {
+      if (!backend_->HasSlotRoom(*ring)) return;
+      Piece piece;
+      ring->NextSlot(now_ns_, trace_, &piece);
+      backend_->Submit(piece, now_ns_);
+      ++in_flight_;
+      head = ring->Head();
+    } while (alone && head != nullptr && ring->WayOf(*head) == GuestRing::Way::kSlot);
+    Classify(ring);
+    if (work->queued) scheduler.Yield(work);
+  }
+}
+
+void Dispatcher::SubmitPieces(uint32_t gpu) {
+  if (now_ns_ == 0) now_ns_ = clock_.Now();
+  Scheduler& scheduler = queues_[gpu].pieces;
+  while (Session::Work* work = static_cast<Session::Work*>(scheduler.Next())) {
+    GuestRing* ring = work->NextRing();
+    if (!backend_->HasRoom(*ring)) return;
     Piece piece;
-    const bool more = ring->NextPiece(now_ns_, trace_, &piece);
-    backend_->Submit(piece);
+    const uint64_t length = backend_->PieceElements(*ring, *ring->Head(), now_ns_);
+    const bool more = ring->NextPiece(length, now_ns_, trace_, &piece);
+    backend_->Submit(piece, now_ns_);
     ++in_flight_;
     if (!more) Classify(ring);
-    if (work->queued) backend_scheduler_.Yield(work);
+    if (work->queued) scheduler.Yield(work);
   }
 }
 
 void Dispatcher::OnReady() {
   finished_.clear();
   backend_->Reap(&finished_);
+  Finished();
+}
+
+void Dispatcher::Finished() {
   if (finished_.empty()) return;
   backend_progress_ = true;
   in_flight_ -= static_cast<uint32_t>(finished_.size());
@@ -284,7 +346,11 @@ void Dispatcher::OnReady() {
   for (const Piece& piece : finished_) {
     if (!piece.ring->PieceFinished(piece, now_ns_, trace_)) continue;
     Answered(piece.ring);
-    Settle(piece.ring);
+    if (!piece.ring->busy()) {
+      Settle(piece.ring);
+    } else if (!piece.request->op->in_slot) {
+      Classify(piece.ring);
+    }
   }
 }
 
@@ -305,6 +371,7 @@ void Dispatcher::CallGuests() {
 // ---- waiting ----
 
 void Dispatcher::Idle() {
+  if (backend_->polls()) return Pause();
   if (!idle_) {
     idle_ = true;
     idle_spins_ = 0;
@@ -317,6 +384,7 @@ void Dispatcher::Idle() {
   }
   if (!ArmAll()) return;
   ++counters_.sleeps;
+  backend_->GoingToSleep();
   loop_->Sleep();
 }
 

@@ -28,7 +28,7 @@ struct LoopCounters {
 };
 
 // Loop's thread only. Allocates nothing after the sessions were added.
-class Dispatcher final : private ReadyHandler {
+class Dispatcher final : private ReadyHandler, private BackendListener {
  public:
   // `trace` may be null. All outlive this.
   Dispatcher(EventLoop* loop, Backend* backend, Trace* trace, WaitMode wait, int64_t wake_cost_ns);
@@ -62,18 +62,32 @@ class Dispatcher final : private ReadyHandler {
   static constexpr uint32_t kSpinsPerClock = 16;
   static constexpr uint32_t kTurnsPerSweep = 4096;
 
+  // What waits for one place to run.
+  struct Queues {
+    Scheduler slots;
+    Scheduler pieces;
+  };
+
   bool Turn();
   bool TakeAll();
   void RunInline();
-  void SubmitPieces();
+  void SubmitSlots(uint32_t gpu);
+  void SubmitPieces(uint32_t gpu);
+  void SubmitAll();
+  void Finished();
   void CallGuests();
   void OnReady() override;  // the backend finished pieces
+  void SetOnDevice(Session* session, bool on_device) override;
+  void SeatFree(Session* session) override { SettleSession(session); }
   void Idle();
   bool ArmAll();
   void ArmIdleRings();
 
   bool NobodyElseWaits(const GuestRing& ring) const;
   void Classify(GuestRing* ring);
+  Queues& QueuesOf(const Session& session) {
+    return queues_[session.seat.on_device ? 1 + session.seat.gpu : 0];
+  }
   void SetWork(Scheduler* scheduler, Session::Work* work, uint32_t bit, bool has);
   void Answered(GuestRing* ring);
   void Settle(GuestRing* ring);
@@ -88,7 +102,7 @@ class Dispatcher final : private ReadyHandler {
   const int64_t started_ns_ = clock_.Now();
   WaitPolicy wait_;
   Scheduler inline_scheduler_;
-  Scheduler backend_scheduler_;
+  std::vector<Queues> queues_;  // of the CPU, then of each GPU
   std::vector<Session*> sessions_;
   std::vector<GuestRing*> hot_;
   std::vector<GuestRing*> answered_;  // rings with answers in this turn

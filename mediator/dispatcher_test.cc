@@ -32,8 +32,11 @@ ring::UniqueFd MakeEventfd() { return ring::UniqueFd(eventfd(0, EFD_CLOEXEC | EF
 // Keeps what it is given until the test finishes it. One piece at a time.
 class FakeBackend final : public Backend {
  public:
-  bool HasRoom() const override { return open && !held; }
-  void Submit(const Piece& piece) override {
+  bool HasRoom(const GuestRing&) const override { return open && !held; }
+  uint64_t PieceElements(const GuestRing&, const Request& request, int64_t) const override {
+    return request.op->piece(request);
+  }
+  void Submit(const Piece& piece, int64_t) override {
     held = piece;
     order.push_back(piece.ring->session()->vm_id());
   }
@@ -42,7 +45,7 @@ class FakeBackend final : public Backend {
     if (finished_) finished->push_back(*std::exchange(finished_, std::nullopt));
   }
   int finished_fd() const override { return fd_.get(); }
-  void Describe(vgpu_device_info*) const override {}
+  void Describe(uint32_t, vgpu_device_info*) const override {}
 
   void Finish() {
     finished_ = std::exchange(held, std::nullopt);

@@ -187,9 +187,12 @@ GuestRing::TakeStatus GuestRing::Take(uint32_t max, int64_t now_ns, Trace* trace
   uint32_t count = 0;
   ring::SlotCopy copy;
   consumer_.Prefetch(std::min(max, last_taken_));
-  while (count < max && consumer_.Take(&copy)) {
+  while (count < max) {
+    const Request& before = At(consumer_.cons());
+    if (before.state == RequestState::kRunning && before.op->in_slot) break;
+    if (!consumer_.Take(&copy)) break;
     const uint32_t idx = consumer_.cons() - 1;
-    if (At(idx).state != RequestState::kFree) return TakeStatus::kLied;
+    if (before.state != RequestState::kFree) return TakeStatus::kLied;
     Queue(copy, idx, now_ns);
     ++count;
     if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kTaken), At(idx), now_ns, idx);
@@ -278,7 +281,7 @@ uint32_t GuestRing::RunInline(uint32_t max, int64_t now_ns, Trace* trace) {
       ++sched_;
       continue;
     }
-    if (!request.inline_run) break;
+    if (WayOf(request) != Way::kInline) break;
     // What touches the arena runs alone: a restart repeats requests without an answer, and that is harmless only while
     // no later one has changed their operands.
     const bool alone = request.op != nullptr && !request.op->in_slot;
@@ -318,20 +321,37 @@ void GuestRing::MarkStarted(const Request& request) {
   VGPU_CRASH_POINT("after_started");
 }
 
-bool GuestRing::NextPiece(int64_t now_ns, Trace* trace, Piece* piece) {
+GuestRing::Way GuestRing::WayOf(const Request& request) const {
+  const bool on_gpu = request.op != nullptr && request.op->gpu_job != kNotOnGpu && session_->seat.on_device;
+  if (on_gpu) return request.op->in_slot ? Way::kSlot : Way::kPieces;
+  return request.inline_run ? Way::kInline : Way::kPieces;
+}
+
+void GuestRing::StartHead(Request* request, int64_t now_ns, Trace* trace) {
+  request->state = RequestState::kRunning;
+  request->start_ns = now_ns;
+  sched_ = request->idx + 1;
+  session_->queue_wait.Record(static_cast<uint64_t>(now_ns - request->arrival_ns));
+  if (!request->repeatable) MarkStarted(*request);
+  if (trace != nullptr) TraceRequest(trace, uint8_t(TraceEvent::kStarted), *request, now_ns, request->idx);
+}
+
+void GuestRing::NextSlot(int64_t now_ns, Trace* trace, Piece* piece) {
   Request* request = Head();
-  assert(request != nullptr && !request->inline_run);
+  assert(request != nullptr && WayOf(*request) == Way::kSlot);
+  StartHead(request, now_ns, trace);
+  ++slots_in_flight_;
+  *piece = {this, request, 0, 0};
+}
+
+bool GuestRing::NextPiece(uint64_t length, int64_t now_ns, Trace* trace, Piece* piece) {
+  Request* request = Head();
+  assert(request != nullptr && WayOf(*request) == Way::kPieces);
   if (request->state == RequestState::kQueued) {
-    request->state = RequestState::kRunning;
-    request->start_ns = now_ns;
+    StartHead(request, now_ns, trace);
     running_ = request;
     running_dropped_ = false;
-    ++sched_;
-    session_->queue_wait.Record(static_cast<uint64_t>(now_ns - request->arrival_ns));
-    if (!request->repeatable) MarkStarted(*request);
-    if (trace != nullptr) TraceRequest(trace, uint8_t(TraceEvent::kStarted), *request, now_ns, request->idx);
   }
-  const uint64_t length = request->op->piece(*request);
   const uint64_t left = request->count - request->next;
   *piece = {this, request, request->next, request->next + (left < length ? left : length)};
   request->next = piece->end;
@@ -344,6 +364,13 @@ bool GuestRing::NextPiece(int64_t now_ns, Trace* trace, Piece* piece) {
 
 bool GuestRing::PieceFinished(const Piece& piece, int64_t now_ns, Trace* trace) {
   Request* request = piece.request;
+  if (request->op->in_slot) {
+    assert(slots_in_flight_ > 0);
+    --slots_in_flight_;
+    session_->service.Record(static_cast<uint64_t>(now_ns - request->start_ns));
+    AnswerResult(request, now_ns, trace);  // the word that the GPU wrote, again: CallIfNeeded then is ordered after it
+    return true;
+  }
   assert(request == running_ && request->pieces > 0);
   if (--request->pieces != 0) return false;
   if (!running_dropped_ && request->next != request->count) return false;

@@ -2,7 +2,8 @@
 // One ring of one VM as the mediator sees it: the consumer, the private table of requests in flight, the journal.
 // It decides nothing about order among rings (scheduler.h) and knows no sockets.
 //
-// A ring is a stream: requests start in order, and one starts when the one before it has ended.
+// A ring is a stream: requests start in order, and one starts when the one before it has ended; but for those that touch
+// nothing but their slots, of which a GPU may have many at a time.
 #ifndef VGPU_MEDIATOR_GUEST_RING_H_
 #define VGPU_MEDIATOR_GUEST_RING_H_
 
@@ -84,7 +85,8 @@ class GuestRing final : public ReadyHandler {
 
   // Is there a request to take? Reads one word.
   bool Ready() const { return consumer_.Ready(); }
-  // A guest that reuses a slot before its answer lies.
+  // A guest that reuses a slot before its answer lies. Unless the GPU has it: the guest may have seen that answer first, and
+  // waits in its slot until the mediator has, too.
   enum class TakeStatus : uint8_t { kOk, kLied };
   // Takes up to `max` new requests into the table and counts them in *taken.
   TakeStatus Take(uint32_t max, int64_t now_ns, Trace* trace, uint32_t* taken);
@@ -94,16 +96,25 @@ class GuestRing final : public ReadyHandler {
   uint32_t TakeAndAnswer(uint32_t max, int64_t now_ns, uint32_t* taken);
   // Nothing of this ring is queued or runs.
   bool idle() const { return sched_ == consumer_.cons() && !busy(); }
-  // The request whose turn it is: null if none waits, or one still runs.
+  // The request whose turn it is: null if none waits, or one still runs in pieces.
   Request* Head();
+  // Who runs it: the loop itself; the GPU, which answers into its slot; the backend, in pieces.
+  enum class Way : uint8_t { kInline, kSlot, kPieces };
+  Way WayOf(const Request& request) const;
+
+  // Where the answer of a request goes, and the sequence half of an answer VGPU_OK.
+  const uint64_t* DoneWord(uint32_t idx) const { return ref_.done(idx); }
+  uint32_t DoneSequence(uint32_t idx) const { return vgpu_word_seq(vgpu_done_word(0, ref_.tag(epoch(), idx), VGPU_OK)); }
   // Runs and answers requests from the head on that the loop runs itself; at most `max`. Returns how many.
   uint32_t RunInline(uint32_t max, int64_t now_ns, Trace* trace);
-  // Cuts the next piece off the head, which is not inline. False: that was its last one.
-  bool NextPiece(int64_t now_ns, Trace* trace, Piece* piece);
+  // Takes the head, whose way is kSlot, off the queue.
+  void NextSlot(int64_t now_ns, Trace* trace, Piece* piece);
+  // Cuts the next piece, of at most `length` elements, off the head, whose way is kPieces. False: that was its last one.
+  bool NextPiece(uint64_t length, int64_t now_ns, Trace* trace, Piece* piece);
   // A piece came back. True if the request has ended (answered, or dropped with its epoch): !busy() again.
   bool PieceFinished(const Piece& piece, int64_t now_ns, Trace* trace);
   // Are pieces of this ring with the backend? Their memory must stay.
-  bool busy() const { return running_ != nullptr; }
+  bool busy() const { return running_ != nullptr || slots_in_flight_ != 0; }
 
   // ---- waking ----
 
@@ -134,6 +145,7 @@ class GuestRing final : public ReadyHandler {
   void JournalTaken(uint32_t count);
   uint32_t StartedMark(uint32_t idx) const { return ref_.tag(consumer_.epoch(), idx) << 8 | 1; }
   void MarkStarted(const Request& request);
+  void StartHead(Request* request, int64_t now_ns, Trace* trace);
   void EndDropped();
   void TraceRequest(Trace* trace, uint8_t event, const Request& request, int64_t now_ns, uint32_t idx);
 
@@ -150,6 +162,7 @@ class GuestRing final : public ReadyHandler {
   uint32_t last_taken_ = 0;      // how many came together the last time: how many to expect now
   uint32_t sched_ = 0;           // next index to start; [sched_, cons) wait
   Request* running_ = nullptr;   // has pieces with the backend
+  uint32_t slots_in_flight_ = 0; // requests with the GPU that touch nothing but their slots
   bool running_dropped_ = false; // its epoch is over: no answer, no further pieces
   RingPhase phase_ = RingPhase::kClosed;
   bool epoch_pending_ = false;

@@ -12,10 +12,14 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <string_view>
 #include <thread>
 
+#include "engine/engine.h"
+#include "engine/options.h"
 #include "mediator/background.h"
 #include "mediator/backend_cpu.h"
+#include "mediator/backend_gpu.h"
 #include "mediator/bus_error_guard.h"
 #include "mediator/config.h"
 #include "mediator/control_server.h"
@@ -92,13 +96,25 @@ ring::Result<Config> MakeConfig(const Flags& flags) {
   return config;
 }
 
-ring::Result<std::unique_ptr<Backend>> MakeBackend(const Config& config) {
-  if (config.backend == BackendChoice::kCuda) {
-    return tl::make_unexpected("this mediator was built without CUDA: use --backend cpu (or auto)");
-  }
+ring::Result<std::unique_ptr<CpuBackend>> MakeCpuBackend(const Config& config) {
   const uint32_t cpus = std::max(1u, std::thread::hardware_concurrency());
   const uint32_t workers = config.workers != 0 ? config.workers : std::max(1u, cpus - 1);
-  return CpuBackend::Create(workers).map([](auto backend) -> std::unique_ptr<Backend> { return backend; });
+  return CpuBackend::Create(workers);
+}
+
+ring::Result<std::unique_ptr<Backend>> MakeBackend(EventLoop* loop, const Config& config) {
+  const EngineRecord record(config.socket + ".engines");
+  if (const auto ended = record.EndOrphans(); !ended) return tl::make_unexpected(ended.error());
+  auto cpu = MakeCpuBackend(config);
+  if (!cpu) return tl::make_unexpected(cpu.error());
+  if (config.backend == BackendChoice::kCpu) return std::move(*cpu);
+  auto gpu = GpuBackend::Create(loop, config.gpu, std::move(*cpu), record);
+  if (gpu) return std::move(*gpu);
+  if (config.backend == BackendChoice::kCuda) {
+    return tl::make_unexpected(fmt::format("{} (or use --backend cpu)", gpu.error()));
+  }
+  spdlog::info("no GPU, the CPU computes: {}", gpu.error());
+  return MakeCpuBackend(config).map([](auto backend) -> std::unique_ptr<Backend> { return backend; });
 }
 
 ring::Result<void> Serve(const Flags& flags) {
@@ -110,7 +126,7 @@ ring::Result<void> Serve(const Flags& flags) {
   auto loop = EventLoop::Create(config->vms_max * kWatchesPerVm + kWatchesBeside);
   if (!loop) return tl::make_unexpected(loop.error());
   if ((*loop)->Watch(signals.fd(), &signals) < 0) return tl::make_unexpected("the event loop has no room");
-  auto backend = MakeBackend(*config);
+  auto backend = MakeBackend(loop->get(), *config);
   if (!backend) return tl::make_unexpected(backend.error());
   std::unique_ptr<Trace> trace;
   if (!config->trace.empty()) {
@@ -123,11 +139,12 @@ ring::Result<void> Serve(const Flags& flags) {
   const int64_t wake_cost_ns = MeasureWakeCostNs();
   Dispatcher dispatcher(loop->get(), backend->get(), trace.get(), config->wait, wake_cost_ns);
   ControlContext context{&*config, loop->get(), &dispatcher, background->get(), {}};
-  (*backend)->Describe(&context.device);
+  (*backend)->Describe('A', &context.device);
   auto server = ControlServer::Create(config->socket, context);
   if (!server) return tl::make_unexpected(server.error());
-  spdlog::info("serving {} with the CPU backend ({}); a sleep and a wake-up cost {:.1f} us here", config->socket,
-               context.device.name, static_cast<double>(wake_cost_ns) / 1e3);
+  spdlog::info("serving {} with the {} backend ({}, driver: {}); a sleep and a wake-up cost {:.1f} us here", config->socket,
+               context.device.backend == VGPU_BACKEND_CUDA ? "CUDA" : "CPU", context.device.name, context.device.driver,
+               static_cast<double>(wake_cost_ns) / 1e3);
   dispatcher.Run(signals.stop());
   background->reset();  // before the connections that its jobs refer to
   return {};
@@ -138,6 +155,7 @@ ring::Result<void> Serve(const Flags& flags) {
 
 int main(int argc, char** argv) {
   using namespace vgpu::mediator;
+  if (argc > 1 && std::string_view(argv[1]) == vgpu::engine::kEngineCommand) return vgpu::engine::EngineMain(argc, argv);
   Flags flags;
   CLI::App app("The vgpu-ring mediator: serves the GPU calls of this host's virtual machines");
   app.add_option("--config", flags.config, "TOML file (docs/configuration.md)")->check(CLI::ExistingFile);

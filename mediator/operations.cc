@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 
+#include "gpu/batch_abi.h"
 #include "mediator/operations_cpu.h"
 #include "mediator/window.h"
 
@@ -19,7 +20,10 @@ uint64_t NoPieces(const Request&) { return 0; }
 
 // ---- NOP ----
 
-uint32_t DecodeNop(const ring::SlotCopy&, const RingLimits&, Request*) { return VGPU_OK; }
+uint32_t DecodeNop(const ring::SlotCopy&, const RingLimits&, Request* request) {
+  request->scalar[0] = request->scalar[1] = 0;  // to the GPU it is the sum of these
+  return VGPU_OK;
+}
 
 void RunNop(Request*, uint64_t, uint64_t) {}
 
@@ -121,13 +125,33 @@ void RunWindow(Request* request, uint64_t, uint64_t) {
   request->result = answer.bytes;
 }
 
+static_assert(VGPU_JOB_VADD_I32 == VGPU_TYPE_I32 && VGPU_JOB_VADD_F64 == VGPU_TYPE_F64, "a job is its first type's + type");
+
+#ifdef VGPU_CRASH_POINTS
+// What breaks a GPU, for tests and benchmarks of what happens then. On the CPU they do nothing.
+uint32_t DecodeDebug(const ring::SlotCopy&, const RingLimits&, Request* request) {
+  request->a = request->b = request->c = nullptr;
+  request->type = 0;
+  request->count = 1;
+  request->inline_run = false;
+  request->repeatable = false;
+  return VGPU_OK;
+}
+
+uint64_t OnePiece(const Request&) { return 1; }
+#endif
+
 constexpr Operation kOperations[] = {
-    {VGPU_OP_NOP, "NOP", true, DecodeNop, RunNop, NoPieces},
-    {VGPU_OP_ADD, "ADD", true, DecodeAdd, RunAdd, NoPieces},
-    {VGPU_OP_DEVICE_INFO, "DEVICE_INFO", false, DecodeDeviceInfo, RunDeviceInfo, NoPieces},
-    {VGPU_OP_VECTOR_ADD, "VECTOR_ADD", false, DecodeVectorAdd, RunVectorAdd, VectorAddPiece},
+    {VGPU_OP_NOP, "NOP", true, DecodeNop, RunNop, NoPieces, VGPU_JOB_ADD},
+    {VGPU_OP_ADD, "ADD", true, DecodeAdd, RunAdd, NoPieces, VGPU_JOB_ADD},
+    {VGPU_OP_DEVICE_INFO, "DEVICE_INFO", false, DecodeDeviceInfo, RunDeviceInfo, NoPieces, kNotOnGpu},
+    {VGPU_OP_VECTOR_ADD, "VECTOR_ADD", false, DecodeVectorAdd, RunVectorAdd, VectorAddPiece, VGPU_JOB_VADD_I32},
+#ifdef VGPU_CRASH_POINTS
+    {VGPU_OP_DEBUG_FAULT, "DEBUG_FAULT", false, DecodeDebug, RunNop, OnePiece, VGPU_JOB_FAULT},
+    {VGPU_OP_DEBUG_HANG, "DEBUG_HANG", false, DecodeDebug, RunNop, OnePiece, VGPU_JOB_HANG},
+#endif
 };
-constexpr Operation kWindow = {VGPU_OP_WINDOW, "WINDOW", false, DecodeWindow, RunWindow, NoPieces};
+constexpr Operation kWindow = {VGPU_OP_WINDOW, "WINDOW", false, DecodeWindow, RunWindow, NoPieces, kNotOnGpu};
 
 // Opcode -> entry, so that decode does one bounded look-up.
 constexpr uint32_t kIndexSize = 32;

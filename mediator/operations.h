@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a guest can ask for: one table, an entry an operation. Pure: no descriptors, no clock, no state.
-// To add an operation: an opcode in ring/abi.h, an entry in operations.cc, its CPU code in operations_cpu.cc.
+// To add an operation: an opcode in ring/abi.h, an entry in operations.cc, its CPU code in operations_cpu.cc,
+// its GPU code in gpu/kernels.cu.
 #ifndef VGPU_MEDIATOR_OPERATIONS_H_
 #define VGPU_MEDIATOR_OPERATIONS_H_
 
@@ -21,6 +22,8 @@ struct RingLimits {
   const vgpu_device_info* device_info; // what DEVICE_INFO answers
 };
 
+inline constexpr uint32_t kNotOnGpu = ~0u;
+
 struct Operation {
   uint32_t opcode;
   const char* name;
@@ -32,6 +35,8 @@ struct Operation {
   void (*run)(Request* request, uint64_t begin, uint64_t end);
   // Elements in a piece of about 50 us on the CPU; 0 for what is never cut.
   uint64_t (*piece)(const Request& request);
+  // The GPU's code for it (VGPU_JOB_*, the first of its types); kNotOnGpu: the loop runs it.
+  uint32_t gpu_job;
 };
 
 // Null: no such operation.

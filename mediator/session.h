@@ -39,8 +39,19 @@ struct Grant {
 // Checked, mapped and populated memory of a session (attach.h makes it).
 struct SessionMemory {
   ring::Mapping region;    // empty with ring=off
+  ring::UniqueFd region_fd;  // for engines that come later
   ring::Mapping private_file;
   vgpu_layout layout{};    // ring_count 0 with ring=off
+};
+
+// Where a session's requests run. Kept by the backend, but for on_device, which the dispatcher sets for it.
+struct DeviceSeat {
+  static constexpr uint32_t kNone = ~0u;
+
+  bool on_device = false;  // the GPU has the region registered: use it
+  bool leaving = false;    // the session ends
+  uint32_t gpu = kNone;    // index into the backend's
+  uint32_t region = kNone; // the region's number with the engines
 };
 
 struct RingEventfds {
@@ -64,6 +75,7 @@ class Session {
   const std::vector<std::unique_ptr<GuestRing>>& rings() const { return rings_; }
 
   bool fenced() const { return fenced_; }
+  bool ending() const { return ending_; }
   bool busy() const;
   bool epoch_pending() const;
 
@@ -79,7 +91,10 @@ class Session {
     GuestRing* NextRing();
   };
   Work inline_work;
-  Work backend_work;
+  Work slot_work;     // on a GPU, and nothing but their slot
+  Work backend_work;  // in pieces
+
+  DeviceSeat seat;
 
   // Nanoseconds. Written by the loop's thread.
   base::Histogram queue_wait;  // taken -> started

@@ -150,6 +150,8 @@ VGPU_STATIC_ASSERT(offsetof(struct vgpu_region_header, link_state) == 128, "wire
 #define VGPU_OP_ADD 1u          /* arg[0] = i32 a (low half), i32 b (high half); done.data = a + b, wrapping */
 #define VGPU_OP_DEVICE_INFO 5u  /* arg[0] = arena offset, arg[1] = room in bytes; done.data = bytes written */
 #define VGPU_OP_VECTOR_ADD 16u  /* type; arg[0] = count; arg[1..3] = arena offsets of a, b, c */
+#define VGPU_OP_DEBUG_FAULT 0x1eu /* test builds of the mediator only: an illegal address on the GPU */
+#define VGPU_OP_DEBUG_HANG 0x1fu  /* test builds of the mediator only: never ends on the GPU */
 #define VGPU_OP_WINDOW 0x100u   /* window ring only: arg[0] = request bytes; done.data = response bytes */
 
 #define VGPU_TYPE_I32 0u

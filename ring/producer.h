@@ -76,6 +76,11 @@ class Producer {
     return true;
   }
 
+  // Was this request published, and its answer not taken yet?
+  bool Outstanding(uint32_t idx) const {
+    return idx - oldest_ < published_ - oldest_ && (early_ == 0 || !taken_[idx & ring_.mask()]);
+  }
+
   // Was this request answered, and not taken yet?
   bool Answered(uint32_t idx) const {
     return Outstanding(idx) && vgpu_done_tag(M::LoadAcquire(ring_.done(idx))) == ring_.tag(epoch_, idx);
@@ -99,10 +104,6 @@ class Producer {
   void DisarmCall() { M::StoreRelaxed(ring_.call_event, vgpu_word(reaped_ - 1, epoch_)); }
 
  private:
-  bool Outstanding(uint32_t idx) const {
-    return idx - oldest_ < published_ - oldest_ && (early_ == 0 || !taken_[idx & ring_.mask()]);
-  }
-
   void TakeOutOfOrder(uint32_t idx) {
     taken_[idx & ring_.mask()] = 1;
     ++early_;

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/engine.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "engine/channel.h"
+#include "engine/lanes.h"
+#include "engine/options.h"
+#include "engine/regions.h"
+#include "engine/resident.h"
+#include "gpu/kernels.h"
+#include "ring/consumer.h"
+
+namespace vgpu::engine {
+namespace {
+
+using std::chrono::steady_clock;
+
+// Longer than the mediator's way from an answer to the next job; a sleep and a wake-up cost more.
+constexpr std::chrono::microseconds kSpin{50};
+constexpr uint32_t kLooksPerClock = 64;
+// How often a GPU that works is asked whether it is well.
+constexpr std::chrono::milliseconds kHealth{1};
+
+class Engine {
+ public:
+  Engine(EngineOptions options, const Channel* channel) : options_(std::move(options)), channel_(channel) {}
+
+  gpu::Result<void> Open();
+  // The job thread; returns only with an error of the GPU.
+  gpu::CuResult Work();
+  // The control thread; ends the process when the mediator is gone.
+  void Control();
+  std::string Explain(gpu::CuResult result) const { return driver_.Check(result, "the GPU").error(); }
+
+ private:
+  gpu::Result<void> OpenArea();
+  void TellReady();
+  uint32_t TakeJobs();
+  bool Translate(const ring::SlotCopy& copy, uint32_t idx, Job* job, bool* wants_resident) const;
+  gpu::CuResult StartJobs(uint32_t count);
+  gpu::CuResult LookAfterResident(steady_clock::time_point now);
+  bool Sleep(bool busy);
+  void HandleRegister(const Message& message, const ring::UniqueFd& fd);
+  void HandleUnregister(const Message& message);
+
+  const EngineOptions options_;
+  const Channel* const channel_;
+  gpu::CudaDriver driver_;
+  std::unique_ptr<gpu::Device> device_;
+  ring::Mapping area_mapping_;
+  std::unique_ptr<gpu::HostRegistration> area_registration_;
+  Area* area_ = nullptr;
+  std::unique_ptr<gpu::Stream> resident_stream_;
+  std::unique_ptr<Resident> resident_;
+  std::unique_ptr<Lanes> lanes_;
+  std::unique_ptr<Regions> regions_;
+  gpu::CuDevicePtr left_ = 0;  // a counter for each job slot, in the GPU's memory
+  ring::Consumer<ring::RealMemory> consumer_;
+  std::array<Job, kJobEntries> jobs_{};
+  bool want_resident_ = false;
+
+  // The control thread asks the job thread to keep the resident kernel away.
+  std::atomic<bool> keep_away_{false};
+  std::atomic<bool> kept_away_{false};
+};
+
+gpu::Result<void> Engine::Open() {
+  auto driver = gpu::LoadCudaDriver(gpu::kKernelsVersion, options_.driver_library.c_str());
+  if (!driver) return tl::make_unexpected(driver.error());
+  driver_ = *driver;
+  auto device = gpu::Device::Open(&driver_, options_.gpu);
+  if (!device) return tl::make_unexpected(device.error());
+  device_ = std::move(*device);
+  if (const auto opened = OpenArea(); !opened) return opened;
+  auto stream = gpu::Stream::Create(*device_, device_->most_urgent());
+  if (!stream) return tl::make_unexpected(stream.error());
+  resident_stream_ = std::make_unique<gpu::Stream>(std::move(*stream));
+  resident_ = std::make_unique<Resident>(device_.get(), resident_stream_.get(), area_, area_registration_->address(),
+                                         ResidentOptions{options_.resident, std::chrono::milliseconds(options_.idle_ms)});
+  auto lanes = Lanes::Create(device_.get());
+  if (!lanes) return tl::make_unexpected(lanes.error());
+  lanes_ = std::move(*lanes);
+  regions_ = std::make_unique<Regions>(device_.get(), area_->resident.slots);
+  return driver_.Check(driver_.MemAlloc(&left_, kJobEntries * sizeof(uint32_t)), "memory of the GPU").and_then([&] {
+    return driver_.Check(driver_.MemsetD32(left_, 0, kJobEntries), "memory of the GPU");
+  });
+}
+
+gpu::Result<void> Engine::OpenArea() {
+  auto mapping = ring::MapShared(kAreaFd, sizeof(Area));
+  if (!mapping) return tl::make_unexpected(mapping.error());
+  area_mapping_ = std::move(*mapping);
+  area_ = reinterpret_cast<Area*>(area_mapping_.data());
+  auto registration = gpu::HostRegistration::Create(*device_, area_, area_mapping_.bytes());
+  if (!registration) return tl::make_unexpected(registration.error());
+  area_registration_ = std::make_unique<gpu::HostRegistration>(std::move(*registration));
+  consumer_ = ring::Consumer<ring::RealMemory>(ring::RingAt(area_->jobs, kJobEntries), kJobEpoch);
+  return {};
+}
+
+void Engine::TellReady() {
+  Message message{};
+  message.type = kReady;
+  message.memory_bytes = device_->memory_bytes();
+  int count = 0;
+  int version = 0;
+  if (driver_.DeviceGetCount(&count) == gpu::kCuSuccess) message.gpus = static_cast<uint32_t>(count);
+  if (driver_.DriverGetVersion(&version) != gpu::kCuSuccess) version = 0;
+  SetText(message.name, device_->name());
+  SetText(message.driver, fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10));
+  channel_->Send(message);
+}
+
+// ---- jobs ----
+
+uint32_t Engine::TakeJobs() {
+  uint32_t count = 0;
+  ring::SlotCopy copy;
+  while (count < kJobEntries && consumer_.Take(&copy)) {
+    if (Translate(copy, consumer_.cons() - 1, &jobs_[count], &want_resident_)) ++count;
+  }
+  return count;
+}
+
+// Offsets to addresses. The mediator has checked them; that they lie in a region that is there is checked again, since a
+// GPU's illegal address costs everybody a restart. False: it names no such place, and its job will time out.
+bool Engine::Translate(const ring::SlotCopy& copy, uint32_t idx, Job* job, bool* wants_resident) const {
+  const uint32_t head = vgpu_word_data(copy.submit);
+  const uint32_t region = vgpu_word_seq(copy.arg[0]);
+  const uint64_t base = regions_->at(region);
+  const uint64_t bytes = regions_->bytes(region);
+  const uint32_t kind = head & 0xffff;
+  *job = {};
+  job->flags = head >> 16 & 0xff;
+  job->priority = vgpu_word_data(copy.arg[0]);
+  job->gpu.kind = kind;
+  job->gpu.done = reinterpret_cast<uint64_t*>(consumer_.ring().done(idx));
+  job->gpu.seq = consumer_.ring().tag(kJobEpoch, idx) << 8;
+  job->gpu.left = reinterpret_cast<uint32_t*>(left_) + (idx & (kJobEntries - 1));
+  if (kind == VGPU_JOB_HANG) job->gpu.a = area_registration_->address();
+  if (kind == VGPU_JOB_HANG || kind == VGPU_JOB_FAULT) return true;
+  if (base == 0) return false;
+  if (kind == VGPU_JOB_ADD) {
+    if (copy.arg[2] % sizeof(uint64_t) != 0 || copy.arg[2] > bytes - sizeof(uint64_t)) return false;
+    job->gpu.a = copy.arg[1];
+    job->gpu.b = copy.arg[3];
+    job->gpu.c = base + copy.arg[2];
+    *wants_resident = true;
+    return true;
+  }
+  if (kind > VGPU_JOB_VADD_F64) return false;
+  const uint64_t element = kind == VGPU_JOB_VADD_I32 || kind == VGPU_JOB_VADD_F32 ? 4 : 8;
+  const uint64_t count = copy.arg[1];
+  if (count > bytes / element) return false;
+  job->bytes = count * element;
+  if ((job->flags & kJobCopies) != 0 && job->bytes > kCopyBytesMax) return false;
+  for (const uint64_t off : {copy.arg[2], copy.arg[3], copy.arg[4]}) {
+    if (off % element != 0 || off > bytes - job->bytes) return false;
+  }
+  job->gpu.count = count;
+  job->gpu.a = base + copy.arg[2];
+  job->gpu.b = base + copy.arg[3];
+  job->gpu.c = base + copy.arg[4];
+  return true;
+}
+
+gpu::CuResult Engine::StartJobs(uint32_t count) {
+  for (uint32_t first = 0; first < count;) {
+    uint32_t end = first + 1;
+    while (end < count && end - first < VGPU_BATCH_JOBS && Lanes::Together(jobs_[first], jobs_[end])) ++end;
+    const gpu::CuResult started = lanes_->Start(std::span(&jobs_[first], end - first));
+    if (started != gpu::kCuSuccess) return started;
+    first = end;
+  }
+  return gpu::kCuSuccess;
+}
+
+gpu::CuResult Engine::LookAfterResident(steady_clock::time_point now) {
+  const bool keep_away = keep_away_.load(std::memory_order_acquire);
+  if (keep_away) {
+    resident_->Forbid();
+  } else {
+    resident_->Allow();
+    if (want_resident_) {
+      if (const gpu::CuResult result = resident_->Want(now); result != gpu::kCuSuccess) return result;
+    }
+  }
+  want_resident_ = false;
+  const gpu::CuResult result = resident_->Tick(now);
+  const bool kept_away = keep_away && resident_->away();
+  if (kept_away_.exchange(kept_away, std::memory_order_acq_rel) != kept_away) kept_away_.notify_all();
+  return result;
+}
+
+// False: there is a job already.
+bool Engine::Sleep(bool busy) {
+  if (!consumer_.ArmKick()) return false;
+  pollfd kick{kKickFd, POLLIN, 0};
+  // A descriptor alone wakes an engine that has nothing on its GPU.
+  const int timeout_ms = busy ? static_cast<int>(kHealth.count())
+                              : resident_->away() ? -1 : static_cast<int>(Resident::kTick.count());
+  poll(&kick, 1, timeout_ms);
+  uint64_t count;
+  if ((kick.revents & POLLIN) != 0 && read(kKickFd, &count, sizeof count) < 0) return false;
+  consumer_.DisarmKick();
+  return true;
+}
+
+gpu::CuResult Engine::Work() {
+  auto last_work = steady_clock::now();
+  auto last_look = last_work;
+  bool busy = false;
+  for (uint32_t looks = 0;;) {
+    if (const uint32_t count = TakeJobs(); count != 0) {
+      const gpu::CuResult started = StartJobs(count);
+      if (started != gpu::kCuSuccess) return started;
+      busy = true;
+      looks = 0;
+      last_work = steady_clock::now();
+    } else if (++looks % kLooksPerClock != 0) {
+      __builtin_ia32_pause();
+      continue;
+    }
+    const auto now = steady_clock::now();
+    const bool idle = now - last_work >= kSpin;
+    if (idle || want_resident_ || now - last_look >= kHealth || keep_away_.load(std::memory_order_relaxed)) {
+      last_look = now;
+      gpu::CuResult well = LookAfterResident(now);
+      if (well == gpu::kCuSuccess) well = lanes_->Busy(&busy);
+      if (well != gpu::kCuSuccess) return well;
+    }
+    // While the resident kernel is on its way out, or must go, it is looked after without a pause.
+    if (idle && !(keep_away_.load(std::memory_order_acquire) && !resident_->away())) Sleep(busy);
+  }
+}
+
+// ---- control ----
+
+void Engine::HandleRegister(const Message& message, const ring::UniqueFd& fd) {
+  Message answer{};
+  answer.type = kRegistered;
+  answer.region = message.region;
+  const auto added = regions_->Add(message.region, message.layout, fd);
+  answer.ok = added.has_value();
+  if (!added) SetText(answer.text, added.error());
+  channel_->Send(answer);
+}
+
+void Engine::HandleUnregister(const Message& message) {
+  kept_away_ = false;
+  keep_away_ = true;
+  const uint64_t one = 1;
+  if (write(kKickFd, &one, sizeof one) < 0) std::_Exit(EXIT_FAILURE);
+  kept_away_.wait(false, std::memory_order_acquire);
+  regions_->Remove(message.region);
+  keep_away_ = false;
+  Message answer{};
+  answer.type = kUnregistered;
+  answer.region = message.region;
+  channel_->Send(answer);
+}
+
+void Engine::Control() {
+  if (!device_->MakeCurrent()) std::_Exit(EXIT_FAILURE);
+  TellReady();
+  for (;;) {
+    Message message;
+    ring::UniqueFd fd;
+    if (channel_->Receive(&message, &fd, true) != Channel::Received::kMessage) std::_Exit(EXIT_SUCCESS);
+    if (message.type == kRegister) HandleRegister(message, fd);
+    if (message.type == kUnregister) HandleUnregister(message);
+  }
+}
+
+[[noreturn]] void Fail(const Channel& channel, const std::string& text) {
+  Message message{};
+  message.type = kFailed;
+  SetText(message.text, text);
+  channel.Send(message);
+  std::_Exit(EXIT_FAILURE);  // no destructors: they would ask a GPU that is broken
+}
+
+}  // namespace
+
+int EngineMain(int argc, char** argv) {
+  // It must not outlive the mediator: nobody else would know what it still writes.
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_NAME, "vgpu-engine");
+  signal(SIGINT, SIG_IGN);  // from a terminal it reaches the mediator, too, which decides
+  setenv("CUDA_MODULE_LOADING", "EAGER", 1);
+  EngineOptions options;
+  int parent = 0;
+  CLI::App app("an engine process of the vgpu-ring mediator; not for people");
+  app.add_option("--engine", parent);
+  app.add_option("--gpu", options.gpu);
+  app.add_option("--driver", options.driver_library);
+  app.add_option("--resident", options.resident);
+  app.add_option("--idle-ms", options.idle_ms);
+  app.add_option("--delay-ms", options.delay_ms);
+  CLI11_PARSE(app, argc, argv);
+  if (getppid() != parent) return EXIT_FAILURE;  // it died before prctl
+  std::this_thread::sleep_for(std::chrono::milliseconds(options.delay_ms));
+  const Channel channel{ring::UniqueFd(kSocketFd)};
+  Engine engine(options, &channel);
+  if (const auto opened = engine.Open(); !opened) Fail(channel, opened.error());
+  std::thread control([&] { engine.Control(); });
+  Fail(channel, engine.Explain(engine.Work()));
+}
+
+}  // namespace vgpu::engine

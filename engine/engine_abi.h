@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the mediator and an engine process share: one memfd that nobody else sees, and a socket for control.
+//
+// The area has two ways into the GPU. Adds go into the resident ring (gpu/resident_abi.h), which a kernel on the GPU
+// reads itself, while that kernel is there. All else goes into the job ring, a ring like a guest's (ring/abi.h): the
+// mediator is the producer, the engine the consumer, and the GPU writes the answer into the slot's done word.
+#ifndef VGPU_ENGINE_ENGINE_ABI_H_
+#define VGPU_ENGINE_ENGINE_ABI_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "gpu/resident_abi.h"
+#include "ring/abi.h"
+
+namespace vgpu::engine {
+
+// ---- the area ----
+
+inline constexpr uint32_t kJobEntries = 64;
+inline constexpr uint32_t kJobEpoch = 1;
+inline constexpr uint32_t kRegionsMax = VGPU_RESIDENT_RINGS / VGPU_RINGS_MAX;
+
+// The data half of resident_state. The engine may start the kernel only while it is kAway, and may stop it only while it
+// is kLeaving and `resident_users` is 0; the mediator gives it requests only while it is kHere and after it has set
+// `resident_users`. Each stores its own word, then a full fence, then reads the other's.
+enum ResidentState : uint32_t { kAway = 0, kHere = 1, kLeaving = 2 };
+
+struct Area {
+  alignas(128) uint64_t resident_state;  // engine: ResidentState; seq = how many times the kernel was started
+  alignas(128) uint64_t resident_users;  // mediator: not 0 while it may have requests with the kernel
+  alignas(128) uint64_t resident_asked;  // mediator: requests given to the kernel so far; tells an idle kernel
+  alignas(4096) VgpuResidentRing resident;
+  alignas(4096) unsigned char jobs[VGPU_SLOTS_OFF + kJobEntries * sizeof(vgpu_slot)];
+};
+
+// ---- jobs: submit = kind (VGPU_JOB_*), flags as the type; the arguments: ----
+
+// arg[0] = region << 32 | class (0 low, 1 medium, 2 high)
+// arg[1] = elements; ADD: both operands, left in the low half
+// arg[2..4] = a, b, c: bytes from the region's start; ADD: arg[2] = where the guest's done word is, arg[3] = its sequence
+inline constexpr uint32_t kJobArgs = 5;
+
+enum JobFlags : uint32_t {
+  kJobCopies = 1,  // through the copy engines and the GPU's own memory; else operands are used where they lie
+  kJobGentle = 2,  // leaves most of the bus to others
+};
+
+// Bytes of one operand in a job with kJobCopies, at most.
+inline constexpr uint64_t kCopyBytesMax = 2 << 20;
+
+// ---- control: one message a packet; REGISTER carries the region's descriptor. An answer's type is its question's + 1 ----
+
+enum MessageType : uint32_t {
+  kReady = 1,     // engine: name, driver, memory_bytes, gpus
+  kFailed,        // engine: text; it ends
+  kRegister,      // mediator: region, layout
+  kRegistered,    // engine: region; ok, or text
+  kUnregister,    // mediator: region; nothing of it is in flight
+  kUnregistered,  // engine: region
+};
+
+struct Message {
+  uint32_t type;
+  uint32_t region;  // below kRegionsMax
+  uint32_t ok;
+  uint32_t gpus;    // that this machine has
+  uint64_t memory_bytes;
+  vgpu_layout layout;
+  char name[96];
+  char driver[64];
+  char text[256];
+};
+
+}  // namespace vgpu::engine
+
+#endif  // VGPU_ENGINE_ENGINE_ABI_H_

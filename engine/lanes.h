@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Jobs onto the GPU: what runs where its operands lie as one launch for many jobs; what is large through the copy engines.
+// Nothing is allocated after Create. Completion is a word that the GPU writes; nobody is called.
+#ifndef VGPU_ENGINE_LANES_H_
+#define VGPU_ENGINE_LANES_H_
+
+#include <array>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/engine_abi.h"
+#include "gpu/batch_abi.h"
+#include "gpu/device.h"
+
+namespace vgpu::engine {
+
+// A job as the GPU needs it: addresses instead of offsets.
+struct Job {
+  VgpuJob gpu;
+  uint64_t bytes;     // of one operand
+  uint32_t priority;  // 0 low, 1 medium, 2 high
+  uint32_t flags;     // JobFlags
+};
+
+// The job thread's.
+class Lanes {
+ public:
+  static gpu::Result<std::unique_ptr<Lanes>> Create(const gpu::Device* device);
+  ~Lanes();
+
+  // May these be one launch?
+  static bool Together(const Job& first, const Job& other);
+  // Starts jobs that may be together; at most VGPU_BATCH_JOBS. Errors are the GPU's.
+  gpu::CuResult Start(std::span<const Job> jobs);
+  // Is anything started and not ended? An error is the GPU's, perhaps of something that was started long ago.
+  gpu::CuResult Busy(bool* busy);
+
+ private:
+  static constexpr uint32_t kClasses = 3;
+  static constexpr uint32_t kLanesPerClass = 4;
+
+  struct Lane {
+    gpu::Stream stream;
+    gpu::CuDevicePtr staging;  // three operands of kCopyBytesMax; only the copying ones have it
+    bool busy = false;
+  };
+
+  explicit Lanes(const gpu::Device* device) : device_(device) {}
+  Lane& Next(uint32_t priority);
+  gpu::CuResult Batch(Lane* lane, std::span<const Job> jobs);
+  gpu::CuResult Copy(Lane* lane, const Job& job);
+  gpu::CuResult LaunchBatch(const VgpuBatch& batch, unsigned blocks, size_t jobs, gpu::CuStream stream);
+
+  const gpu::Device* const device_;
+  std::vector<Lane> lanes_;  // class by class
+  std::array<uint32_t, kClasses> turn_{};
+};
+
+}  // namespace vgpu::engine
+
+#endif  // VGPU_ENGINE_LANES_H_

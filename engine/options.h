@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the mediator tells an engine process on its command line.
+#ifndef VGPU_ENGINE_OPTIONS_H_
+#define VGPU_ENGINE_OPTIONS_H_
+
+#include <string>
+
+namespace vgpu::engine {
+
+// Descriptors that the mediator leaves to an engine.
+inline constexpr int kSocketFd = 3;
+inline constexpr int kAreaFd = 4;
+inline constexpr int kKickFd = 5;
+
+// argv[1] of an engine process; the mediator's pid and the options follow.
+inline constexpr const char* kEngineCommand = "--engine";
+
+struct EngineOptions {
+  int gpu = 0;                                // as the driver counts
+  std::string driver_library = "libcuda.so.1";
+  bool resident = true;                       // false: the resident kernel is never used
+  int idle_ms = 20;                           // the resident kernel leaves after this long without a request
+  int delay_ms = 0;                           // before it touches the GPU: another one died young
+};
+
+}  // namespace vgpu::engine
+
+#endif  // VGPU_ENGINE_OPTIONS_H_

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/regions.h"
+
+#include <fmt/format.h>
+
+#include "ring/memory.h"
+
+namespace vgpu::engine {
+
+gpu::Result<void> Regions::Add(uint32_t id, const vgpu_layout& layout, const ring::UniqueFd& fd) {
+  if (id >= kRegionsMax || regions_[id]) return tl::make_unexpected(fmt::format("no room for region {}", id));
+  if (const auto sealed = ring::CheckSealed(fd.get(), layout.region_bytes); !sealed) {
+    return tl::make_unexpected(sealed.error());
+  }
+  auto mapping = ring::MapShared(fd.get(), layout.region_bytes);
+  if (!mapping) return tl::make_unexpected(mapping.error());
+  auto registration = gpu::HostRegistration::Create(*device_, mapping->data(), mapping->bytes());
+  if (!registration) return tl::make_unexpected(registration.error());
+  const uint64_t base = registration->address();
+  if (base != reinterpret_cast<uint64_t>(mapping->data())) {
+    return tl::make_unexpected("this GPU does not use the host's addresses (no unified addressing): it is too old");
+  }
+  for (uint32_t q = 0; q < layout.ring_count; ++q) {
+    const uint64_t slots = base + layout.ring_off + q * layout.ring_stride + VGPU_SLOTS_OFF;
+    ring::RealMemory::StoreRelease(reinterpret_cast<uint64_t*>(&slots_[id * VGPU_RINGS_MAX + q]), slots);
+  }
+  regions_[id].emplace(Region{std::move(*mapping), std::move(*registration)});
+  bytes_[id] = layout.region_bytes;
+  base_[id] = base;
+  return {};
+}
+
+void Regions::Remove(uint32_t id) {
+  if (id >= kRegionsMax) return;
+  base_[id] = 0;
+  bytes_[id] = 0;
+  regions_[id].reset();
+}
+
+}  // namespace vgpu::engine

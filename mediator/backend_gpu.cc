@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/backend_gpu.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstdio>
+
+#include "mediator/guest_ring.h"
+#include "mediator/operations.h"
+#include "mediator/session.h"
+
+namespace vgpu::mediator {
+namespace {
+
+// A first start of a driver takes seconds; later ones 0.2 s.
+constexpr std::chrono::seconds kStartPatience{60};
+// Of one operand. About 65 us each on an H100: what the kernel reads over the bus, and what the copy engines move.
+constexpr uint64_t kDirectPieceBytes = 1 << 20;
+constexpr uint64_t kCopyPieceBytes = engine::kCopyBytesMax;
+// 50 us at a tenth of the bus.
+constexpr uint64_t kGentlePieceBytes = 128 << 10;
+// So long after an add, lower classes leave it most of the bus.
+constexpr int64_t kGentleNs = 1'000'000;
+constexpr uint32_t kPollsPerLook = 256;
+// An engine that lived this long was well.
+constexpr int64_t kWellNs = 60'000'000'000;
+constexpr int kDelayMaxMs = 30'000;
+
+uint64_t ElementsBytes(const Request& request) {
+  const bool wide = request.type == VGPU_TYPE_I64 || request.type == VGPU_TYPE_F64;
+  return wide ? 8 : 4;
+}
+
+}  // namespace
+
+GpuBackend::GpuBackend(EventLoop* loop, const GpuConfig& config, std::unique_ptr<CpuBackend> cpu, EngineRecord record)
+    : loop_(loop), config_(config), cpu_(std::move(cpu)), record_(std::move(record)) {}
+
+GpuBackend::~GpuBackend() {
+  gpus_.clear();
+  dying_.clear();
+  record_.Write({});
+}
+
+ring::Result<std::unique_ptr<GpuBackend>> GpuBackend::Create(EventLoop* loop, const GpuConfig& config,
+                                                             std::unique_ptr<CpuBackend> cpu, EngineRecord record) {
+  std::unique_ptr<GpuBackend> backend(new GpuBackend(loop, config, std::move(cpu), std::move(record)));
+  return backend->Open().map([&] { return std::move(backend); });
+}
+
+// The first GPU's engine says how many there are.
+ring::Result<void> GpuBackend::Open() {
+  std::vector<GpuChoice> wanted = config_.gpus;
+  if (wanted.empty()) wanted.push_back({0, {'A', 'B'}});
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    auto engine = StartAndWait(wanted[i].ordinal);
+    if (!engine) return tl::make_unexpected(engine.error());
+    auto gpu = std::make_unique<Gpu>();
+    gpu->ordinal = wanted[i].ordinal;
+    gpu->pools = wanted[i].pools;
+    gpu->hello = engine->process->hello();
+    gpu->current = std::move(*engine);
+    gpu->started_ns = clock_.Now();
+    const uint32_t present = gpu->hello.gpus;
+    gpus_.push_back(std::move(gpu));
+    for (uint32_t more = 1; i == 0 && config_.gpus.empty() && more < present; ++more) {
+      wanted.push_back({static_cast<int>(more), {'A', 'B'}});
+    }
+  }
+  for (const auto& gpu : gpus_) Replace(gpu.get());
+  return {};
+}
+
+// ---- engines ----
+
+ring::Result<GpuBackend::Engine> GpuBackend::Start(int ordinal, int delay_ms) {
+  const engine::EngineOptions options{ordinal, config_.driver_library, config_.resident, static_cast<int>(config_.idle_ms),
+                                      delay_ms};
+  auto process = EngineProcess::Start(loop_, this, options);
+  if (!process) return tl::make_unexpected(process.error());
+  return Engine{std::move(*process), nullptr};
+}
+
+ring::Result<GpuBackend::Engine> GpuBackend::StartAndWait(int ordinal) {
+  auto engine = Start(ordinal, 0);
+  if (!engine) return engine;
+  record_.Write({engine->process->pid()});
+  const auto ready = engine->process->AwaitReady(kStartPatience);
+  if (!ready) return tl::make_unexpected(ready.error());
+  engine->port = std::make_unique<EnginePort>(engine->process->area(), engine->process->kick_fd());
+  return engine;
+}
+
+// Starts what is missing. After early deaths each start comes later than the one before.
+void GpuBackend::Replace(Gpu* gpu) {
+  const int delay_ms = gpu->deaths == 0 ? 0 : std::min(kDelayMaxMs, 50 << std::min(gpu->deaths, 10u));
+  const auto start = [&](Engine* engine, const char* what) {
+    auto started = Start(gpu->ordinal, delay_ms);
+    if (started) {
+      *engine = std::move(*started);
+    } else {
+      spdlog::error("GPU {}: cannot start {}: {}", gpu->ordinal, what, started.error());
+    }
+  };
+  if (gpu->current.process == nullptr) start(&gpu->current, "an engine");
+  if (gpu->spare.process == nullptr && config_.spare && !gpu->spare_refused && gpu->current.port != nullptr) {
+    start(&gpu->spare, "a spare engine");
+  }
+  WriteRecord();
+}
+
+void GpuBackend::WriteRecord() {
+  std::vector<pid_t> pids;
+  const auto add = [&](const Engine& engine) {
+    if (engine.process != nullptr) pids.push_back(engine.process->pid());
+  };
+  for (const auto& gpu : gpus_) {
+    add(gpu->current);
+    add(gpu->spare);
+  }
+  for (const Engine& engine : dying_) add(engine);
+  record_.Write(pids);
+}
+
+GpuBackend::Gpu* GpuBackend::GpuOf(const EngineProcess* engine) {
+  for (const auto& gpu : gpus_) {
+    if (gpu->current.process.get() == engine || gpu->spare.process.get() == engine) return gpu.get();
+  }
+  return nullptr;
+}
+
+void GpuBackend::OnEngineReady(EngineProcess* process) {
+  Gpu* gpu = GpuOf(process);
+  if (gpu == nullptr) return;
+  Engine& engine = gpu->current.process.get() == process ? gpu->current : gpu->spare;
+  engine.port = std::make_unique<EnginePort>(process->area(), process->kick_fd());
+  RegisterAll(*gpu, process);
+  if (&engine != &gpu->current) return;
+  gpu->started_ns = clock_.Now();
+  spdlog::info("GPU {}: a new engine is ready", gpu->ordinal);
+  Replace(gpu);
+}
+
+void GpuBackend::RegisterAll(const Gpu& gpu, EngineProcess* engine) {
+  for (const Session* session : seats_) {
+    if (session == nullptr || session->seat.leaving || gpus_[session->seat.gpu].get() != &gpu) continue;
+    engine->Register(session->seat.region, session->memory().layout, session->memory().region_fd.get());
+  }
+}
+
+void GpuBackend::OnRegistered(EngineProcess* engine, uint32_t region, const std::string& error) {
+  Session* session = seats_[region];
+  if (session == nullptr) return;
+  if (!error.empty()) {
+    spdlog::warn("VM {} stays on the CPU: the GPU cannot use its memory: {}", session->vm_id(), error);
+    return SeatsMayBeFree();
+  }
+  const Gpu& gpu = *gpus_[session->seat.gpu];
+  if (gpu.current.process.get() == engine && !session->seat.leaving) listener_->SetOnDevice(session, true);
+}
+
+void GpuBackend::OnUnregistered(EngineProcess*, uint32_t) { SeatsMayBeFree(); }
+
+void GpuBackend::OnEngineFailed(EngineProcess* process, const std::string& reason) {
+  Gpu* gpu = GpuOf(process);
+  if (gpu == nullptr) return;  // it is dying already
+  if (gpu->spare.process.get() == process) {
+    // In exclusive mode a GPU takes one process only.
+    gpu->spare_refused = gpu->spare.port == nullptr;
+    spdlog::warn("GPU {}: {} spare engine: {}", gpu->ordinal, gpu->spare_refused ? "there will be no" : "lost the", reason);
+    return Bury(&gpu->spare);
+  }
+  spdlog::error("GPU {}: {}; its engine is replaced", gpu->ordinal, reason);
+  gpu->deaths = clock_.Now() - gpu->started_ns < kWellNs ? gpu->deaths + 1 : 1;
+  Bury(&gpu->current);
+  for (Session* session : seats_) {
+    if (session != nullptr && gpus_[session->seat.gpu].get() == gpu && session->seat.on_device) {
+      listener_->SetOnDevice(session, false);
+    }
+  }
+  if (gpu->spare.port != nullptr) Adopt(gpu);
+}
+
+// Kills it; what it has in flight waits for its end.
+void GpuBackend::Bury(Engine* engine) {
+  engine->process->Kill();
+  dying_.push_back(std::move(*engine));
+  *engine = {};
+}
+
+// The spare engine takes over.
+void GpuBackend::Adopt(Gpu* gpu) {
+  gpu->current = std::move(gpu->spare);
+  gpu->spare = {};
+  gpu->started_ns = clock_.Now();
+  spdlog::info("GPU {}: the spare engine has taken over", gpu->ordinal);
+  for (Session* session : seats_) {
+    if (session == nullptr || gpus_[session->seat.gpu].get() != gpu || session->seat.leaving) continue;
+    if (gpu->current.process->Uses(session->seat.region)) listener_->SetOnDevice(session, true);
+  }
+}
+
+void GpuBackend::OnEngineGone(EngineProcess* process) {
+  const auto engine = std::find_if(dying_.begin(), dying_.end(),
+                                   [process](const Engine& entry) { return entry.process.get() == process; });
+  assert(engine != dying_.end());
+  if (engine->port != nullptr) {
+    std::vector<Piece> pieces;
+    engine->port->TakeAll(&pieces);
+    Recover(std::move(pieces));
+  }
+  dead_.push_back(std::move(*engine));
+  dying_.erase(engine);
+  for (const auto& gpu : gpus_) Replace(gpu.get());
+  SeatsMayBeFree();
+}
+
+// What a dead engine had. A request that is cut into pieces is judged as a whole.
+void GpuBackend::Recover(std::vector<Piece> pieces) {
+  for (const Piece& piece : pieces) {
+    if (piece.request->repeatable) {
+      again_.push_back(piece);
+    } else {
+      piece.request->code = VGPU_ERR_INTERRUPTED;
+      ended_.push_back(piece);
+    }
+  }
+  RunAgain();
+}
+
+void GpuBackend::RunAgain() {
+  while (!again_.empty()) {
+    const Piece piece = again_.back();
+    if (piece.request->op->in_slot) {
+      piece.request->op->run(piece.request, 0, piece.request->count);
+      ended_.push_back(piece);
+    } else if (cpu_->HasRoom()) {
+      cpu_->Submit(piece, 0);
+    } else {
+      return;  // Reap comes here again
+    }
+    again_.pop_back();
+  }
+}
+
+void GpuBackend::LookForOverdue(int64_t now_ns) {
+  for (const auto& gpu : gpus_) {
+    if (gpu->current.port == nullptr) continue;
+    const int64_t since_ns = gpu->current.port->WaitingSince(now_ns);
+    if (since_ns == INT64_MAX || now_ns - since_ns < int64_t{config_.timeout_ms} * 1'000'000) continue;
+    OnEngineFailed(gpu->current.process.get(), fmt::format("no answer for {} ms", config_.timeout_ms));
+  }
+}
+
+// ---- seats ----
+
+void GpuBackend::Attach(Session* session) {
+  if (session->memory().layout.ring_count == 0) return;  // the window ring alone: the loop serves it
+  Gpu* best = nullptr;
+  for (const auto& gpu : gpus_) {
+    const bool serves = std::find(gpu->pools.begin(), gpu->pools.end(), static_cast<char>(session->pool())) != gpu->pools.end();
+    if (serves && (best == nullptr || gpu->sessions < best->sessions)) best = gpu.get();
+  }
+  const auto seat = std::find(seats_.begin(), seats_.end(), nullptr);
+  if (best == nullptr || seat == seats_.end()) {
+    spdlog::warn("VM {} is served by the CPU: {}", session->vm_id(),
+                 best == nullptr ? "no GPU is in its pool" : "the GPUs have all the VMs they can have");
+    return;
+  }
+  *seat = session;
+  ++best->sessions;
+  session->seat.region = static_cast<uint32_t>(seat - seats_.begin());
+  session->seat.gpu = static_cast<uint32_t>(
+      std::find_if(gpus_.begin(), gpus_.end(), [best](const auto& gpu) { return gpu.get() == best; }) - gpus_.begin());
+  for (const Engine* engine : {&best->current, &best->spare}) {
+    if (engine->port == nullptr) continue;
+    engine->process->Register(session->seat.region, session->memory().layout, session->memory().region_fd.get());
+  }
+}
+
+bool GpuBackend::Release(Session* session) {
+  DeviceSeat& seat = session->seat;
+  if (seat.region == DeviceSeat::kNone) return true;
+  Gpu& gpu = *gpus_[seat.gpu];
+  if (!seat.leaving) {
+    seat.leaving = true;
+    if (seat.on_device) listener_->SetOnDevice(session, false);
+    for (const Engine* engine : {&gpu.current, &gpu.spare}) {
+      if (engine->port != nullptr && engine->process->Holds(seat.region)) engine->process->Unregister(seat.region);
+    }
+  }
+  const auto holds = [&](const Engine& engine) {
+    return engine.process != nullptr && engine.process->Holds(seat.region);
+  };
+  if (holds(gpu.current) || holds(gpu.spare) || std::any_of(dying_.begin(), dying_.end(), holds)) return false;
+  seats_[seat.region] = nullptr;
+  seat.region = DeviceSeat::kNone;
+  --gpu.sessions;
+  return true;
+}
+
+void GpuBackend::SeatsMayBeFree() {
+  for (Session* session : seats_) {
+    if (session != nullptr && session->seat.leaving) listener_->SeatFree(session);
+  }
+}
+
+// ---- work ----
+
+EnginePort* GpuBackend::PortOf(const GuestRing& ring) const {
+  return gpus_[ring.session()->seat.gpu]->current.port.get();
+}
+
+bool GpuBackend::HasSlotRoom(const GuestRing& ring) { return PortOf(ring)->HasAddRoom(); }
+
+bool GpuBackend::HasRoom(const GuestRing& ring) const {
+  return ring.session()->seat.on_device ? PortOf(ring)->HasJobRoom() : again_.empty() && cpu_->HasRoom();
+}
+
+// A higher class has had adds a moment ago: vectors at full speed would triple their p99 (docs/performance.md).
+bool GpuBackend::Gentle(const GuestRing& ring, int64_t now_ns) const {
+  for (uint32_t priority = ring.session()->priority() + 1; priority < kPriorities; ++priority) {
+    if (last_add_ns_[priority] != 0 && now_ns - last_add_ns_[priority] < kGentleNs) return true;
+  }
+  return false;
+}
+
+uint64_t GpuBackend::PieceElements(const GuestRing& ring, const Request& request, int64_t now_ns) const {
+  if (!ring.session()->seat.on_device) return cpu_->PieceElements(ring, request, now_ns);
+  const uint64_t element = ElementsBytes(request);
+  if (Gentle(ring, now_ns)) return kGentlePieceBytes / element;
+  const bool copies = request.count * element >= uint64_t{config_.copy_from_kib} << 10;
+  return (copies ? kCopyPieceBytes : kDirectPieceBytes) / element;
+}
+
+void GpuBackend::Submit(const Piece& piece, int64_t now_ns) {
+  const Session& session = *piece.ring->session();
+  if (!session.seat.on_device) return cpu_->Submit(piece, now_ns);
+  EnginePort* port = PortOf(*piece.ring);
+  if (piece.request->op->in_slot) {
+    last_add_ns_[session.priority()] = now_ns;
+    return port->SubmitAdd(piece);
+  }
+  const uint64_t element = ElementsBytes(*piece.request);
+  uint32_t flags = 0;
+  if (Gentle(*piece.ring, now_ns)) {
+    flags = engine::kJobGentle;
+  } else if (piece.request->count * element >= uint64_t{config_.copy_from_kib} << 10) {
+    flags = engine::kJobCopies;
+  }
+  port->SubmitJob(piece, (piece.end - piece.begin) * element, flags, now_ns);
+}
+
+void GpuBackend::Flush() {
+  for (const auto& gpu : gpus_) {
+    if (gpu->current.port != nullptr) gpu->current.port->Flush();
+  }
+}
+
+bool GpuBackend::polls() const {
+  if (!ended_.empty()) return true;
+  return std::any_of(gpus_.begin(), gpus_.end(), [](const auto& gpu) {
+    return gpu->current.port != nullptr && gpu->current.port->in_flight() != 0;
+  });
+}
+
+void GpuBackend::Poll(std::vector<Piece>* finished, int64_t now_ns) {
+  if (!ended_.empty()) {
+    finished->insert(finished->end(), ended_.begin(), ended_.end());
+    ended_.clear();
+  }
+  for (const auto& gpu : gpus_) {
+    if (gpu->current.port != nullptr) gpu->current.port->Poll(finished);
+  }
+  if (++polls_ % kPollsPerLook == 0) LookForOverdue(now_ns);
+}
+
+void GpuBackend::Reap(std::vector<Piece>* finished) {
+  cpu_->Reap(finished);
+  RunAgain();
+  dead_.clear();
+}
+
+void GpuBackend::GoingToSleep() {
+  for (const auto& gpu : gpus_) {
+    if (gpu->current.port != nullptr) gpu->current.port->GoingToSleep();
+  }
+}
+
+void GpuBackend::Describe(uint32_t pool, vgpu_device_info* info) const {
+  for (const auto& gpu : gpus_) {
+    if (std::find(gpu->pools.begin(), gpu->pools.end(), static_cast<char>(pool)) == gpu->pools.end()) continue;
+    info->backend = VGPU_BACKEND_CUDA;
+    info->memory_bytes = gpu->hello.memory_bytes;
+    std::snprintf(info->name, sizeof info->name, "%s", gpu->hello.name);
+    std::snprintf(info->driver, sizeof info->driver, "%s", gpu->hello.driver);
+    return;
+  }
+  cpu_->Describe(pool, info);
+}
+
+}  // namespace vgpu::mediator

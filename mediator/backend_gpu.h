@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// The GPU backend: for each GPU an engine process that works and, if wished, a spare one that is warm. The CPU backend
+// stands in for a VM whose region no engine has (yet): it gives the same answers, bit for bit.
+//
+// When an engine fails (it says so, it ends, or something in flight is overdue) it is killed at once; its VMs go on with the
+// spare one, or with the CPU. What it had in flight waits until it is reaped, since until then it may still write: then what
+// is harmless to repeat runs on the CPU, all else is answered VGPU_ERR_INTERRUPTED.
+#ifndef VGPU_MEDIATOR_BACKEND_GPU_H_
+#define VGPU_MEDIATOR_BACKEND_GPU_H_
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mediator/backend_cpu.h"
+#include "mediator/clock.h"
+#include "mediator/config.h"
+#include "mediator/engine_port.h"
+#include "mediator/engine_process.h"
+#include "mediator/engine_record.h"
+#include "mediator/scheduler.h"
+
+namespace vgpu::mediator {
+
+class GpuBackend final : public Backend, private EngineOwner {
+ public:
+  // Starts the engines and waits until they are ready. Errors say why there is no GPU to use. All outlive this.
+  static ring::Result<std::unique_ptr<GpuBackend>> Create(EventLoop* loop, const GpuConfig& config,
+                                                          std::unique_ptr<CpuBackend> cpu, EngineRecord record);
+  ~GpuBackend() override;
+
+  bool HasRoom(const GuestRing& ring) const override;
+  uint64_t PieceElements(const GuestRing& ring, const Request& request, int64_t now_ns) const override;
+  void Submit(const Piece& piece, int64_t now_ns) override;
+  void Reap(std::vector<Piece>* finished) override;
+  int finished_fd() const override { return cpu_->finished_fd(); }
+
+  void SetListener(BackendListener* listener) override { listener_ = listener; }
+  uint32_t gpus() const override { return static_cast<uint32_t>(gpus_.size()); }
+  bool HasSlotRoom(const GuestRing& ring) override;
+  void Flush() override;
+  bool polls() const override;
+  void Poll(std::vector<Piece>* finished, int64_t now_ns) override;
+  void GoingToSleep() override;
+  void Attach(Session* session) override;
+  bool Release(Session* session) override;
+  void Describe(uint32_t pool, vgpu_device_info* info) const override;
+
+ private:
+  struct Engine {
+    std::unique_ptr<EngineProcess> process;
+    std::unique_ptr<EnginePort> port;  // once it is ready
+  };
+  struct Gpu {
+    int ordinal = 0;
+    std::vector<char> pools;
+    engine::Message hello{};
+    Engine current;
+    Engine spare;
+    bool spare_refused = false;
+    uint32_t deaths = 0;     // in a row
+    int64_t started_ns = 0;  // the current engine's start
+    uint32_t sessions = 0;
+  };
+
+  GpuBackend(EventLoop* loop, const GpuConfig& config, std::unique_ptr<CpuBackend> cpu, EngineRecord record);
+  ring::Result<void> Open();
+  ring::Result<Engine> StartAndWait(int ordinal);
+  ring::Result<Engine> Start(int ordinal, int delay_ms);
+  void Replace(Gpu* gpu);
+
+  void OnEngineReady(EngineProcess* engine) override;
+  void OnRegistered(EngineProcess* engine, uint32_t region, const std::string& error) override;
+  void OnUnregistered(EngineProcess* engine, uint32_t region) override;
+  void OnEngineFailed(EngineProcess* engine, const std::string& reason) override;
+  void OnEngineGone(EngineProcess* engine) override;
+
+  void Bury(Engine* engine);
+  void Adopt(Gpu* gpu);
+  void RegisterAll(const Gpu& gpu, EngineProcess* engine);
+  void Recover(std::vector<Piece> pieces);
+  void RunAgain();
+  void LookForOverdue(int64_t now_ns);
+  void SeatsMayBeFree();
+  Gpu* GpuOf(const EngineProcess* engine);
+  EnginePort* PortOf(const GuestRing& ring) const;
+  bool Gentle(const GuestRing& ring, int64_t now_ns) const;
+  void WriteRecord();
+
+  EventLoop* const loop_;
+  const GpuConfig config_;
+  const std::unique_ptr<CpuBackend> cpu_;
+  const EngineRecord record_;
+  const Clock clock_;
+  BackendListener* listener_ = nullptr;
+  std::vector<std::unique_ptr<Gpu>> gpus_;
+  std::vector<Engine> dying_;  // killed, not reaped
+  std::vector<Engine> dead_;   // reaped; freed outside their own callbacks
+  std::array<Session*, engine::kRegionsMax> seats_{};  // by region
+  std::vector<Piece> again_;   // of dead engines: to be run on the CPU
+  std::vector<Piece> ended_;   // of dead engines: have their answer
+  std::array<int64_t, kPriorities> last_add_ns_{};
+  uint32_t polls_ = 0;
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_BACKEND_GPU_H_

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/engine_port.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "gpu/batch_abi.h"
+#include "mediator/eventfd.h"
+#include "mediator/guest_ring.h"
+#include "mediator/session.h"
+
+namespace vgpu::mediator {
+namespace {
+
+using Memory = ring::RealMemory;
+
+static_assert(VGPU_RESIDENT_SLOT_WORDS == ring::kSlotWords);
+static_assert(1u << VGPU_RESIDENT_SLOT_BITS == VGPU_ENTRIES_MAX);
+
+uint32_t LapOf(uint64_t serial) { return static_cast<uint32_t>(serial / VGPU_RESIDENT_ENTRIES) + 1; }
+
+uint64_t Operands(const Request& request) {
+  return vgpu_word(static_cast<uint32_t>(request.scalar[0]), static_cast<uint32_t>(request.scalar[1]));
+}
+
+}  // namespace
+
+EnginePort::EnginePort(engine::Area* area, int kick_fd)
+    : area_(area), kick_fd_(kick_fd), jobs_(ring::RingAt(area->jobs, engine::kJobEntries), engine::kJobEpoch) {}
+
+// ---- the resident kernel ----
+
+// May it be given requests? The engine stops it only after it has said kLeaving and then found resident_users 0, so after
+// this fence either it sees our word or we see its.
+bool EnginePort::UseResident() {
+  const uint64_t state = Memory::LoadAcquire(&area_->resident_state);
+  if (vgpu_word_data(state) != engine::kHere) {
+    if (using_resident_ && adds_in_flight() == 0) StopUsingResident();
+    return false;
+  }
+  if (using_resident_) return true;
+  Memory::StoreRelaxed(&area_->resident_users, 1);
+  Memory::FullFence<ring::Fence::kPublish>();
+  const uint64_t sure = Memory::LoadAcquire(&area_->resident_state);
+  if (vgpu_word_data(sure) != engine::kHere) {
+    Memory::StoreRelease(&area_->resident_users, 0);
+    return false;
+  }
+  using_resident_ = true;
+  if (vgpu_word_seq(sure) != generation_) {  // a kernel that has just come counts from the start
+    assert(adds_in_flight() == 0);
+    generation_ = vgpu_word_seq(sure);
+    added_ = answered_ = 0;
+  }
+  return true;
+}
+
+void EnginePort::StopUsingResident() {
+  if (!using_resident_ || adds_in_flight() != 0) return;
+  using_resident_ = false;
+  Memory::StoreRelease(&area_->resident_users, 0);
+}
+
+void EnginePort::GiveToResident(const Piece& piece) {
+  const GuestRing& ring = *piece.ring;
+  const uint32_t e = static_cast<uint32_t>(added_ % VGPU_RESIDENT_ENTRIES);
+  const uint32_t lap = LapOf(added_);
+  const uint32_t slot = piece.request->idx & (ring.entries() - 1);
+  const uint32_t slots = ring.session()->seat.region * VGPU_RINGS_MAX + ring.index();
+  uint64_t* word = area_->resident.entries[e].word;
+  if (added_ == answered_) resident_since_ns_ = 0;
+  adds_[e] = piece;
+  ++added_;
+  ++asked_total_;
+  Memory::StoreRelaxed(word + VGPU_RESIDENT_TO, vgpu_word(slots << VGPU_RESIDENT_SLOT_BITS | slot, lap));
+  Memory::StoreRelaxed(word + VGPU_RESIDENT_TAG, vgpu_word(ring.DoneSequence(piece.request->idx), lap));
+  Memory::StoreRelaxed(word + VGPU_RESIDENT_A, vgpu_word(static_cast<uint32_t>(piece.request->scalar[0]), lap));
+  Memory::StoreRelease(word + VGPU_RESIDENT_B, vgpu_word(static_cast<uint32_t>(piece.request->scalar[1]), lap));
+}
+
+bool EnginePort::HasAddRoom() {
+  adds_go_there_ = UseResident();
+  return adds_go_there_ ? adds_in_flight() < VGPU_RESIDENT_ENTRIES : !jobs_.full();
+}
+
+void EnginePort::SubmitAdd(const Piece& piece) {
+  if (adds_go_there_) return GiveToResident(piece);
+  const Session& session = *piece.ring->session();
+  const uint64_t done = static_cast<uint64_t>(reinterpret_cast<const char*>(piece.ring->DoneWord(piece.request->idx)) -
+                                              session.memory().region.data());
+  Stage(piece, VGPU_JOB_ADD, 0, {0, Operands(*piece.request), done, piece.ring->DoneSequence(piece.request->idx), 0}, 0,
+        piece.request->arrival_ns);
+}
+
+// ---- jobs ----
+
+void EnginePort::SubmitJob(const Piece& piece, uint64_t bytes, uint32_t flags, int64_t now_ns) {
+  const Request& request = *piece.request;
+  const char* base = piece.ring->session()->memory().region.data();
+  const uint64_t element = piece.end == piece.begin ? 0 : bytes / (piece.end - piece.begin);
+  const uint64_t begin = piece.begin * element;
+  const auto off = [&](const char* operand) {
+    return operand == nullptr ? 0 : static_cast<uint64_t>(operand - base) + begin;
+  };
+  Stage(piece, request.op->gpu_job + request.type, flags,
+        {0, piece.end - piece.begin, off(request.a), off(request.b), off(request.c)}, bytes, now_ns);
+}
+
+void EnginePort::Stage(const Piece& piece, uint32_t kind, uint32_t flags,
+                       const std::array<uint64_t, engine::kJobArgs>& args, uint64_t bytes, int64_t now_ns) {
+  const Session& session = *piece.ring->session();
+  std::array<uint64_t, engine::kJobArgs> all = args;
+  all[0] = vgpu_word(session.priority(), session.seat.region);
+  const uint32_t idx = jobs_.Stage(kind, flags, all.data(), engine::kJobArgs);
+  job_table_[idx % engine::kJobEntries] = {piece, bytes, now_ns};
+  job_bytes_ += bytes;
+}
+
+void EnginePort::Flush() {
+  if (asked_told_ != asked_total_) Memory::StoreRelaxed(&area_->resident_asked, asked_told_ = asked_total_);
+  if (jobs_.Publish()) SignalEventfd(kick_fd_);
+}
+
+// ---- answers ----
+
+void EnginePort::Poll(std::vector<Piece>* finished) {
+  while (answered_ != added_) {
+    const uint32_t e = static_cast<uint32_t>(answered_ % VGPU_RESIDENT_ENTRIES);
+    const uint64_t word = Memory::LoadAcquire(&area_->resident.finished[e]);
+    if (vgpu_word_seq(word) != LapOf(answered_)) break;
+    adds_[e].request->result = vgpu_word_data(word);
+    finished->push_back(adds_[e]);
+    ++answered_;
+    resident_since_ns_ = 0;
+  }
+  if (using_resident_ && answered_ == added_) UseResident();  // lets go of a kernel that wants to leave
+  const uint32_t end = jobs_.prod();
+  for (uint32_t idx = jobs_.oldest(); idx != end; ++idx) {
+    ring::Answer answer;
+    if (!jobs_.Take(idx, &answer)) continue;
+    const Job& job = job_table_[idx % engine::kJobEntries];
+    if (job.piece.request->op->in_slot) job.piece.request->result = answer.data;
+    job_bytes_ -= job.bytes;
+    finished->push_back(job.piece);
+  }
+}
+
+int64_t EnginePort::WaitingSince(int64_t now_ns) {
+  int64_t since_ns = INT64_MAX;
+  if (answered_ != added_) {
+    if (resident_since_ns_ == 0) resident_since_ns_ = now_ns;
+    since_ns = resident_since_ns_;
+  }
+  if (jobs_.outstanding() != 0) {
+    since_ns = std::min(since_ns, job_table_[jobs_.oldest() % engine::kJobEntries].since_ns);
+  }
+  return since_ns;
+}
+
+void EnginePort::TakeAll(std::vector<Piece>* pieces) {
+  for (; answered_ != added_; ++answered_) pieces->push_back(adds_[answered_ % VGPU_RESIDENT_ENTRIES]);
+  const uint32_t end = jobs_.prod();
+  for (uint32_t idx = jobs_.oldest(); idx != end; ++idx) {
+    if (jobs_.Outstanding(idx)) pieces->push_back(job_table_[idx % engine::kJobEntries].piece);
+  }
+}
+
+}  // namespace vgpu::mediator

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// The mediator's hands in an engine's area: pieces go in, finished ones come out. Nothing is allocated, nobody is waited for.
+#ifndef VGPU_MEDIATOR_ENGINE_PORT_H_
+#define VGPU_MEDIATOR_ENGINE_PORT_H_
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "engine/engine_abi.h"
+#include "mediator/backend.h"
+#include "ring/producer.h"
+
+namespace vgpu::mediator {
+
+// Loop's thread only.
+class EnginePort {
+ public:
+  // The area's engine is ready. Both outlive this.
+  EnginePort(engine::Area* area, int kick_fd);
+
+  // ---- adds: each touches nothing but its guest's slot ----
+
+  bool HasAddRoom();
+  // Needs HasAddRoom(), which has chosen the way.
+  void SubmitAdd(const Piece& piece);
+
+  // ---- all else ----
+
+  // Bounded, so that the scheduler decides what the GPU does next: so many bytes of operands are a few hundred microseconds.
+  bool HasJobRoom() const { return !jobs_.full() && job_bytes_ < kJobBytesMax; }
+  // `bytes` of one operand.
+  void SubmitJob(const Piece& piece, uint64_t bytes, uint32_t flags, int64_t now_ns);
+
+  // Makes what was submitted visible to the engine; wakes it if it sleeps.
+  void Flush();
+
+  uint32_t in_flight() const { return adds_in_flight() + jobs_.outstanding(); }
+  // Appends what has finished. Looks at the adds' words in order, at all jobs'.
+  void Poll(std::vector<Piece>* finished);
+  // The loop goes to sleep; nothing is in flight.
+  void GoingToSleep() { StopUsingResident(); }
+  // Since when something waits for its answer: the oldest job, or the last sign of the resident kernel. INT64_MAX: nothing.
+  // `now_ns` becomes the start of a wait that begins now.
+  int64_t WaitingSince(int64_t now_ns);
+  // Everything in flight, when the engine is gone.
+  void TakeAll(std::vector<Piece>* pieces);
+
+ private:
+  struct Job {
+    Piece piece;
+    uint64_t bytes;
+    int64_t since_ns;
+  };
+
+  static constexpr uint64_t kJobBytesMax = 6 << 20;
+
+  uint32_t adds_in_flight() const { return static_cast<uint32_t>(added_ - answered_); }
+  bool UseResident();
+  void StopUsingResident();
+  void GiveToResident(const Piece& piece);
+  void Stage(const Piece& piece, uint32_t kind, uint32_t flags, const std::array<uint64_t, engine::kJobArgs>& args,
+             uint64_t bytes, int64_t now_ns);
+
+  engine::Area* const area_;
+  const int kick_fd_;
+
+  // The resident ring: requests counted since the kernel came; an entry each, in turn.
+  bool using_resident_ = false;   // resident_users is set
+  bool adds_go_there_ = false;
+  uint32_t generation_ = 0;
+  uint64_t added_ = 0;
+  uint64_t answered_ = 0;
+  uint64_t asked_total_ = 0;
+  uint64_t asked_told_ = 0;
+  int64_t resident_since_ns_ = 0;  // 0: not known yet
+  std::array<Piece, VGPU_RESIDENT_ENTRIES> adds_{};
+
+  ring::Producer<ring::RealMemory> jobs_;
+  std::array<Job, engine::kJobEntries> job_table_{};
+  uint64_t job_bytes_ = 0;
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_ENGINE_PORT_H_

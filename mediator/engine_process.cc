@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/engine_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+
+namespace vgpu::mediator {
+namespace {
+
+std::string Errno(const char* what) { return fmt::format("{}: {}", what, std::strerror(errno)); }
+
+// In the child: only what is safe between fork and exec. `fds` become kSocketFd, kAreaFd and kKickFd.
+[[noreturn]] void Become(const std::array<int, 3>& fds, char* const* argv) {
+  std::array<int, 3> high{};
+  for (size_t i = 0; i < fds.size(); ++i) high[i] = fcntl(fds[i], F_DUPFD, 16);
+  for (size_t i = 0; i < fds.size(); ++i) dup2(high[i], engine::kSocketFd + static_cast<int>(i));
+  close_range(engine::kKickFd + 1, ~0u, 0);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  execv("/proc/self/exe", argv);
+  _exit(127);
+}
+
+std::vector<std::string> Arguments(const engine::EngineOptions& options) {
+  return {"vgpu-engine",
+          engine::kEngineCommand,
+          std::to_string(getpid()),
+          "--gpu",
+          std::to_string(options.gpu),
+          "--driver",
+          options.driver_library,
+          "--resident",
+          std::to_string(options.resident),
+          "--idle-ms",
+          std::to_string(options.idle_ms),
+          "--delay-ms",
+          std::to_string(options.delay_ms)};
+}
+
+}  // namespace
+
+ring::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(EventLoop* loop, EngineOwner* owner,
+                                                                  const engine::EngineOptions& options) {
+  auto area_fd = ring::MakeSealedMemfd("vgpu-engine", sizeof(engine::Area));
+  if (!area_fd) return tl::make_unexpected(area_fd.error());
+  auto area = ring::MapShared(area_fd->get(), sizeof(engine::Area));
+  if (!area) return tl::make_unexpected(area.error());
+  if (const auto present = ring::Populate(*area); !present) return tl::make_unexpected(present.error());
+  int sockets[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+    return tl::make_unexpected(Errno("cannot create a socket pair"));
+  }
+  engine::Channel channel{ring::UniqueFd(sockets[0])};
+  const ring::UniqueFd theirs(sockets[1]);
+  ring::UniqueFd kick(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!kick) return tl::make_unexpected(Errno("cannot create an eventfd"));
+
+  std::vector<std::string> words = Arguments(options);
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  std::unique_ptr<EngineProcess> process(
+      new EngineProcess(loop, owner, std::move(channel), std::move(*area), std::move(kick)));
+  // From the loop's thread, which lives as long as the mediator: PDEATHSIG is about the thread.
+  const pid_t pid = fork();
+  if (pid == 0) Become({theirs.get(), area_fd->get(), process->kick_.get()}, argv.data());
+  if (pid < 0) return tl::make_unexpected(Errno("cannot start an engine process"));
+  process->pid_ = pid;
+  process->pidfd_ = ring::UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!process->pidfd_) return tl::make_unexpected(Errno("cannot watch the engine process"));
+  process->socket_watch_ = loop->Watch(process->channel_.fd(), &process->socket_ready_);
+  process->process_watch_ = loop->Watch(process->pidfd_.get(), &process->process_gone_);
+  if (process->socket_watch_ < 0 || process->process_watch_ < 0) {
+    return tl::make_unexpected(std::string("the event loop has no room for an engine"));
+  }
+  return process;
+}
+
+EngineProcess::EngineProcess(EventLoop* loop, EngineOwner* owner, engine::Channel channel, ring::Mapping area,
+                             ring::UniqueFd kick)
+    : loop_(loop), owner_(owner), channel_(std::move(channel)), area_(std::move(area)), kick_(std::move(kick)) {
+  socket_ready_.process = process_gone_.process = this;
+}
+
+EngineProcess::~EngineProcess() {
+  if (socket_watch_ >= 0) loop_->Unwatch(socket_watch_);
+  if (process_watch_ >= 0) loop_->Unwatch(process_watch_);
+  if (pid_ < 0 || reaped_) return;
+  Kill();
+  waitpid(pid_, nullptr, 0);
+}
+
+ring::Result<void> EngineProcess::AwaitReady(std::chrono::milliseconds patience) {
+  pollfd socket{channel_.fd(), POLLIN, 0};
+  if (poll(&socket, 1, static_cast<int>(patience.count())) == 0) {
+    return tl::make_unexpected(fmt::format("the GPU's engine is not ready after {} s", patience.count() / 1000));
+  }
+  ring::UniqueFd none;
+  engine::Message message;
+  if (channel_.Receive(&message, &none, false) != engine::Channel::Received::kMessage) {
+    return tl::make_unexpected(std::string("the GPU's engine died at its start"));
+  }
+  if (message.type != engine::kReady) return tl::make_unexpected(std::string(message.text));
+  hello_ = message;
+  ready_ = true;
+  return {};
+}
+
+void EngineProcess::Register(uint32_t region, const vgpu_layout& layout, int fd) {
+  engine::Message message{};
+  message.type = engine::kRegister;
+  message.region = region;
+  message.layout = layout;
+  holds_[region] = true;
+  Ask(message, fd);
+}
+
+void EngineProcess::Unregister(uint32_t region) {
+  engine::Message message{};
+  message.type = engine::kUnregister;
+  message.region = region;
+  Ask(message, -1);
+}
+
+void EngineProcess::Ask(const engine::Message& message, int fd) {
+  errands_.push_back({message, fd});
+  if (errands_.size() == 1) SendNext();
+}
+
+void EngineProcess::SendNext() {
+  if (!errands_.empty() && !channel_.Send(errands_.front().message, errands_.front().fd)) Fail("it does not take messages");
+}
+
+void EngineProcess::Kill() {
+  if (!reaped_) syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+}
+
+void EngineProcess::Fail(const std::string& reason) {
+  if (failed_) return;
+  failed_ = true;
+  ready_ = false;
+  owner_->OnEngineFailed(this, reason);
+}
+
+void EngineProcess::OnMessage() {
+  for (;;) {
+    engine::Message message;
+    ring::UniqueFd none;
+    switch (channel_.Receive(&message, &none, false)) {
+      case engine::Channel::Received::kNothingYet: return;
+      case engine::Channel::Received::kMessage: Handle(message); break;
+      case engine::Channel::Received::kClosed:
+        loop_->Unwatch(std::exchange(socket_watch_, -1));
+        return Fail("it ended");
+    }
+  }
+}
+
+void EngineProcess::Handle(const engine::Message& message) {
+  if (message.type == engine::kFailed) return Fail(message.text);
+  if (message.type == engine::kReady && !ready_ && !failed_) {
+    hello_ = message;
+    ready_ = true;
+    return owner_->OnEngineReady(this);
+  }
+  const bool asked = !errands_.empty() && errands_.front().message.region == message.region &&
+                     errands_.front().message.type + 1 == message.type;
+  if (!asked) return Fail("it answers what nobody asked");
+  errands_.pop_front();
+  SendNext();
+  if (message.type == engine::kRegistered) {
+    holds_[message.region] = uses_[message.region] = message.ok != 0;
+    owner_->OnRegistered(this, message.region, message.ok != 0 ? "" : message.text);
+  } else {
+    uses_[message.region] = false;
+    holds_[message.region] = false;
+    owner_->OnUnregistered(this, message.region);
+  }
+}
+
+void EngineProcess::OnGone() {
+  // What it said last comes first.
+  if (socket_watch_ >= 0) OnMessage();
+  if (waitpid(pid_, nullptr, WNOHANG) != pid_) return;
+  reaped_ = true;
+  loop_->Unwatch(std::exchange(process_watch_, -1));
+  Fail("it ended");
+  holds_.reset();
+  uses_.reset();
+  errands_.clear();
+  owner_->OnEngineGone(this);
+}
+
+}  // namespace vgpu::mediator

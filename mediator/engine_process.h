@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// One engine process as the mediator sees it: started, told of regions, killed, and known to be gone only when it is.
+#ifndef VGPU_MEDIATOR_ENGINE_PROCESS_H_
+#define VGPU_MEDIATOR_ENGINE_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <bitset>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "engine/channel.h"
+#include "engine/engine_abi.h"
+#include "engine/options.h"
+#include "mediator/event_loop.h"
+#include "ring/region.h"
+
+namespace vgpu::mediator {
+
+class EngineProcess;
+
+// Called on the loop's thread. Within OnEngineGone the process may be destroyed.
+class EngineOwner {
+ public:
+  virtual ~EngineOwner() = default;
+  virtual void OnEngineReady(EngineProcess* engine) = 0;
+  // `error` is empty if the region can be used.
+  virtual void OnRegistered(EngineProcess* engine, uint32_t region, const std::string& error) = 0;
+  virtual void OnUnregistered(EngineProcess* engine, uint32_t region) = 0;
+  // It will not answer any more: it says that its GPU is broken, or its socket closed. It may still write.
+  virtual void OnEngineFailed(EngineProcess* engine, const std::string& reason) = 0;
+  // It is reaped: nothing of it writes any more.
+  virtual void OnEngineGone(EngineProcess* engine) = 0;
+};
+
+class EngineProcess {
+ public:
+  // Starts this program again as an engine. `owner` and `loop` outlive it.
+  static ring::Result<std::unique_ptr<EngineProcess>> Start(EventLoop* loop, EngineOwner* owner,
+                                                            const engine::EngineOptions& options);
+  // Kills it and waits until it is reaped.
+  ~EngineProcess();
+  EngineProcess(const EngineProcess&) = delete;
+  EngineProcess& operator=(const EngineProcess&) = delete;
+
+  // Waits for the first message; the owner is not called. An error is its own sentence, or that it died or took too long.
+  ring::Result<void> AwaitReady(std::chrono::milliseconds patience);
+
+  pid_t pid() const { return pid_; }
+  bool ready() const { return ready_; }
+  bool failed() const { return failed_; }
+  // What it said when it became ready.
+  const engine::Message& hello() const { return hello_; }
+  engine::Area* area() const { return reinterpret_cast<engine::Area*>(area_.data()); }
+  int kick_fd() const { return kick_.get(); }
+
+  // Answers come to the owner, in order. Need ready(). `fd` stays open until OnRegistered.
+  void Register(uint32_t region, const vgpu_layout& layout, int fd);
+  void Unregister(uint32_t region);
+  // May it have this region mapped?
+  bool Holds(uint32_t region) const { return holds_[region]; }
+  // Has it answered that the GPU can use it?
+  bool Uses(uint32_t region) const { return uses_[region]; }
+
+  void Kill();
+
+ private:
+  struct SocketReady final : ReadyHandler {
+    void OnReady() override { process->OnMessage(); }
+    EngineProcess* process;
+  };
+  struct ProcessGone final : ReadyHandler {
+    void OnReady() override { process->OnGone(); }
+    EngineProcess* process;
+  };
+
+  EngineProcess(EventLoop* loop, EngineOwner* owner, engine::Channel channel, ring::Mapping area, ring::UniqueFd kick);
+  struct Errand {
+    engine::Message message;
+    int fd;
+  };
+
+  void Ask(const engine::Message& message, int fd);
+  void SendNext();
+  void OnMessage();
+  void Handle(const engine::Message& message);
+  void OnGone();
+  void Fail(const std::string& reason);
+
+  EventLoop* const loop_;
+  EngineOwner* const owner_;
+  const engine::Channel channel_;
+  const ring::Mapping area_;
+  const ring::UniqueFd kick_;
+  ring::UniqueFd pidfd_;
+  pid_t pid_ = -1;
+  bool reaped_ = false;
+  bool ready_ = false;
+  bool failed_ = false;
+  engine::Message hello_{};
+  std::bitset<engine::kRegionsMax> holds_;
+  std::bitset<engine::kRegionsMax> uses_;
+  std::deque<Errand> errands_;  // the first one is under way; one at a time, so that a slow engine never fills the socket
+  SocketReady socket_ready_;
+  ProcessGone process_gone_;
+  int socket_watch_ = -1;
+  int process_watch_ = -1;
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_ENGINE_PROCESS_H_

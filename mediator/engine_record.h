@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which engine processes run, written beside the socket: a mediator that follows one that died waits for their end, since
+// they could still write into memory that it is about to use.
+#ifndef VGPU_MEDIATOR_ENGINE_RECORD_H_
+#define VGPU_MEDIATOR_ENGINE_RECORD_H_
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "ring/region.h"
+
+namespace vgpu::mediator {
+
+class EngineRecord {
+ public:
+  explicit EngineRecord(std::string path) : path_(std::move(path)) {}
+
+  // Replaces the file as a whole; an empty list removes it. A failure is logged: the next mediator cannot wait then.
+  void Write(const std::vector<pid_t>& engines) const;
+  // Kills orphans of the list, and waits until they are gone. An engine whose mediator lives is left alone.
+  ring::Result<void> EndOrphans() const;
+
+ private:
+  const std::string path_;
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_ENGINE_RECORD_H_
