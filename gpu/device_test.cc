@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What can be told without a GPU: the steps of opening one, on a driver that does nothing.
+// What can be told without a GPU: the steps of opening one, on a fake driver.
 #include "gpu/device.h"
 
 #include <gtest/gtest.h>
@@ -37,7 +37,7 @@ TEST_F(DeviceTest, Opens_AndMakesWhatBelongsToIt) {
   const auto device = Device::Open(&driver_, 0);
   ASSERT_TRUE(device) << device.error();
   EXPECT_TRUE(Stream::Create(**device, 0));
-  char memory[64];
+  alignas(4096) static char memory[4096];
   EXPECT_TRUE(HostRegistration::Create(**device, memory, sizeof memory));
 }
 

@@ -1,33 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// A libcuda.so.1 for tests. The environment says how it behaves: FAKE_CUDA_INIT and FAKE_CUDA_MODULE (results),
-// FAKE_CUDA_VERSION and FAKE_CUDA_DEVICES. fake_cuda_rest.cc has the functions that need not do anything.
+// The driver and its devices. The environment says how they behave: FAKE_CUDA_INIT (its result), FAKE_CUDA_VERSION,
+// FAKE_CUDA_DEVICES (how many), FAKE_CUDA_NAME (of each, before its number); in other files FAKE_CUDA_MODULE and
+// FAKE_CUDA_REGISTER (results of loading kernels and of registering memory), FAKE_CUDA_GAPS=1 (the resident kernel
+// reports a gap every 5 ms).
 #include "gpu/fake_cuda.h"
 
+#include <cstdio>
 #include <cstdlib>
 
 namespace vgpu::gpu::fake {
 namespace {
 
-constexpr CuResult kNoDevice = 100;
+constexpr size_t kMemoryBytes = size_t{16} << 30;
+
+bool Exists(CuDevice device) { return device >= 0 && device < Setting("FAKE_CUDA_DEVICES", 1); }
+
+}  // namespace
 
 int Setting(const char* name, int otherwise) {
   const char* text = std::getenv(name);
   return text == nullptr ? otherwise : std::atoi(text);
 }
 
-CuResult Explain(CuResult error, const char* what, const char** text) {
-  *text = error == kNoDevice ? what : nullptr;
-  return error == kNoDevice ? kCuSuccess : 1;
-}
-
-}  // namespace
-
 CuResult Init(unsigned) { return Setting("FAKE_CUDA_INIT", kCuSuccess); }
-
-CuResult ModuleLoadData(CuModule* module, const void*) {
-  *module = nullptr;
-  return Setting("FAKE_CUDA_MODULE", kCuSuccess);
-}
 
 CuResult DriverGetVersion(int* version) {
   *version = Setting("FAKE_CUDA_VERSION", 13000);
@@ -39,10 +34,23 @@ CuResult DeviceGetCount(int* count) {
   return kCuSuccess;
 }
 
-CuResult GetErrorName(CuResult error, const char** name) { return Explain(error, "CUDA_ERROR_NO_DEVICE", name); }
+CuResult DeviceGet(CuDevice* device, int ordinal) {
+  if (!Exists(ordinal)) return kInvalidDevice;
+  *device = ordinal;
+  return kCuSuccess;
+}
 
-CuResult GetErrorString(CuResult error, const char** text) {
-  return Explain(error, "no CUDA-capable device is detected", text);
+CuResult DeviceGetName(char* name, int bytes, CuDevice device) {
+  if (!Exists(device)) return kInvalidDevice;
+  const char* given = std::getenv("FAKE_CUDA_NAME");
+  std::snprintf(name, static_cast<size_t>(bytes), "%s %d", given == nullptr ? "Fake GPU" : given, device);
+  return kCuSuccess;
+}
+
+CuResult DeviceTotalMem(size_t* bytes, CuDevice device) {
+  if (!Exists(device)) return kInvalidDevice;
+  *bytes = kMemoryBytes;
+  return kCuSuccess;
 }
 
 }  // namespace vgpu::gpu::fake
