@@ -68,7 +68,7 @@ inline Stream MakeStream(const Device& device) {
   return std::move(*stream);
 }
 
-// The resident kernel on a stream of its own: from its constructor to Leave.
+// The resident kernel on a stream of its own, until Leave or the end of this.
 class ResidentKernel {
  public:
   static constexpr uint32_t kEntries = VGPU_RESIDENT_ENTRIES;
@@ -80,6 +80,9 @@ class ResidentKernel {
     void* parameters[] = {&address};
     EXPECT_EQ(device.Launch(Kernel::kResident, kEntries / kThreads, kThreads, stream_.get(), parameters), kCuSuccess);
   }
+  ~ResidentKernel() { Leave(); }
+  ResidentKernel(const ResidentKernel&) = delete;
+  ResidentKernel& operator=(const ResidentKernel&) = delete;
 
   CuStream stream() const { return stream_.get(); }
   VgpuResidentRing* ring() const { return memory_.pages.at<VgpuResidentRing>(); }

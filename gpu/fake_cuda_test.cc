@@ -87,6 +87,26 @@ TEST_F(FakeCudaDriverTest, DeviceAddress_IsTheHosts_WhileRegistered) {
   EXPECT_EQ(registered->address(), reinterpret_cast<uint64_t>(pages.at()));
 }
 
+// Of whole pages, and two that touch are as good as one.
+TEST_F(FakeCudaDriverTest, Reach_EndsWithTheRegistrations) {
+  const auto device = Open();
+  const Pages pages(3 * 4096);
+  const std::vector<char> from(pages.bytes());
+  ASSERT_EQ(driver_.MemHostRegister(pages.at(), 1, 0), kCuSuccess);
+  const auto copy = [&](size_t off, size_t bytes) {
+    return driver_.MemcpyHtoDAsync(reinterpret_cast<uint64_t>(pages.at(off)), from.data(), bytes, nullptr);
+  };
+  EXPECT_EQ(copy(0, 4096), kCuSuccess);
+  EXPECT_EQ(copy(4095, 2), kInvalidValue);
+  ASSERT_EQ(driver_.MemHostRegister(pages.at(4096), 4096, 0), kCuSuccess);
+  EXPECT_EQ(copy(4095, 2), kCuSuccess);
+  EXPECT_EQ(copy(0, 2 * 4096), kCuSuccess);
+  EXPECT_EQ(copy(0, 2 * 4096 + 1), kInvalidValue);
+  EXPECT_EQ(driver_.MemHostUnregister(pages.at()), kCuSuccess);
+  EXPECT_EQ(copy(4095, 2), kInvalidValue);
+  EXPECT_EQ(driver_.MemHostUnregister(pages.at(4096)), kCuSuccess);
+}
+
 TEST_F(FakeCudaDriverTest, Registration_FailsAsAsked) {
   const auto device = Open();
   setenv("FAKE_CUDA_REGISTER", "999", 1);
