@@ -44,7 +44,7 @@ class Backend {
   virtual bool HasRoom(const GuestRing& ring) const = 0;
   // Elements of the next piece of this request: at most 100 us of work.
   virtual uint64_t PieceElements(const GuestRing& ring, const Request& request, int64_t now_ns) const = 0;
-  // Needs HasRoom() (or HasSlotRoom()).
+  // Needs HasRoom() (or SlotRoom() != 0).
   virtual void Submit(const Piece& piece, int64_t now_ns) = 0;
   // Appends the finished pieces to *finished.
   virtual void Reap(std::vector<Piece>* finished) = 0;
@@ -56,13 +56,13 @@ class Backend {
   virtual void SetListener(BackendListener*) {}
   // Schedulers are kept apart by GPU, since each has its own room. 0 is the CPU.
   virtual uint32_t gpus() const { return 0; }
-  // Is there room for a request of this ring that touches nothing but its slot? Only for sessions on a GPU.
-  virtual bool HasSlotRoom(const GuestRing&) { return false; }
+  // For how many requests of this ring that touch nothing but their slots is there room? Only for sessions on a GPU.
+  virtual uint32_t SlotRoom(const GuestRing&) { return 0; }
   // After Submits: they begin now at the latest.
   virtual void Flush() {}
   // Is something in flight whose end nobody signals? Then Poll, and do not sleep.
   virtual bool polls() const { return false; }
-  virtual void Poll(std::vector<Piece>*, int64_t /*now_ns*/) {}
+  virtual void Poll(std::vector<Piece>*) {}
   virtual void GoingToSleep() {}
   // The session begins. Its memory stays until Release.
   virtual void Attach(Session*) {}

@@ -314,7 +314,7 @@ EnginePort* GpuBackend::PortOf(const GuestRing& ring) const {
   return gpus_[ring.session()->seat.gpu]->current.port.get();
 }
 
-bool GpuBackend::HasSlotRoom(const GuestRing& ring) { return PortOf(ring)->HasAddRoom(); }
+uint32_t GpuBackend::SlotRoom(const GuestRing& ring) { return PortOf(ring)->AddRoom(); }
 
 bool GpuBackend::HasRoom(const GuestRing& ring) const {
   return ring.session()->seat.on_device ? PortOf(ring)->HasJobRoom() : again_.empty() && cpu_->HasRoom();
@@ -367,7 +367,7 @@ bool GpuBackend::polls() const {
   });
 }
 
-void GpuBackend::Poll(std::vector<Piece>* finished, int64_t now_ns) {
+void GpuBackend::Poll(std::vector<Piece>* finished) {
   if (!ended_.empty()) {
     finished->insert(finished->end(), ended_.begin(), ended_.end());
     ended_.clear();
@@ -375,7 +375,7 @@ void GpuBackend::Poll(std::vector<Piece>* finished, int64_t now_ns) {
   for (const auto& gpu : gpus_) {
     if (gpu->current.port != nullptr) gpu->current.port->Poll(finished);
   }
-  if (++polls_ % kPollsPerLook == 0) LookForOverdue(now_ns);
+  if (++polls_ % kPollsPerLook == 0) LookForOverdue(clock_.Now());
 }
 
 void GpuBackend::Reap(std::vector<Piece>* finished) {

@@ -38,10 +38,10 @@ class GpuBackend final : public Backend, private EngineOwner {
 
   void SetListener(BackendListener* listener) override { listener_ = listener; }
   uint32_t gpus() const override { return static_cast<uint32_t>(gpus_.size()); }
-  bool HasSlotRoom(const GuestRing& ring) override;
+  uint32_t SlotRoom(const GuestRing& ring) override;
   void Flush() override;
   bool polls() const override;
-  void Poll(std::vector<Piece>* finished, int64_t now_ns) override;
+  void Poll(std::vector<Piece>* finished) override;
   void GoingToSleep() override;
   void Attach(Session* session) override;
   bool Release(Session* session) override;

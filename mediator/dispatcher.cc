@@ -185,7 +185,7 @@ bool Dispatcher::Turn() {
   bool progress = loop_->Poll() > 0;
   if (backend_->polls()) {
     finished_.clear();
-    backend_->Poll(&finished_, clock_.Now());
+    backend_->Poll(&finished_);
     Finished();
   }
   progress |= backend_progress_;  // found by these, or by the Sleep before
@@ -300,17 +300,11 @@ void Dispatcher::SubmitSlots(uint32_t gpu) {
   Scheduler& scheduler = queues_[gpu].slots;
   while (Session::Work* work = static_cast<Session::Work*>(scheduler.Next())) {
     GuestRing* ring = work->NextRing();
-    const Request* head = ring->Head();
-    // Turns of one request; who is alone in its class need not give way to itself.
+    const uint32_t room = backend_->SlotRoom(*ring);
+    if (room == 0) return;
+    // Turns of a few requests; who is alone in its class need not give way to itself.
     const bool alone = work->next == work && (work->rings & (work->rings - 1)) == 0;
-    do {
-      if (!backend_->HasSlotRoom(*ring)) return;
-      Piece piece;
-      ring->NextSlot(now_ns_, trace_, &piece);
-      backend_->Submit(piece, now_ns_);
-      ++in_flight_;
-      head = ring->Head();
-    } while (alone && head != nullptr && ring->WayOf(*head) == GuestRing::Way::kSlot);
+    in_flight_ += ring->SubmitSlots(alone ? room : std::min(room, kSlotsPerTurn), backend_, now_ns_, trace_);
     Classify(ring);
     if (work->queued) scheduler.Yield(work);
   }
@@ -343,13 +337,19 @@ void Dispatcher::Finished() {
   backend_progress_ = true;
   in_flight_ -= static_cast<uint32_t>(finished_.size());
   now_ns_ = clock_.Now();
-  for (const Piece& piece : finished_) {
-    if (!piece.ring->PieceFinished(piece, now_ns_, trace_)) continue;
-    Answered(piece.ring);
-    if (!piece.ring->busy()) {
-      Settle(piece.ring);
-    } else if (!piece.request->op->in_slot) {
-      Classify(piece.ring);
+  for (size_t i = 0; i < finished_.size();) {
+    GuestRing* ring = finished_[i].ring;
+    const size_t run = ring->SlotsFinished(std::span(finished_).subspan(i), now_ns_, trace_);
+    if (run != 0) {
+      i += run;
+    } else if (!ring->PieceFinished(finished_[i++], now_ns_, trace_)) {
+      continue;
+    }
+    Answered(ring);
+    if (!ring->busy()) {
+      Settle(ring);
+    } else if (run == 0) {
+      Classify(ring);
     }
   }
 }

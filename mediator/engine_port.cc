@@ -78,9 +78,9 @@ void EnginePort::GiveToResident(const Piece& piece) {
   Memory::StoreRelease(word + VGPU_RESIDENT_B, vgpu_word(static_cast<uint32_t>(piece.request->scalar[1]), lap));
 }
 
-bool EnginePort::HasAddRoom() {
+uint32_t EnginePort::AddRoom() {
   adds_go_there_ = UseResident();
-  return adds_go_there_ ? adds_in_flight() < VGPU_RESIDENT_ENTRIES : !jobs_.full();
+  return adds_go_there_ ? VGPU_RESIDENT_ENTRIES - adds_in_flight() : engine::kJobEntries - jobs_.outstanding();
 }
 
 void EnginePort::SubmitAdd(const Piece& piece) {
@@ -130,6 +130,7 @@ void EnginePort::Poll(std::vector<Piece>* finished) {
     if (vgpu_word_seq(word) != LapOf(answered_)) break;
     adds_[e].request->result = vgpu_word_data(word);
     finished->push_back(adds_[e]);
+    Memory::PrefetchForWrite(adds_[e].ring->DoneWord(adds_[e].request->idx));
     ++answered_;
     resident_since_ns_ = 0;
   }

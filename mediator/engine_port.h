@@ -21,8 +21,9 @@ class EnginePort {
 
   // ---- adds: each touches nothing but its guest's slot ----
 
-  bool HasAddRoom();
-  // Needs HasAddRoom(), which has chosen the way.
+  // How many there is room for.
+  uint32_t AddRoom();
+  // Needs AddRoom() != 0, which has chosen the way.
   void SubmitAdd(const Piece& piece);
 
   // ---- all else ----

@@ -24,6 +24,32 @@ void Journal64(uint64_t* word, uint64_t value) { __atomic_store_n(word, value, _
 
 constexpr uint32_t kAnswersMax = 32;  // of one TakeAndAnswer
 
+// Records times that end now, those that began together at once.
+class SameTime {
+ public:
+  SameTime(base::Histogram* histogram, int64_t now_ns) : histogram_(histogram), now_ns_(now_ns) {}
+  SameTime(const SameTime&) = delete;
+  SameTime& operator=(const SameTime&) = delete;
+  ~SameTime() { Record(); }
+
+  void Add(int64_t begin_ns) {
+    if (begin_ns != begin_ns_) Record();
+    begin_ns_ = begin_ns;
+    ++count_;
+  }
+
+ private:
+  void Record() {
+    histogram_->RecordMany(static_cast<uint64_t>(now_ns_ - begin_ns_), count_);
+    count_ = 0;
+  }
+
+  base::Histogram* const histogram_;
+  const int64_t now_ns_;
+  int64_t begin_ns_ = 0;
+  uint32_t count_ = 0;
+};
+
 bool ValidEpoch(uint32_t epoch) { return (epoch & 0xff) != 0; }
 
 }  // namespace
@@ -272,8 +298,7 @@ void GuestRing::Complete(uint32_t idx, ring::Answer answer) {
 
 uint32_t GuestRing::RunInline(uint32_t max, int64_t now_ns, Trace* trace) {
   uint32_t ran = 0;
-  uint32_t same_arrival = 0;
-  int64_t arrival_ns = 0;
+  SameTime waits(&session_->queue_wait, now_ns);
   uint32_t unanswered = sched_;  // [unanswered, sched_) ran and have no answer yet
   while (ran < max && sched_ != consumer_.cons()) {
     Request& request = At(sched_);
@@ -289,18 +314,12 @@ uint32_t GuestRing::RunInline(uint32_t max, int64_t now_ns, Trace* trace) {
     if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kStarted), request, now_ns, sched_);
     if (!request.repeatable) [[unlikely]] MarkStarted(request);
     if (request.op != nullptr) request.op->run(&request, 0, request.count);
-    if (request.arrival_ns != arrival_ns) {
-      session_->queue_wait.RecordMany(static_cast<uint64_t>(now_ns - arrival_ns), same_arrival);
-      arrival_ns = request.arrival_ns;
-      same_arrival = 0;
-    }
-    ++same_arrival;
+    waits.Add(request.arrival_ns);
     ++ran;
     ++sched_;
     if (alone) AnswerAll(&unanswered, now_ns, trace);
   }
   AnswerAll(&unanswered, now_ns, trace);
-  session_->queue_wait.RecordMany(static_cast<uint64_t>(now_ns - arrival_ns), same_arrival);
   return ran;
 }
 
@@ -327,30 +346,52 @@ GuestRing::Way GuestRing::WayOf(const Request& request) const {
   return request.inline_run ? Way::kInline : Way::kPieces;
 }
 
-void GuestRing::StartHead(Request* request, int64_t now_ns, Trace* trace) {
-  request->state = RequestState::kRunning;
-  request->start_ns = now_ns;
-  sched_ = request->idx + 1;
-  session_->queue_wait.Record(static_cast<uint64_t>(now_ns - request->arrival_ns));
-  if (!request->repeatable) MarkStarted(*request);
-  if (trace != nullptr) TraceRequest(trace, uint8_t(TraceEvent::kStarted), *request, now_ns, request->idx);
+uint32_t GuestRing::SubmitSlots(uint32_t max, Backend* backend, int64_t now_ns, Trace* trace) {
+  uint32_t count = 0;
+  SameTime waits(&session_->queue_wait, now_ns);
+  for (; count < max && running_ == nullptr && sched_ != consumer_.cons(); ++sched_) {
+    Request& request = At(sched_);
+    if (request.state != RequestState::kQueued) continue;
+    if (WayOf(request) != Way::kSlot) break;
+    request.state = RequestState::kRunning;
+    request.start_ns = now_ns;
+    backend->Submit({this, &request, 0, 0}, now_ns);
+    waits.Add(request.arrival_ns);
+    ++count;
+    if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kStarted), request, now_ns, request.idx);
+  }
+  slots_in_flight_ += count;
+  return count;
 }
 
-void GuestRing::NextSlot(int64_t now_ns, Trace* trace, Piece* piece) {
-  Request* request = Head();
-  assert(request != nullptr && WayOf(*request) == Way::kSlot);
-  StartHead(request, now_ns, trace);
-  ++slots_in_flight_;
-  *piece = {this, request, 0, 0};
+// The GPU has written the same words. Written again, they are there for certain before CallIfNeeded looks whether the guest
+// sleeps.
+size_t GuestRing::SlotsFinished(std::span<const Piece> pieces, int64_t now_ns, Trace* trace) {
+  size_t count = 0;
+  SameTime services(&session_->service, now_ns);
+  for (const Piece& piece : pieces) {
+    if (piece.ring != this || !piece.request->op->in_slot) break;
+    services.Add(piece.request->start_ns);
+    AnswerResult(piece.request, now_ns, trace);
+    ++count;
+  }
+  assert(slots_in_flight_ >= count);
+  slots_in_flight_ -= static_cast<uint32_t>(count);
+  return count;
 }
 
 bool GuestRing::NextPiece(uint64_t length, int64_t now_ns, Trace* trace, Piece* piece) {
   Request* request = Head();
   assert(request != nullptr && WayOf(*request) == Way::kPieces);
   if (request->state == RequestState::kQueued) {
-    StartHead(request, now_ns, trace);
+    request->state = RequestState::kRunning;
+    request->start_ns = now_ns;
     running_ = request;
     running_dropped_ = false;
+    ++sched_;
+    session_->queue_wait.Record(static_cast<uint64_t>(now_ns - request->arrival_ns));
+    if (!request->repeatable) MarkStarted(*request);
+    if (trace != nullptr) TraceRequest(trace, uint8_t(TraceEvent::kStarted), *request, now_ns, request->idx);
   }
   const uint64_t left = request->count - request->next;
   *piece = {this, request, request->next, request->next + (left < length ? left : length)};
@@ -364,13 +405,6 @@ bool GuestRing::NextPiece(uint64_t length, int64_t now_ns, Trace* trace, Piece* 
 
 bool GuestRing::PieceFinished(const Piece& piece, int64_t now_ns, Trace* trace) {
   Request* request = piece.request;
-  if (request->op->in_slot) {
-    assert(slots_in_flight_ > 0);
-    --slots_in_flight_;
-    session_->service.Record(static_cast<uint64_t>(now_ns - request->start_ns));
-    AnswerResult(request, now_ns, trace);  // the word that the GPU wrote, again: CallIfNeeded then is ordered after it
-    return true;
-  }
   assert(request == running_ && request->pieces > 0);
   if (--request->pieces != 0) return false;
   if (!running_dropped_ && request->next != request->count) return false;

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "mediator/backend.h"
 #include "mediator/event_loop.h"
@@ -107,8 +108,11 @@ class GuestRing final : public ReadyHandler {
   uint32_t DoneSequence(uint32_t idx) const { return vgpu_word_seq(vgpu_done_word(0, ref_.tag(epoch(), idx), VGPU_OK)); }
   // Runs and answers requests from the head on that the loop runs itself; at most `max`. Returns how many.
   uint32_t RunInline(uint32_t max, int64_t now_ns, Trace* trace);
-  // Takes the head, whose way is kSlot, off the queue.
-  void NextSlot(int64_t now_ns, Trace* trace, Piece* piece);
+  // Gives requests from the head on whose way is kSlot to the backend; at most `max`, which it has room for. Returns how
+  // many.
+  uint32_t SubmitSlots(uint32_t max, Backend* backend, int64_t now_ns, Trace* trace);
+  // Answers the requests at the front of `pieces` that are this ring's and went by SubmitSlots. Returns how many.
+  size_t SlotsFinished(std::span<const Piece> pieces, int64_t now_ns, Trace* trace);
   // Cuts the next piece, of at most `length` elements, off the head, whose way is kPieces. False: that was its last one.
   bool NextPiece(uint64_t length, int64_t now_ns, Trace* trace, Piece* piece);
   // A piece came back. True if the request has ended (answered, or dropped with its epoch): !busy() again.
@@ -145,7 +149,6 @@ class GuestRing final : public ReadyHandler {
   void JournalTaken(uint32_t count);
   uint32_t StartedMark(uint32_t idx) const { return ref_.tag(consumer_.epoch(), idx) << 8 | 1; }
   void MarkStarted(const Request& request);
-  void StartHead(Request* request, int64_t now_ns, Trace* trace);
   void EndDropped();
   void TraceRequest(Trace* trace, uint8_t event, const Request& request, int64_t now_ns, uint32_t idx);
 
