@@ -273,6 +273,7 @@ void GpuBackend::Attach(Session* session) {
   *seat = session;
   ++best->sessions;
   session->seat.region = static_cast<uint32_t>(seat - seats_.begin());
+  session->seat.ordinal = best->ordinal;
   session->seat.gpu = static_cast<uint32_t>(
       std::find_if(gpus_.begin(), gpus_.end(), [best](const auto& gpu) { return gpu.get() == best; }) - gpus_.begin());
   for (const Engine* engine : {&best->current, &best->spare}) {
@@ -337,8 +338,9 @@ uint64_t GpuBackend::PieceElements(const GuestRing& ring, const Request& request
 }
 
 void GpuBackend::Submit(const Piece& piece, int64_t now_ns) {
-  const Session& session = *piece.ring->session();
+  Session& session = *piece.ring->session();
   if (!session.seat.on_device) return cpu_->Submit(piece, now_ns);
+  ++session.gpu_pieces;
   EnginePort* port = PortOf(*piece.ring);
   if (piece.request->op->in_slot) {
     last_add_ns_[session.priority()] = now_ns;

@@ -51,6 +51,7 @@ struct DeviceSeat {
   bool on_device = false;  // the GPU has the region registered: use it
   bool leaving = false;    // the session ends
   uint32_t gpu = kNone;    // index into the backend's
+  int ordinal = -1;        // of that GPU, as the driver counts
   uint32_t region = kNone; // the region's number with the engines
 };
 
@@ -99,6 +100,7 @@ class Session {
   // Nanoseconds. Written by the loop's thread.
   base::Histogram queue_wait;  // taken -> started
   base::Histogram service;     // started -> answered
+  uint64_t gpu_pieces = 0;  // requests and pieces of requests that went to a GPU
   uint64_t fences = 0;
   uint64_t resets = 0;
 

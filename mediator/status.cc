@@ -56,6 +56,8 @@ json VmStatus(const Session& session) {
           {"priority", kPriorityNames[session.priority()]},
           {"state", session.fenced() ? "fenced" : "attached"},
           {"region_bytes", session.memory().layout.region_bytes},
+          {"runs_on", session.seat.on_device ? "gpu " + std::to_string(session.seat.ordinal) : "cpu"},
+          {"gpu_pieces", session.gpu_pieces},
           {"answered", answered},
           {"fences", session.fences},
           {"resets", session.resets},

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// When a GPU breaks, hangs, or its engine process dies: every request is answered exactly once, no VM is lost, and nothing
+// is repeated while the old engine could still write.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <thread>
+#include <vector>
+
+#include "tests/gpu/engines.h"
+#include "tests/gpu/gpu_fixture.h"
+
+namespace vgpu::test {
+namespace {
+
+class BrokenGpuTest : public GpuTest {
+ protected:
+  // The engine that works; the spare one is younger.
+  pid_t Engine() {
+    const std::vector<pid_t> engines = ChildrenOf(daemon_->pid());
+    return engines.empty() ? -1 : engines.front();
+  }
+  bool Ready(size_t engines) {
+    return Eventually([&] { return ChildrenOf(daemon_->pid()).size() == engines; });
+  }
+  // Adds until `over`; every answer must be right.
+  static void KeepAsking(Guest* guest, const std::function<bool()>& over) {
+    for (uint32_t i = 0; !over(); ++i) {
+      const ring::Answer answer = guest->Ask(guest->Add(static_cast<int32_t>(i), 7));
+      ASSERT_EQ(answer.code, VGPU_OK);
+      ASSERT_EQ(answer.data, i + 7);
+    }
+  }
+  // One VM breaks the GPU with this operation; another one must not notice.
+  void ExpectOnlyTheCulpritSuffers(uint32_t opcode) {
+    std::unique_ptr<Guest> culprit, other;
+    const auto guilty = Attach(1, &culprit);
+    const auto innocent = Attach(2, &other);
+    const pid_t broken = Engine();
+    const uint32_t idx = culprit->Stage(opcode);
+    culprit->Flush();
+    KeepAsking(other.get(), [&] { return !Alive(broken); });
+    ring::Answer answer;
+    ASSERT_EQ(culprit->Await(idx, &answer), Outcome::kDone) << daemon_->Log();
+    EXPECT_EQ(answer.code, VGPU_ERR_INTERRUPTED);
+    ASSERT_TRUE(Eventually([&] { return OnGpu(1) && OnGpu(2); })) << daemon_->Log();
+    EXPECT_EQ(culprit->Ask(culprit->Add(1, 2)).data, 3u);
+    KeepAsking(other.get(), [count = 0]() mutable { return ++count > 100; });
+    EXPECT_EQ(daemon_->VmCount(), 2u);
+  }
+};
+
+TEST_F(BrokenGpuTest, IllegalAddress_OnlyTheCulpritSuffers) {
+  Start();
+  ExpectOnlyTheCulpritSuffers(VGPU_OP_DEBUG_FAULT);
+  EXPECT_NE(daemon_->Log().find("CUDA_ERROR_ILLEGAL_ADDRESS"), std::string::npos) << daemon_->Log();
+  EXPECT_NE(daemon_->Log().find("the spare engine has taken over"), std::string::npos);
+}
+
+TEST_F(BrokenGpuTest, HungKernel_OnlyTheCulpritSuffers) {
+  Start("timeout_ms = 200\n");
+  ExpectOnlyTheCulpritSuffers(VGPU_OP_DEBUG_HANG);
+  EXPECT_NE(daemon_->Log().find("no answer for 200 ms"), std::string::npos) << daemon_->Log();
+}
+
+TEST_F(BrokenGpuTest, NoSpare_TheCpuStandsInUntilThereIsANewEngine) {
+  Start("spare = false\n");
+  ASSERT_TRUE(Ready(1));
+  ExpectOnlyTheCulpritSuffers(VGPU_OP_DEBUG_FAULT);
+}
+
+TEST_F(BrokenGpuTest, EnginesKilledAgainAndAgain_EveryAnswerIsRight) {
+  Start();
+  std::unique_ptr<Guest> guest;
+  const auto owner = Attach(1, &guest);
+  std::vector<pid_t> killed;
+  for (int round = 0; round < 5; ++round) {
+    ASSERT_TRUE(Eventually([&] { return OnGpu(1) && Engine() > 0; })) << daemon_->Log();
+    const pid_t engine = Engine();
+    std::vector<uint32_t> asked;
+    while (!guest->producer().full()) asked.push_back(guest->Add(static_cast<int32_t>(asked.size()), round));
+    guest->Flush();
+    kill(engine, SIGKILL);
+    for (uint32_t i = 0; i < asked.size(); ++i) {
+      const ring::Answer answer = guest->Ask(asked[i]);
+      ASSERT_EQ(answer.code, VGPU_OK);
+      ASSERT_EQ(answer.data, i + static_cast<uint32_t>(round));
+    }
+    ASSERT_TRUE(Eventually([&] { return !Alive(engine); }));
+  }
+}
+
+// A vector that changes its own operand cannot be repeated; one that does not can.
+TEST_F(BrokenGpuTest, EngineKilledInAVector_RepeatedOnlyIfHarmless) {
+  Start("timeout_ms = 60000\nspare = false\n");
+  std::unique_ptr<Guest> blocker, guest;
+  const auto blocks = Attach(1, &blocker);
+  const auto owner = Attach(2, &guest, 'A', 4 << 20, 2);
+  Guest second(owner.get(), 1);
+  second.Open();
+  constexpr uint64_t kCount = 10'000;
+  constexpr uint64_t kBytes = kCount * 4;
+  for (const uint32_t q : {0u, 1u}) {
+    int32_t* a = reinterpret_cast<int32_t*>(owner->arena(q));
+    for (uint64_t i = 0; i < 2 * kCount; ++i) a[i] = static_cast<int32_t>(i);
+  }
+  // All streams of this class wait behind kernels that never end.
+  std::vector<uint32_t> hung;
+  for (int i = 0; i < 4; ++i) hung.push_back(blocker->Stage(VGPU_OP_DEBUG_HANG));
+  blocker->Flush();
+  const uint64_t before = GpuPieces(2);
+  const uint32_t apart = guest->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, kBytes, 2 * kBytes});
+  const uint32_t in_place = second.Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, kBytes, 0});
+  guest->Flush();
+  second.Flush();
+  ASSERT_TRUE(Eventually([&] { return GpuPieces(2) == before + 2; })) << daemon_->Log();
+  kill(Engine(), SIGKILL);
+  EXPECT_EQ(guest->Ask(apart).code, VGPU_OK);
+  const int32_t* c = reinterpret_cast<int32_t*>(owner->arena(0) + 2 * kBytes);
+  for (uint64_t i = 0; i < kCount; ++i) ASSERT_EQ(c[i], static_cast<int32_t>(2 * i + kCount));
+  const uint32_t code = second.Ask(in_place).code;
+  // One of the lanes may have been free: then it was done, and answered, before.
+  EXPECT_TRUE(code == VGPU_ERR_INTERRUPTED || code == VGPU_OK) << code;
+}
+
+// An engine that was killed and is not gone yet may still write. Until it is reaped its requests have no answer, and are not
+// repeated; those that come later are served.
+TEST_F(BrokenGpuTest, DyingEngine_NothingOfItIsRepeatedBeforeItIsGone) {
+  Start("timeout_ms = 200\n");
+  std::unique_ptr<Guest> guest, other;
+  const auto owner = Attach(1, &guest);
+  const auto bystander = Attach(2, &other);
+  const pid_t engine = Engine();
+  // A tracer keeps the dead one at the door: after SIGKILL, with its memory still there.
+  if (ptrace(PTRACE_SEIZE, engine, 0, PTRACE_O_TRACEEXIT) != 0) GTEST_SKIP() << "this machine does not permit tracing";
+  const uint32_t hung = guest->Stage(VGPU_OP_DEBUG_HANG);
+  guest->Flush();
+  int status = 0;  // the mediator kills it
+  ASSERT_EQ(waitpid(engine, &status, __WALL), engine);
+  ASSERT_EQ(status >> 8, SIGTRAP | PTRACE_EVENT_EXIT << 8);
+  KeepAsking(other.get(), [count = 0]() mutable { return ++count > 200; });
+  EXPECT_FALSE(guest->producer().Answered(hung)) << "answered while its engine could still write";
+  ptrace(PTRACE_CONT, engine, 0, 0);
+  ASSERT_EQ(waitpid(engine, &status, __WALL), engine);
+  ring::Answer answer;
+  ASSERT_EQ(guest->Await(hung, &answer), Outcome::kDone);
+  EXPECT_EQ(answer.code, VGPU_ERR_INTERRUPTED);
+}
+
+TEST_F(BrokenGpuTest, MediatorKilled_ItsEnginesGoAndTheNextOneAnswers) {
+  Start();
+  std::unique_ptr<Guest> guest;
+  const auto owner = Attach(1, &guest);
+  const std::vector<pid_t> engines = ChildrenOf(daemon_->pid());
+  ASSERT_FALSE(engines.empty());
+  std::vector<uint32_t> asked;
+  while (!guest->producer().full()) asked.push_back(guest->Add(static_cast<int32_t>(asked.size()), 5));
+  guest->Flush();
+  daemon_->Kill();
+  ASSERT_TRUE(Eventually([&] { return std::none_of(engines.begin(), engines.end(), Alive); }));
+  Start();
+  ASSERT_TRUE(owner->Attach(daemon_->socket())) << daemon_->Log();
+  for (uint32_t i = 0; i < asked.size(); ++i) {
+    const ring::Answer answer = guest->Ask(asked[i]);
+    ASSERT_EQ(answer.code, VGPU_OK);
+    ASSERT_EQ(answer.data, i + 5);
+  }
+}
+
+// What an earlier mediator's record says is true only of the very same process, and only if its mediator is gone.
+TEST_F(BrokenGpuTest, OrphansOfARecord_AreGoneBeforeAnythingIsServed) {
+  const auto start_of = [](pid_t pid) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+    std::string word;
+    for (int i = 0; i < 22; ++i) file >> word;
+    return word;
+  };
+  const auto sleeper = [] {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      pause();
+      _exit(0);
+    }
+    return pid;
+  };
+  const pid_t orphan = sleeper(), reused = sleeper(), served = sleeper();
+  WriteFile(folder_ / "socket.engines", std::to_string(orphan) + " " + start_of(orphan) + " 1\n" +  //
+                                            std::to_string(reused) + " 1 1\n" +                     //
+                                            std::to_string(served) + " " + start_of(served) + " " +
+                                            std::to_string(getpid()) + "\n");
+  Start();
+  int status = 0;
+  ASSERT_EQ(waitpid(orphan, &status, WNOHANG), orphan) << "it was not gone when the mediator served";
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  for (const pid_t left_alone : {reused, served}) {
+    EXPECT_TRUE(Alive(left_alone));
+    kill(left_alone, SIGKILL);
+    waitpid(left_alone, nullptr, 0);
+  }
+}
+
+}  // namespace
+}  // namespace vgpu::test
