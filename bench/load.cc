@@ -30,14 +30,14 @@ Answer Await(Client& client, uint32_t idx, guest::TimePoint deadline) {
 }
 
 Answers AskOneByOne(Client& client, uint64_t count) {
-  const auto deadline = guest::Clock::now() + kPatience;
+  const auto deadline = guest::Clock::now() + kAnswerMax;
   Answers answers{count, 0};
   for (uint64_t i = 0; i < count; ++i) answers.wrong += !IsRight(Await(client, SendAdd(client, i), deadline), i);
   return answers;
 }
 
 Answers AskDeep(Client& client, uint64_t count, uint32_t depth) {
-  const auto deadline = guest::Clock::now() + kPatience;
+  const auto deadline = guest::Clock::now() + kAnswerMax;
   const uint32_t first_idx = client.producer().prod();
   Answers answers{count, 0};
   uint64_t sent = 0;
@@ -49,7 +49,7 @@ Answers AskDeep(Client& client, uint64_t count, uint32_t depth) {
 }
 
 Answers AskInRuns(Client& client, uint64_t count, uint32_t depth) {
-  const auto deadline = guest::Clock::now() + kPatience;
+  const auto deadline = guest::Clock::now() + kAnswerMax;
   const uint32_t first_idx = client.producer().prod();
   std::vector<Answer> run(depth);
   Answers answers{count, 0};
@@ -68,7 +68,7 @@ Answers AskInRuns(Client& client, uint64_t count, uint32_t depth) {
 Answers AskAtRandom(Client& client, double rate, nanoseconds time, std::mt19937_64* random) {
   std::exponential_distribution<double> gap_s(rate);
   const auto begin = guest::Clock::now();
-  const auto deadline = begin + time + kPatience;
+  const auto deadline = begin + time + kAnswerMax;
   Answers answers;
   auto due = begin;
   for (;;) {

@@ -22,7 +22,7 @@ struct Answers {
 };
 
 // How long a load waits for an answer before the measurement fails.
-inline constexpr std::chrono::seconds kPatience{20};
+inline constexpr std::chrono::seconds kAnswerMax{20};
 
 // Request `i` of any load (OperandsOf): staged; and whether this is its answer.
 uint32_t SendAdd(guest::Client& client, uint64_t i);

@@ -42,7 +42,7 @@ class OursDepth1 final : public Ours {
   using Ours::Ours;
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
-    const auto deadline = guest::Clock::now() + kPatience;
+    const auto deadline = guest::Clock::now() + kAnswerMax;
     const auto ask = [&](uint64_t i) { return IsRight(Await(client(), SendAdd(client(), i), deadline), i); };
     return RunOneByOne(count, latency_ns, ask, asker().timed_every);
   }
@@ -54,7 +54,7 @@ class OursVector final : public Ours {
       : Ours(mediator, std::move(client), asker), vectors_(VectorsIn(this->client(), bytes)) {}
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
-    const auto deadline = guest::Clock::now() + kPatience;
+    const auto deadline = guest::Clock::now() + kAnswerMax;
     const auto ask = [&](uint64_t) {
       vectors_.Prepare();
       const Answer answer = Await(client(), SendVectorAdd(client(), vectors_), deadline);
@@ -90,7 +90,7 @@ class OursDeep final : public Ours {
     uint64_t got = 0;
     uint64_t wrong = 0;
     const uint32_t first_idx = client().producer().prod();
-    const auto give_up = guest::Clock::now() + kPatience;
+    const auto give_up = guest::Clock::now() + kAnswerMax;
     while (got < count) {
       const uint64_t room = std::min<uint64_t>(depth_ - (sent - got), count - sent);
       if (room >= batch_ || (room > 0 && room == count - sent)) {
@@ -119,7 +119,7 @@ class OursAsleep final : public Ours {
       : Ours(mediator, std::move(client), {}), pause_(pause) {}
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
-    const auto deadline = guest::Clock::now() + kPatience;
+    const auto deadline = guest::Clock::now() + kAnswerMax;
     const base::Ticks ticks;
     uint64_t wrong = 0;
     uint64_t total_ns = 0;
@@ -145,12 +145,16 @@ class OursAsleep final : public Ours {
   const std::chrono::nanoseconds pause_;
 };
 
+uint32_t NextVmId() {
+  static uint32_t next = 1000;
+  return next++;
+}
+
 template <class T, class... Args>
 Result<std::unique_ptr<Contestant>> Make(const MediatorProcess& mediator, uint64_t region_bytes, uint32_t priority,
                                          Args... args) {
-  static uint32_t next_vm_id = 1000;
   guest::HostOptions options;
-  options.vm_id = next_vm_id++;
+  options.vm_id = NextVmId();
   options.priority = priority;
   options.region_bytes = region_bytes;
   auto client = OpenGuest(mediator, options);
