@@ -2,6 +2,7 @@
 #include "bench/contest.h"
 
 #include <algorithm>
+#include <thread>
 
 #include "bench/stats.h"
 
@@ -14,7 +15,10 @@ nlohmann::json ToJson(const Series& series) {
           {"requests", series.requests},
           {"wrong", series.wrong},
           {"ns_per_request", series.ns_per_request},
+          {"p50_ns", series.p50_ns},
+          {"p99_ns", series.p99_ns},
           {"server_sleeps_per_request", series.sleeps},
+          {"server_cpu_ns", series.cpu_ns},
           {"latency_ns",
            {{"samples", latency.count()},
             {"p50", latency.Percentile(50)},
@@ -23,7 +27,8 @@ nlohmann::json ToJson(const Series& series) {
             {"max", latency.max()}}}};
 }
 
-std::vector<Series> RunContest(const Contestants& contestants, uint32_t rounds, uint64_t count) {
+std::vector<Series> RunContest(const Contestants& contestants, uint32_t rounds, uint64_t count,
+                               std::chrono::milliseconds pause) {
   std::vector<Series> all(contestants.size());
   for (size_t i = 0; i < contestants.size(); ++i) all[i].name = contestants[i]->name();
   for (uint32_t round = 0; round < rounds; ++round) {
@@ -31,10 +36,18 @@ std::vector<Series> RunContest(const Contestants& contestants, uint32_t rounds, 
       const size_t who = (round + turn) % contestants.size();
       Contestant& contestant = *contestants[who];
       Series& series = all[who];
-      const Usage before = UsageOf(contestant.server());
-      const Round result = contestant.Run(count, &series.latency_ns);
-      const Usage used = UsageOf(contestant.server()) - before;
+      std::this_thread::sleep_for(pause);
+      base::Histogram latency_ns;
+      const Usage before = contestant.usage();
+      const Round result = contestant.Run(count, &latency_ns);
+      const Usage used = contestant.usage() - before;
+      series.latency_ns.Merge(latency_ns);
       series.ns_per_request.push_back(result.ns_per_request);
+      if (latency_ns.count() != 0) {
+        series.p50_ns.push_back(static_cast<double>(latency_ns.Percentile(50)));
+        series.p99_ns.push_back(static_cast<double>(latency_ns.Percentile(99)));
+      }
+      series.cpu_ns.push_back(static_cast<double>(used.cpu_ns) / static_cast<double>(count));
       series.sleeps.push_back(static_cast<double>(used.voluntary) / static_cast<double>(count));
       series.requests += count;
       series.wrong += result.wrong;

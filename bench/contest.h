@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -31,6 +32,8 @@ class Contestant {
   virtual std::string name() const = 0;
   // The process that answers.
   virtual pid_t server() const = 0;
+  // What answering has cost so far.
+  virtual Usage usage() const { return UsageOf(server()); }
   // Sends `count` requests, checks every answer, and records the latency of some (of all that are timed one by one).
   // Both sides are warm when the time begins to run.
   virtual Round Run(uint64_t count, base::Histogram* latency_ns) = 0;
@@ -41,21 +44,25 @@ using Contestants = std::vector<std::unique_ptr<Contestant>>;
 struct Series {
   std::string name;
   std::vector<double> ns_per_request;  // by round
+  std::vector<double> p50_ns, p99_ns;  // by round; of those that are timed one by one
   std::vector<double> sleeps;          // of the server, by request and round
+  std::vector<double> cpu_ns;          // of the server, by request and round, the warm-up included
   base::Histogram latency_ns;
   uint64_t requests = 0;
   uint64_t wrong = 0;
 };
 nlohmann::json ToJson(const Series& series);
 
-// Every contestant has one turn in each round; who begins changes from round to round.
-std::vector<Series> RunContest(const Contestants& contestants, uint32_t rounds, uint64_t count);
+// Every contestant has one turn in each round; who begins changes from round to round. Before each turn `pause` goes by:
+// what the last one left on a device has then ended.
+std::vector<Series> RunContest(const Contestants& contestants, uint32_t rounds, uint64_t count,
+                               std::chrono::milliseconds pause = {});
 
 // Tries variants of one contestant (batch sizes, ways to poll) in a few short rounds and keeps the fastest; the others
 // end. *tried says what each came to.
 std::unique_ptr<Contestant> Fastest(Contestants variants, uint64_t count, nlohmann::json* tried);
 
-// Requests before the time begins to run.
+// Requests before the time begins to run, unless fewer are timed.
 inline constexpr uint64_t kWarmUp = 500;
 
 // The operands of request `i`, and their sum: known to both sides, different for each request.
@@ -77,10 +84,12 @@ inline void SpinFor(std::chrono::nanoseconds time) {
   while (std::chrono::steady_clock::now() < until) Relax();
 }
 
-// The time of a round, and of one request in 16 by itself, so that reading the clock does not weigh on the round.
+// The time of a round, and of one request in `every` by itself: 16, so that reading the clock does not weigh on rounds
+// of requests that take a fraction of a microsecond.
 class Stopwatch {
  public:
-  explicit Stopwatch(base::Histogram* latency_ns) : latency_ns_(latency_ns) {}
+  static constexpr uint64_t kEvery = 16;
+  explicit Stopwatch(base::Histogram* latency_ns, uint64_t every = kEvery) : latency_ns_(latency_ns), every_(every) {}
 
   void Start() { begin_ = std::chrono::steady_clock::now(); }
   double NsSince(uint64_t requests) const {
@@ -88,16 +97,15 @@ class Stopwatch {
     return gone.count() / static_cast<double>(requests);
   }
   void Sent(uint64_t i) {
-    if (i % kEvery == 0) sent_ = ticks_.Now();
+    if (i % every_ == 0) sent_ = ticks_.Now();
   }
   void Answered(uint64_t i) {
-    if (i % kEvery == 0) latency_ns_->Record(ticks_.Ns(ticks_.Now() - sent_));
+    if (i % every_ == 0) latency_ns_->Record(ticks_.Ns(ticks_.Now() - sent_));
   }
 
  private:
-  static constexpr uint64_t kEvery = 16;
-
   base::Histogram* const latency_ns_;
+  const uint64_t every_;
   const base::Ticks ticks_;
   std::chrono::steady_clock::time_point begin_;
   uint64_t sent_ = 0;
@@ -106,10 +114,10 @@ class Stopwatch {
 // A round of requests one at a time, after a warm-up. ask(i) sends request i, takes its answer, and says whether it is
 // right.
 template <class Ask>
-Round RunOneByOne(uint64_t count, base::Histogram* latency_ns, Ask ask) {
-  Stopwatch watch(latency_ns);
+Round RunOneByOne(uint64_t count, base::Histogram* latency_ns, Ask ask, uint64_t every = Stopwatch::kEvery) {
+  Stopwatch watch(latency_ns, every);
   uint64_t wrong = 0;
-  for (uint64_t i = 0; i < kWarmUp; ++i) wrong += !ask(i);
+  for (uint64_t i = 0; i < std::min(kWarmUp, count); ++i) wrong += !ask(i);
   watch.Start();
   for (uint64_t i = 0; i < count; ++i) {
     watch.Sent(i);

@@ -96,7 +96,10 @@ nlohmann::json ToJson(const Figure& figure) {
 
 bool AllHold(const std::vector<Figure>& figures) {
   return std::all_of(figures.begin(), figures.end(),
-                     [](const Figure& figure) { return figure.verdict() == Verdict::kHolds; });
+                     [](const Figure& figure) {
+                       const Verdict verdict = figure.verdict();
+                       return verdict == Verdict::kHolds || verdict == Verdict::kNoGate;
+                     });
 }
 
 nlohmann::json MachineJson() {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
 #include <thread>
 
 namespace vgpu::bench {
@@ -19,17 +20,24 @@ constexpr milliseconds kLook{10};
 }  // namespace
 
 Result<std::unique_ptr<MediatorProcess>> MediatorProcess::Start(const MediatorOptions& options) {
-  const auto binary = Runfile("mediator/mediator");
+  const auto binary = Runfile(options.binary);
   const auto vgpuctl = Runfile("tools/vgpuctl");
   if (!binary) return tl::make_unexpected(binary.error());
   if (!vgpuctl) return tl::make_unexpected(vgpuctl.error());
   std::unique_ptr<MediatorProcess> mediator(new MediatorProcess);
   mediator->vgpuctl_ = *vgpuctl;
   SpawnOptions spawn;
-  spawn.cpu = options.cpu;
+  spawn.cpu = options.spread ? kElsewhere : options.cpu;
   spawn.err = mediator->folder_ / "log";
   spawn.environment = options.environment;
-  auto child = Spawn({*binary, "--socket", mediator->socket(), "--backend", "cpu", "--wait", options.wait}, spawn);
+  std::vector<std::string> argv = {*binary, "--socket", mediator->socket(), "--backend", options.backend,
+                                   "--wait", options.wait};
+  if (!options.config.empty()) {
+    const std::string file = mediator->folder_ / "config.toml";
+    std::ofstream(file) << options.config;
+    argv.insert(argv.end(), {"--config", file});
+  }
+  auto child = Spawn(argv, spawn);
   if (!child) return tl::make_unexpected(child.error());
   mediator->child_ = std::move(*child);
   const auto deadline = std::chrono::steady_clock::now() + kStartMax;
@@ -38,6 +46,9 @@ Result<std::unique_ptr<MediatorProcess>> MediatorProcess::Start(const MediatorOp
       return tl::make_unexpected(fmt::format("the mediator did not start; it said:\n{}", mediator->log()));
     }
     std::this_thread::sleep_for(kLook);
+  }
+  if (options.spread) {
+    if (const auto pinned = PinTo(options.cpu, mediator->pid()); !pinned) return tl::make_unexpected(pinned.error());
   }
   return mediator;
 }

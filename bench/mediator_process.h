@@ -17,6 +17,10 @@ namespace vgpu::bench {
 struct MediatorOptions {
   std::string wait = "adaptive";
   int cpu = kServerCpu;
+  bool spread = false;  // only its main thread is bound there; its other threads and processes run elsewhere
+  std::string backend = "cpu";
+  std::string config;  // text of a configuration file
+  std::string binary = "mediator/mediator";
   std::vector<std::string> environment;
 };
 

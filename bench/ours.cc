@@ -7,58 +7,72 @@
 #include <stdexcept>
 #include <vector>
 
+#include "bench/load.h"
+#include "bench/vectors.h"
+
 namespace vgpu::bench {
 namespace {
 
 using guest::Answer;
 using guest::Client;
 
-constexpr std::chrono::seconds kPatience{20};
-
-bool Right(const Answer& answer, uint64_t i) { return answer.code == VGPU_OK && answer.data == OperandsOf(i).sum(); }
-
-uint32_t Send(Client& client, uint64_t i) {
-  const Operands operands = OperandsOf(i);
-  return client.Add(operands.a, operands.b);
-}
-
-// No answer at all is no measurement.
-Answer Await(Client& client, uint32_t idx, guest::TimePoint deadline) {
-  auto answer = client.Wait(idx, deadline);
-  if (!answer) throw std::runtime_error(answer.error().text);
-  return *answer;
-}
+constexpr uint64_t kRegionBytes = 1 << 20;
+constexpr uint32_t kPriority = 1;
 
 class Ours : public Contestant {
  public:
-  Ours(pid_t mediator, std::unique_ptr<Client> client) : mediator_(mediator), client_(std::move(client)) {}
+  Ours(pid_t mediator, std::unique_ptr<Client> client, Asker asker)
+      : mediator_(mediator), client_(std::move(client)), asker_(std::move(asker)) {}
+  std::string name() const override { return asker_.label; }
   pid_t server() const override { return mediator_; }
+  Usage usage() const override { return UsageWithChildren(mediator_); }
 
  protected:
   Client& client() { return *client_; }
+  const Asker& asker() const { return asker_; }
 
  private:
   const pid_t mediator_;
   const std::unique_ptr<Client> client_;
+  const Asker asker_;
 };
 
 class OursDepth1 final : public Ours {
  public:
   using Ours::Ours;
-  std::string name() const override { return "vgpu-ring"; }
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
-    const auto deadline = guest::Clock::now() + kPatience;
-    return RunOneByOne(count, latency_ns, [&](uint64_t i) {
-      return Right(Await(client(), Send(client(), i), deadline), i);
-    });
+    const auto deadline = guest::Clock::now() + kAnswerMax;
+    const auto ask = [&](uint64_t i) { return IsRight(Await(client(), SendAdd(client(), i), deadline), i); };
+    return RunOneByOne(count, latency_ns, ask, asker().timed_every);
   }
+};
+
+class OursVector final : public Ours {
+ public:
+  OursVector(pid_t mediator, std::unique_ptr<Client> client, const Asker& asker, uint64_t bytes)
+      : Ours(mediator, std::move(client), asker), vectors_(VectorsIn(this->client(), bytes)) {}
+
+  Round Run(uint64_t count, base::Histogram* latency_ns) override {
+    const auto deadline = guest::Clock::now() + kAnswerMax;
+    const auto ask = [&](uint64_t) {
+      vectors_.Prepare();
+      const Answer answer = Await(client(), SendVectorAdd(client(), vectors_), deadline);
+      return answer.code == VGPU_OK && vectors_.SamplesRight();
+    };
+    Round round = RunOneByOne(count, latency_ns, ask, asker().timed_every);
+    round.wrong += !vectors_.AllRight();
+    return round;
+  }
+
+ private:
+  Vectors vectors_;
 };
 
 class OursDeep final : public Ours {
  public:
   OursDeep(pid_t mediator, std::unique_ptr<Client> client, uint32_t depth, uint32_t batch)
-      : Ours(mediator, std::move(client)), depth_(depth), batch_(batch), answers_(batch) {}
+      : Ours(mediator, std::move(client), {}), depth_(depth), batch_(batch), answers_(batch) {}
   std::string name() const override { return fmt::format("vgpu-ring, batch {}", batch_); }
 
   Round Run(uint64_t count, base::Histogram*) override {
@@ -76,16 +90,16 @@ class OursDeep final : public Ours {
     uint64_t got = 0;
     uint64_t wrong = 0;
     const uint32_t first_idx = client().producer().prod();
-    const auto give_up = guest::Clock::now() + kPatience;
+    const auto give_up = guest::Clock::now() + kAnswerMax;
     while (got < count) {
       const uint64_t room = std::min<uint64_t>(depth_ - (sent - got), count - sent);
       if (room >= batch_ || (room > 0 && room == count - sent)) {
-        for (uint64_t n = std::min<uint64_t>(room, batch_); n > 0; --n) Send(client(), sent++);
+        for (uint64_t n = std::min<uint64_t>(room, batch_); n > 0; --n) SendAdd(client(), sent++);
         client().Flush();
       }
       const auto wanted = static_cast<uint32_t>(std::min<uint64_t>(batch_, sent - got));
       const uint32_t taken = client().PollRun(first_idx + static_cast<uint32_t>(got), wanted, answers_.data());
-      for (uint32_t i = 0; i < taken; ++i) wrong += !Right(answers_[i], got++);
+      for (uint32_t i = 0; i < taken; ++i) wrong += !IsRight(answers_[i], got++);
       if (taken != 0) continue;
       client().Relax();
       if (++idle_ % (1 << 20) == 0 && guest::Clock::now() > give_up) throw std::runtime_error("no answer");
@@ -102,18 +116,17 @@ class OursDeep final : public Ours {
 class OursAsleep final : public Ours {
  public:
   OursAsleep(pid_t mediator, std::unique_ptr<Client> client, std::chrono::nanoseconds pause)
-      : Ours(mediator, std::move(client)), pause_(pause) {}
-  std::string name() const override { return "vgpu-ring"; }
+      : Ours(mediator, std::move(client), {}), pause_(pause) {}
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
-    const auto deadline = guest::Clock::now() + kPatience;
+    const auto deadline = guest::Clock::now() + kAnswerMax;
     const base::Ticks ticks;
     uint64_t wrong = 0;
     uint64_t total_ns = 0;
     for (uint64_t i = 0; i < count; ++i) {
       SpinFor(pause_);
       const uint64_t begin = ticks.Now();
-      const uint32_t idx = Send(client(), i);
+      const uint32_t idx = SendAdd(client(), i);
       client().Flush();
       Answer answer;
       while (!client().Poll(idx, &answer)) {
@@ -123,7 +136,7 @@ class OursAsleep final : public Ours {
       const uint64_t took_ns = ticks.Ns(ticks.Now() - begin);
       latency_ns->Record(took_ns);
       total_ns += took_ns;
-      wrong += !Right(answer, i);
+      wrong += !IsRight(answer, i);
     }
     return {static_cast<double>(total_ns) / static_cast<double>(count), wrong};
   }
@@ -132,12 +145,18 @@ class OursAsleep final : public Ours {
   const std::chrono::nanoseconds pause_;
 };
 
+uint32_t NextVmId() {
+  static uint32_t next = 1000;
+  return next++;
+}
+
 template <class T, class... Args>
-Result<std::unique_ptr<Contestant>> Make(const MediatorProcess& mediator, Args... args) {
-  static uint32_t next_vm_id = 1000;
+Result<std::unique_ptr<Contestant>> Make(const MediatorProcess& mediator, uint64_t region_bytes, uint32_t priority,
+                                         Args... args) {
   guest::HostOptions options;
-  options.vm_id = next_vm_id++;
-  options.region_bytes = 1 << 20;
+  options.vm_id = NextVmId();
+  options.priority = priority;
+  options.region_bytes = region_bytes;
   auto client = OpenGuest(mediator, options);
   if (!client) return tl::make_unexpected(client.error());
   return std::make_unique<T>(mediator.pid(), std::move(*client), args...);
@@ -145,16 +164,21 @@ Result<std::unique_ptr<Contestant>> Make(const MediatorProcess& mediator, Args..
 
 }  // namespace
 
-Result<std::unique_ptr<Contestant>> MakeOursDepth1(const MediatorProcess& mediator) {
-  return Make<OursDepth1>(mediator);
+Result<std::unique_ptr<Contestant>> MakeOursDepth1(const MediatorProcess& mediator, const Asker& asker) {
+  return Make<OursDepth1>(mediator, kRegionBytes, asker.priority, asker);
+}
+
+Result<std::unique_ptr<Contestant>> MakeOursVector(const MediatorProcess& mediator, uint64_t bytes,
+                                                   const Asker& asker) {
+  return Make<OursVector>(mediator, RegionFor({bytes}), asker.priority, asker, bytes);
 }
 
 Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth, uint32_t batch) {
-  return Make<OursDeep>(mediator, depth, batch);
+  return Make<OursDeep>(mediator, kRegionBytes, kPriority, depth, batch);
 }
 
 Result<std::unique_ptr<Contestant>> MakeOursAsleep(const MediatorProcess& mediator, std::chrono::nanoseconds pause) {
-  return Make<OursAsleep>(mediator, pause);
+  return Make<OursAsleep>(mediator, kRegionBytes, kPriority, pause);
 }
 
 }  // namespace vgpu::bench

@@ -6,14 +6,25 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 
 #include "bench/contest.h"
 #include "bench/mediator_process.h"
 
 namespace vgpu::bench {
 
+// How the one who asks appears.
+struct Asker {
+  std::string label = "vgpu-ring";
+  uint32_t priority = 1;
+  uint64_t timed_every = Stopwatch::kEvery;  // requests
+};
+
 // One ADD at a time, waited for with Client::Wait.
-Result<std::unique_ptr<Contestant>> MakeOursDepth1(const MediatorProcess& mediator);
+Result<std::unique_ptr<Contestant>> MakeOursDepth1(const MediatorProcess& mediator, const Asker& asker = {});
+
+// One VECTOR_ADD at a time, of operands of so many bytes (i32).
+Result<std::unique_ptr<Contestant>> MakeOursVector(const MediatorProcess& mediator, uint64_t bytes, const Asker& asker);
 
 // `depth` requests outstanding, flushed `batch` at a time.
 Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth, uint32_t batch);

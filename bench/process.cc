@@ -18,6 +18,7 @@
 #include <iterator>
 #include <sstream>
 #include <string_view>
+#include <thread>
 
 namespace vgpu::bench {
 namespace {
@@ -50,11 +51,19 @@ uint64_t Field(const std::string& text, const std::string& name) {
 
 }  // namespace
 
-Result<void> PinTo(int cpu) {
+Result<void> PinTo(int cpu, pid_t thread) {
   cpu_set_t set;
   CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof set, &set) == 0) return {};
+  if (cpu != kElsewhere) {
+    CPU_SET(cpu, &set);
+  } else if (std::thread::hardware_concurrency() <= 2) {
+    CPU_SET(kClientCpu, &set);
+  } else {
+    for (int other = 0; other < CPU_SETSIZE; ++other) {
+      if (other != kClientCpu && other != kServerCpu) CPU_SET(other, &set);
+    }
+  }
+  if (sched_setaffinity(thread, sizeof set, &set) == 0) return {};
   return SystemError(fmt::format("use processor {} (a measurement needs two of its own)", cpu));
 }
 
@@ -120,7 +129,7 @@ Result<Child> Spawn(const std::vector<std::string>& argv, const SpawnOptions& op
   if (pid < 0) return SystemError("start another process");
   if (pid > 0) return Child(pid);
   FollowParent(parent);
-  if (options.cpu >= 0 && !PinTo(options.cpu)) _exit(126);
+  if (options.cpu != -1 && !PinTo(options.cpu)) _exit(126);
   if (options.out_fd < 0) {
     Redirect(options.out, STDOUT_FILENO);
   } else if (dup2(options.out_fd, STDOUT_FILENO) < 0) {
@@ -152,6 +161,21 @@ Usage UsageOf(pid_t pid) {
     const std::string status = ReadFile(task.path() / "status");
     usage.involuntary += Field(status, "nonvoluntary_ctxt_switches:");
     usage.voluntary += Field(status, "\nvoluntary_ctxt_switches:");
+  }
+  return usage;
+}
+
+Usage UsageWithChildren(pid_t pid) {
+  Usage usage = UsageOf(pid);
+  std::error_code error;
+  for (const auto& task : fs::directory_iterator(fmt::format("/proc/{}/task", pid), error)) {
+    std::istringstream children(ReadFile(task.path() / "children"));
+    for (pid_t child; children >> child;) {
+      const Usage more = UsageOf(child);
+      usage.cpu_ns += more.cpu_ns;
+      usage.voluntary += more.voluntary;
+      usage.involuntary += more.involuntary;
+    }
   }
   return usage;
 }

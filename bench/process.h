@@ -21,9 +21,11 @@ using Result = ring::Result<T>;
 // The side that asks and the side that answers each have a core of their own.
 inline constexpr int kClientCpu = 0;
 inline constexpr int kServerCpu = 1;
+// For a third side: every other processor; on a machine without any, the client's.
+inline constexpr int kElsewhere = -2;
 
-// Binds the calling thread, and the threads and processes that it makes later.
-Result<void> PinTo(int cpu);
+// Binds a thread (0: the calling one), and the threads and processes that it makes later.
+Result<void> PinTo(int cpu, pid_t thread = 0);
 
 // While it lives this process, and those that it starts, have the highest priority, if that is permitted: so other
 // programs of this machine disturb less.
@@ -71,7 +73,7 @@ class Child {
 };
 
 struct SpawnOptions {
-  int cpu = -1;                          // -1: any
+  int cpu = -1;                          // -1: as this process
   std::string out = "/dev/null";         // files for stdout and stderr
   std::string err = "/dev/null";
   int out_fd = -1;                       // instead of `out`
@@ -91,6 +93,8 @@ struct Usage {
   uint64_t involuntary = 0;  // it was preempted
 };
 Usage UsageOf(pid_t pid);
+// Of the process and its children.
+Usage UsageWithChildren(pid_t pid);
 Usage operator-(const Usage& after, const Usage& before);
 
 // A folder under the system's temporary one, removed with all that is in it.

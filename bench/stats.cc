@@ -49,6 +49,7 @@ const char* VerdictName(Verdict verdict) {
     case Verdict::kFallsShort: return "falls short";
     case Verdict::kInconclusive: return "inconclusive";
     case Verdict::kSkipped: return "skipped";
+    case Verdict::kNoGate: return "no gate";
   }
   return "unknown";
 }
@@ -69,6 +70,7 @@ double Drift(const std::vector<double>& raw_by_round) {
 }
 
 Verdict Judge(const Gate& gate, double value, size_t rounds, double drift) {
+  if (std::isnan(gate.bound) && std::isfinite(value)) return Verdict::kNoGate;
   if (!std::isfinite(value) || rounds < kRoundsMin || drift > kDriftMax) return Verdict::kInconclusive;
   return gate.Holds(value) ? Verdict::kHolds : Verdict::kFallsShort;
 }

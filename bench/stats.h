@@ -31,11 +31,11 @@ std::vector<double> Ratios(const std::vector<double>& ours, const std::vector<do
 enum class Better : unsigned char { kLower, kHigher };
 size_t BestOf(const std::vector<std::vector<double>>& rivals, Better better);
 
-enum class Verdict : unsigned char { kHolds, kFallsShort, kInconclusive, kSkipped };
+enum class Verdict : unsigned char { kHolds, kFallsShort, kInconclusive, kSkipped, kNoGate };
 const char* VerdictName(Verdict verdict);
 
 struct Gate {
-  double bound = 0;
+  double bound = 0;  // NAN: measured for its own sake
   Better better = Better::kLower;
   std::optional<double> aim;
 

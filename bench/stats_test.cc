@@ -74,6 +74,7 @@ TEST(Judge, InconclusiveBeforeAnythingElse) {
   EXPECT_EQ(Judge(gate, 1.1, 40, 2.1), Verdict::kInconclusive);
   EXPECT_EQ(Judge(gate, 0.9, kRoundsMin - 1, 1.1), Verdict::kInconclusive);
   EXPECT_EQ(Judge(gate, NAN, 40, 1.1), Verdict::kInconclusive);
+  EXPECT_EQ(Judge({NAN, Better::kLower, {}}, 0.9, 1, 1.1), Verdict::kNoGate);
 }
 
 TEST(Verdict, EveryOneHasAName) {

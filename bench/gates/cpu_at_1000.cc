@@ -6,7 +6,7 @@
 #include <array>
 
 #include "bench/gates/gates.h"
-#include "bench/gates/load.h"
+#include "bench/load.h"
 #include "bench/mediator_process.h"
 
 namespace vgpu::bench {

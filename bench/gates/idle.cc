@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "bench/gates/gates.h"
-#include "bench/gates/load.h"
+#include "bench/load.h"
 #include "bench/mediator_process.h"
 
 namespace vgpu::bench {

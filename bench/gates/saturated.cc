@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "bench/gates/gates.h"
-#include "bench/gates/load.h"
+#include "bench/load.h"
 #include "bench/mediator_process.h"
 
 namespace vgpu::bench {

@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "bench/gates/gates.h"
-#include "bench/gates/load.h"
+#include "bench/load.h"
 #include "bench/mediator_process.h"
 
 namespace vgpu::bench {

@@ -41,7 +41,7 @@ class BareResident final : public Contestant {
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
     Start();
     uint64_t wrong = Ask(kWarmUp, nullptr);
-    Stopwatch watch(latency_ns);
+    Stopwatch watch(latency_ns, 1);
     watch.Start();
     wrong += Ask(count, depth_ == 1 ? &watch : nullptr);
     const double ns = watch.NsSince(count);

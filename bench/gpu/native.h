@@ -5,7 +5,7 @@
 #define VGPU_BENCH_GPU_NATIVE_H_
 
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <vector>
 
 #include "bench/contest.h"
 #include "bench/gpu/lab.h"
@@ -20,6 +20,8 @@ std::unique_ptr<Contestant> MakeNativeLaunch(Lab* lab);
 std::unique_ptr<Contestant> MakeNativeGraph(Lab* lab);
 // Copies of pinned memory in and out around the kernel.
 std::unique_ptr<Contestant> MakeNativeCopies(Lab* lab);
+// A launch and a wait that add vectors of 4 KiB in registered host memory.
+std::unique_ptr<Contestant> MakeNativeVector(Lab* lab);
 
 // ---- through a resident kernel, without anything of ours around it ----
 
@@ -34,13 +36,28 @@ std::unique_ptr<Contestant> MakeNativeAsyncLaunches(Lab* lab);
 
 // ---- bytes ----
 
-// Pinned copies of `bytes`, by round in GB/s: in, out, and two in beside one out (as VECTOR_ADD moves them).
-struct CopyRates {
-  std::vector<double> in;
-  std::vector<double> out;
-  std::vector<double> two_in_one_out;
+// Pinned copies of `bytes`, `outstanding` of them at a time, each with memory and streams of its own. Rates in GB/s.
+class Copies {
+ public:
+  Copies(Lab* lab, uint64_t bytes, uint32_t outstanding);
+  ~Copies();
+  Copies(const Copies&) = delete;
+  Copies& operator=(const Copies&) = delete;
+
+  double In();
+  double Out();
+  // Two in beside one out, as VECTOR_ADD moves them.
+  double TwoInOneOut();
+
+ private:
+  struct Place;
+  double Rate(uint64_t in, uint64_t out);
+  void Wait(const Place& place);
+
+  Lab* const lab_;
+  const uint64_t bytes_;
+  std::vector<Place> places_;
 };
-CopyRates MeasureCopies(Lab* lab, uint64_t bytes, uint32_t rounds);
 
 // While it lives, a thread keeps every processor of the GPU busy with blocks of 50 us, at the lowest priority.
 class Flood {

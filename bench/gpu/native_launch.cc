@@ -5,12 +5,18 @@
 #include <stdexcept>
 
 #include "bench/gpu/native.h"
+#include "bench/vectors.h"
 
 namespace vgpu::bench {
 namespace {
 
 constexpr uint64_t kMemoryBytes = 4096;
-constexpr unsigned kThreads = 32;
+constexpr uint64_t kVectorBytes = 4096;
+
+struct Grid {
+  unsigned blocks = 1;
+  unsigned threads = 32;
+};
 
 // Operands at 0 and 128, sum at 256.
 class NativeKernel : public Contestant {
@@ -18,12 +24,12 @@ class NativeKernel : public Contestant {
   pid_t server() const override { return getpid(); }
 
   Round Run(uint64_t count, base::Histogram* latency_ns) final {
-    return RunOneByOne(count, latency_ns, [this](uint64_t i) { return Ask(i); });
+    return RunOneByOne(count, latency_ns, [this](uint64_t i) { return Ask(i); }, 1);
   }
 
  protected:
-  explicit NativeKernel(Lab* lab) : lab_(lab) {
-    auto memory = GpuMemory::Create(*lab->device, kMemoryBytes);
+  explicit NativeKernel(Lab* lab, uint64_t bytes = kMemoryBytes) : lab_(lab) {
+    auto memory = GpuMemory::Create(*lab->device, bytes);
     if (!memory) throw std::runtime_error(memory.error());
     memory_ = std::move(*memory);
     Use(memory_->at(0), memory_->at(128), memory_->at(256));
@@ -32,7 +38,7 @@ class NativeKernel : public Contestant {
   void Use(gpu::CuDevicePtr a, gpu::CuDevicePtr b, gpu::CuDevicePtr c) { operands_ = {a, b, c}; }
   void Launch() {
     std::array<void*, 4> parameters = {&operands_[0], &operands_[1], &operands_[2], &count_};
-    lab_->Must(lab_->device->Launch(gpu::Kernel::kNativeAdd, 1, kThreads, lab_->urgent->get(), parameters.data()),
+    lab_->Must(lab_->device->Launch(gpu::Kernel::kNativeAdd, grid_.blocks, grid_.threads, lab_->urgent->get(), parameters.data()),
                "a launch");
   }
   void Wait() { lab_->Must(lab_->driver.StreamSynchronize(lab_->urgent->get()), "waiting for a stream"); }
@@ -55,6 +61,7 @@ class NativeKernel : public Contestant {
   std::unique_ptr<GpuMemory> memory_;
   std::array<gpu::CuDevicePtr, 3> operands_{};
   uint64_t count_ = 1;
+  Grid grid_;
 };
 
 class NativeLaunch final : public NativeKernel {
@@ -116,6 +123,31 @@ class NativeCopies final : public NativeKernel {
   gpu::CuDevicePtr device_memory_ = 0;
 };
 
+class NativeVector final : public NativeKernel {
+ public:
+  explicit NativeVector(Lab* lab)
+      : NativeKernel(lab, 3 * kVectorBytes), vectors_(part(0), part(1), part(2), kVectorBytes / sizeof(uint32_t)) {
+    Use(memory_->at(0), memory_->at(kVectorBytes), memory_->at(2 * kVectorBytes));
+    count_ = vectors_.count();
+    grid_ = {4, 256};
+  }
+  std::string name() const override { return "launch + synchronise, 4 KiB vector"; }
+
+ private:
+  uint32_t* part(uint64_t n) { return reinterpret_cast<uint32_t*>(memory_->data() + n * kVectorBytes); }
+  bool Ask(uint64_t) override {
+    vectors_.Prepare();
+    Serve();
+    return vectors_.SamplesRight();
+  }
+  void Serve() override {
+    Launch();
+    Wait();
+  }
+
+  Vectors vectors_;
+};
+
 class NativeAsyncLaunches final : public NativeKernel {
  public:
   explicit NativeAsyncLaunches(Lab* lab) : NativeKernel(lab) {}
@@ -143,6 +175,7 @@ class NativeAsyncLaunches final : public NativeKernel {
 std::unique_ptr<Contestant> MakeNativeLaunch(Lab* lab) { return std::make_unique<NativeLaunch>(lab); }
 std::unique_ptr<Contestant> MakeNativeGraph(Lab* lab) { return std::make_unique<NativeGraph>(lab); }
 std::unique_ptr<Contestant> MakeNativeCopies(Lab* lab) { return std::make_unique<NativeCopies>(lab); }
+std::unique_ptr<Contestant> MakeNativeVector(Lab* lab) { return std::make_unique<NativeVector>(lab); }
 std::unique_ptr<Contestant> MakeNativeAsyncLaunches(Lab* lab) { return std::make_unique<NativeAsyncLaunches>(lab); }
 
 }  // namespace vgpu::bench

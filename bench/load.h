@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads that this process puts on a mediator as a guest. Every answer is verified.
-#ifndef VGPU_BENCH_GATES_LOAD_H_
-#define VGPU_BENCH_GATES_LOAD_H_
+#ifndef VGPU_BENCH_LOAD_H_
+#define VGPU_BENCH_LOAD_H_
 
 #include <chrono>
 #include <cstdint>
@@ -21,11 +21,23 @@ struct Answers {
   }
 };
 
+// How long a load waits for an answer before the measurement fails.
+inline constexpr std::chrono::seconds kAnswerMax{20};
+
+// Request `i` of any load (OperandsOf): staged; and whether this is its answer.
+uint32_t SendAdd(guest::Client& client, uint64_t i);
+bool IsRight(const guest::Answer& answer, uint64_t i);
+// No answer at all is no measurement: throws.
+guest::Answer Await(guest::Client& client, uint32_t idx, guest::TimePoint deadline);
+
 // One request after the other.
 Answers AskOneByOne(guest::Client& client, uint64_t count);
 
 // `depth` outstanding, and never fewer until the last.
 Answers AskDeep(guest::Client& client, uint64_t count, uint32_t depth);
+
+// The same, but takes all the answers that are there and then sends as many requests at once.
+Answers AskInRuns(guest::Client& client, uint64_t count, uint32_t depth);
 
 // Single requests at random times, `rate` a second on average, for so long (an open Poisson process: a late answer
 // delays no other request's due time). This process sleeps in between.
@@ -33,4 +45,4 @@ Answers AskAtRandom(guest::Client& client, double rate, std::chrono::nanoseconds
 
 }  // namespace vgpu::bench
 
-#endif  // VGPU_BENCH_GATES_LOAD_H_
+#endif  // VGPU_BENCH_LOAD_H_

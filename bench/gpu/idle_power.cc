@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the GPU does and draws while 32 guests are attached and idle, and while no mediator runs. As nvidia-smi reads it.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <sstream>
+#include <thread>
+
+#include "bench/gpu/setup.h"
+
+namespace vgpu::bench {
+namespace {
+
+constexpr uint32_t kGuests = 32;
+constexpr uint32_t kSamples = 4;
+constexpr std::chrono::milliseconds kBetween{250};
+
+struct Sample {
+  double utilisation = 0;  // %
+  double watts = 0;
+};
+
+Result<Sample> ReadGpu() {
+  const TempDir folder;
+  SpawnOptions spawn;
+  spawn.out = folder / "out";
+  std::vector<std::string> argv = {"nvidia-smi", "--query-gpu=utilization.gpu,power.draw", "--format=csv,noheader,nounits"};
+  if (const char* gpu = std::getenv("CUDA_VISIBLE_DEVICES")) argv.push_back(std::string("--id=") + gpu);
+  auto child = Spawn(argv, spawn);
+  if (!child) return tl::make_unexpected(child.error());
+  if (child->Wait() != 0) return tl::make_unexpected("there is no nvidia-smi, or it failed");
+  std::istringstream line(ReadFile(spawn.out));
+  Sample sample;
+  char comma;
+  if (!(line >> sample.utilisation >> comma >> sample.watts)) return tl::make_unexpected("nvidia-smi gives no numbers");
+  return sample;
+}
+
+// Medians of a few readings, after a time for what went before to fade.
+Result<Sample> Settled(std::chrono::milliseconds settle) {
+  std::this_thread::sleep_for(settle);
+  std::vector<double> utilisation, watts;
+  for (uint32_t i = 0; i < kSamples; ++i) {
+    const auto sample = ReadGpu();
+    if (!sample) return sample;
+    utilisation.push_back(sample->utilisation);
+    watts.push_back(sample->watts);
+    std::this_thread::sleep_for(kBetween);
+  }
+  return Sample{Median(utilisation), Median(watts)};
+}
+
+struct Readings {
+  std::vector<double> without, with, utilisation, loaded, loaded_utilisation;
+};
+
+Result<void> TakeReadings(const Setup& setup, Readings* readings) {
+  const auto settle = setup.Span(2'000);
+  const auto without = Settled(settle);
+  if (!without) return tl::make_unexpected(without.error());
+  const auto mediator = setup.Mediator();
+  if (!mediator) return tl::make_unexpected(mediator.error());
+  const auto guests = Guests::Start(**mediator, AddGuests(kGuests, 1, 64));
+  if (!guests) return tl::make_unexpected(guests.error());
+  const auto with = Settled(settle);
+  if (!with) return tl::make_unexpected(with.error());
+  (*guests)->Work(kGuests);
+  const auto loaded = Settled(settle / 2);
+  if (!loaded) return tl::make_unexpected(loaded.error());
+  if (const auto rested = (*guests)->Rest(); !rested) return rested;
+  readings->without.push_back(without->watts);
+  readings->with.push_back(with->watts);
+  readings->utilisation.push_back(with->utilisation);
+  readings->loaded.push_back(loaded->watts);
+  readings->loaded_utilisation.push_back(loaded->utilisation);
+  return {};
+}
+
+}  // namespace
+
+Result<void> MeasureIdlePower(Setup* setup) {
+  if (const auto works = ReadGpu(); !works) {
+    setup->figures.push_back(Skipped("idle_gpu", works.error()));
+    setup->figures.push_back(Skipped("idle_power", works.error()));
+    return {};
+  }
+  setup->lab.reset();  // a context of this process draws power, too
+  Readings all;
+  for (uint32_t round = 0; round < 5; ++round) {
+    if (const auto done = TakeReadings(*setup, &all); !done) return done;
+  }
+  Figure idle;
+  idle.name = "idle_gpu";
+  idle.title = "32 idle guests attached: utilisation of the GPU, %";
+  idle.gate = {0, Better::kLower, {}};
+  idle.values = all.utilisation;
+  idle.note = fmt::format("while the same guests work: {:.0f} %, {:.1f} W", Median(all.loaded_utilisation), Median(all.loaded));
+  idle.detail = {{"loaded_w", all.loaded}, {"loaded_utilisation", all.loaded_utilisation}};
+  // What the reading without a mediator varies by is allowed.
+  const Spread without = SpreadOf(all.without);
+  Figure power = Compare("idle_power", "32 idle guests attached: watts / without a mediator",
+                         {without.max / without.median, Better::kLower, {}}, all.with, all.without, "");
+  power.note = fmt::format("with {:.1f} W, without {:.1f} W ({:.1f} to {:.1f}); the gate is 1 and that spread",
+                           Median(all.with), without.median, without.min, without.max);
+  setup->json["watts"] = {{"without", all.without}, {"idle", all.with}, {"loaded", all.loaded}};
+  setup->figures.push_back(idle);
+  setup->figures.push_back(power);
+  return {};
+}
+
+}  // namespace vgpu::bench

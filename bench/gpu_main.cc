@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// //bench:gpu: what guests get from the GPU through the mediator, and what a program on the host gets from it by itself,
+// in one run. Every figure is a ratio of both, round by round.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/gpu/setup.h"
+#include "bench/process.h"
+
+namespace vgpu::bench {
+namespace {
+
+struct Flags {
+  std::string backend = "cuda";
+  std::optional<unsigned> gpu;
+  bool quick = false;
+  std::vector<std::string> only;
+  std::string json;
+};
+
+struct Measurement {
+  const char* name;
+  Result<void> (*measure)(Setup*);
+};
+// The first one without any CUDA context in this process; the VM last, since it has the longest start.
+constexpr Measurement kAll[] = {
+    {"idle", MeasureIdlePower}, {"rtt", MeasureRtt},           {"native-flood", MeasureNativeFlood},
+    {"flood", MeasureBesideFlood}, {"rates", MeasureRates},    {"copies", MeasureCopyRates},
+    {"crossing", MeasureCrossing}, {"hung", MeasureHung},      {"vm", MeasureVmRtt},
+};
+
+Result<void> OpenLab(Setup* setup) {
+  if (!setup->cuda() || setup->lab != nullptr) return {};
+  auto lab = Lab::Open(0);
+  if (!lab) return tl::make_unexpected(lab.error());
+  setup->lab = std::move(*lab);
+  return {};
+}
+
+// Says which GPU it is, or why there is none.
+Result<void> Introduce(Setup* setup) {
+  setup->json = {{"machine", MachineJson()}, {"backend", setup->backend}};
+  if (const auto opened = OpenLab(setup); !opened) return opened;
+  if (setup->lab == nullptr) {
+    fmt::print("a rehearsal: CPU backend, no GPU\n{}\n", MachineText());
+    return {};
+  }
+  const Lab& lab = *setup->lab;
+  int version = 0;
+  lab.Must(lab.driver.DriverGetVersion(&version), "the driver's version");
+  fmt::print("{}, {:.0f} GiB, driver for CUDA {}.{}\n{}\n", lab.device->name(),
+             static_cast<double>(lab.device->memory_bytes()) / (1 << 30), version / 1000, version % 1000 / 10,
+             MachineText());
+  setup->json["gpu"] = lab.device->name();
+  setup->json["cuda"] = version;
+  return {};
+}
+
+void Measure(Setup* setup, const Measurement& measurement) {
+  fmt::print(stderr, "== {}\n", measurement.name);
+  Result<void> measured;
+  try {
+    measured = OpenLab(setup).and_then([&] { return measurement.measure(setup); });
+  } catch (const std::exception& error) {
+    measured = tl::make_unexpected(std::string(error.what()));
+  }
+  if (!measured) setup->figures.push_back(Failed(measurement.name, measured.error()));
+}
+
+int Report(const Flags& flags, Setup* setup) {
+  fmt::print("\n{}", Table(setup->figures));
+  for (const Figure& figure : setup->figures) setup->json["figures"].push_back(ToJson(figure));
+  if (!flags.json.empty() && !WriteJsonFile(flags.json, setup->json)) return EXIT_FAILURE;
+  const bool fine = setup->cuda() ? AllHold(setup->figures)
+                                  : std::all_of(setup->figures.begin(), setup->figures.end(),
+                                                [](const Figure& figure) { return figure.broken.empty(); });
+  return fine ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int Run(const Flags& flags) {
+  if (flags.gpu) {  // ours and theirs see that one only
+    setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID", 1);
+    setenv("CUDA_VISIBLE_DEVICES", std::to_string(*flags.gpu).c_str(), 1);
+  }
+  Setup setup;
+  setup.backend = flags.backend;
+  setup.quick = flags.quick;
+  if (const auto introduced = Introduce(&setup); !introduced) {
+    fmt::print("SKIPPED: {}\n", introduced.error());
+    return EXIT_SUCCESS;
+  }
+  if (const auto pinned = PinTo(kClientCpu); !pinned) {
+    fmt::print(stderr, "{}\n", pinned.error());
+    return EXIT_FAILURE;
+  }
+  const HighPriority priority;
+  if (!priority.granted()) fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
+  for (const Measurement& measurement : kAll) {
+    const bool wanted = flags.only.empty() || std::find(flags.only.begin(), flags.only.end(), measurement.name) != flags.only.end();
+    if (wanted) Measure(&setup, measurement);
+  }
+  return Report(flags, &setup);
+}
+
+int ParseAndRun(int argc, char** argv) {
+  std::vector<std::string> names;
+  for (const Measurement& measurement : kAll) names.push_back(measurement.name);
+  Flags flags;
+  std::string board;
+  uint32_t seat = 0;
+  CLI::App app("What guests get from the GPU, and what a program on the host gets from it by itself", "gpu");
+  app.add_option("--backend", flags.backend, "of the mediator; cpu: a rehearsal, in which nothing is judged")
+      ->check(CLI::IsMember({"cuda", "cpu"}))
+      ->capture_default_str();
+  app.add_option("--gpu", flags.gpu, "which one, as nvidia-smi counts");
+  app.add_flag("--quick", flags.quick, "few and short rounds: to see that everything works");
+  app.add_option("--only", flags.only, "only these measurements")->check(CLI::IsMember(names));
+  app.add_option("--json", flags.json, "also write everything to this file");
+  CLI::App* guest = app.add_subcommand("guest", "")->group("");  // one of our own processes
+  guest->add_option("--board", board)->required();
+  guest->add_option("--seat", seat)->required();
+  CLI11_PARSE(app, argc, argv);
+  return *guest ? RunGuest(board, seat) : Run(flags);
+}
+
+}  // namespace
+}  // namespace vgpu::bench
+
+int main(int argc, char** argv) {
+  try {
+    return vgpu::bench::ParseAndRun(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return EXIT_FAILURE;
+  }
+}
