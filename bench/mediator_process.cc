@@ -65,6 +65,18 @@ Result<nlohmann::json> MediatorProcess::Status() const {
   return json;
 }
 
+Result<void> MediatorProcess::AwaitGpu(uint32_t vm_id) const {
+  const auto deadline = std::chrono::steady_clock::now() + seconds(30);
+  while (std::chrono::steady_clock::now() < deadline) {
+    const auto status = Status();
+    if (!status) return tl::make_unexpected(status.error());
+    for (const auto& vm : (*status)["vms"]) {
+      if (vm["vm_id"] == vm_id && vm["runs_on"].get<std::string>().starts_with("gpu")) return {};
+    }
+  }
+  return tl::make_unexpected(fmt::format("VM {} does not come onto the GPU", vm_id));
+}
+
 Result<std::unique_ptr<guest::Client>> OpenGuest(const MediatorProcess& mediator, const guest::HostOptions& options) {
   guest::HostOptions complete = options;
   complete.socket = mediator.socket();

@@ -36,6 +36,8 @@ class MediatorProcess {
   std::string log() const { return ReadFile(folder_ / "log"); }
   // `vgpuctl status --json`.
   Result<nlohmann::json> Status() const;
+  // Waits until this VM runs on a GPU: its region is registered some milliseconds after its attach.
+  Result<void> AwaitGpu(uint32_t vm_id) const;
 
  private:
   MediatorProcess() = default;

@@ -87,7 +87,7 @@ __device__ void EndJob(const VgpuJob& job, uint32_t data) {
 // what fences cost). The host must not rely on their order.
 extern "C" __global__ void VgpuResident(VgpuResidentRing* ring) {
   constexpr uint32_t kLooksPerStop = 64;
-  constexpr uint32_t kLooksPerClock = 8;
+  constexpr uint32_t kLooksPerClock = 2;  // a look takes 15 us where copies fill the bus
   const uint32_t e = blockIdx.x * blockDim.x + threadIdx.x;
   const uint64_t* request = ring->entries[e].word;
   uint32_t lap = 1;

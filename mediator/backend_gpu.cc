@@ -377,6 +377,10 @@ void GpuBackend::Poll(std::vector<Piece>* finished) {
   for (const auto& gpu : gpus_) {
     if (gpu->current.port != nullptr) gpu->current.port->Poll(finished);
   }
+  // A resident kernel beside a hung one goes on to its last moment.
+  for (const Engine& engine : dying_) {
+    if (engine.port != nullptr) engine.port->Poll(finished);
+  }
   if (++polls_ % kPollsPerLook == 0) LookForOverdue(clock_.Now());
 }
 

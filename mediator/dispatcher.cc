@@ -128,6 +128,7 @@ void Dispatcher::Settle(GuestRing* ring) {
 }
 
 void Dispatcher::SettleSession(Session* session) {
+  if (!session->ending_ && !session->resetting_) return;
   if (session->busy()) return;
   if (session->ending_) {
     if (!backend_->Release(session)) return;
@@ -206,6 +207,7 @@ bool Dispatcher::TakeAll() {
   bool took = false;
   for (size_t i = 0; i < hot_.size(); ++i) {
     GuestRing* ring = hot_[i];
+    if (i + 1 < hot_.size()) hot_[i + 1]->PrefetchNext();
     if (!ring->Ready()) continue;
     if (now_ns_ == 0) now_ns_ = clock_.Now();
     uint32_t taken = 0;
@@ -235,11 +237,12 @@ void Dispatcher::Classify(GuestRing* ring) {
   const uint32_t bit = 1u << ring->index();
   const Request* head = ring->Head();
   using Way = GuestRing::Way;
-  const auto goes = [&](Way way) { return head != nullptr && ring->WayOf(*head) == way; };
+  const bool any = head != nullptr;
+  const Way way = any ? ring->WayOf(*head) : Way::kInline;
   Queues& queues = QueuesOf(*session);
-  SetWork(&inline_scheduler_, &session->inline_work, bit, goes(Way::kInline));
-  SetWork(&queues.slots, &session->slot_work, bit, goes(Way::kSlot));
-  SetWork(&queues.pieces, &session->backend_work, bit, goes(Way::kPieces));
+  SetWork(&inline_scheduler_, &session->inline_work, bit, any && way == Way::kInline);
+  SetWork(&queues.slots, &session->slot_work, bit, any && way == Way::kSlot);
+  SetWork(&queues.pieces, &session->backend_work, bit, any && way == Way::kPieces);
 }
 
 void Dispatcher::SetOnDevice(Session* session, bool on_device) {

@@ -130,7 +130,7 @@ void EnginePort::Poll(std::vector<Piece>* finished) {
     if (vgpu_word_seq(word) != LapOf(answered_)) break;
     adds_[e].request->result = vgpu_word_data(word);
     finished->push_back(adds_[e]);
-    Memory::PrefetchForWrite(adds_[e].ring->DoneWord(adds_[e].request->idx));
+    Memory::Prefetch(adds_[e].ring->DoneWord(adds_[e].request->idx));
     ++answered_;
     resident_since_ns_ = 0;
   }

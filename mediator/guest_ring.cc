@@ -364,18 +364,22 @@ uint32_t GuestRing::SubmitSlots(uint32_t max, Backend* backend, int64_t now_ns, 
   return count;
 }
 
-// The GPU has written the same words. Written again, they are there for certain before CallIfNeeded looks whether the guest
-// sleeps.
+// The GPU has written the answers, but nothing says in what order its words became visible: only after Confirm is an answer
+// there for certain, so that CallIfNeeded may look whether the guest sleeps.
 size_t GuestRing::SlotsFinished(std::span<const Piece> pieces, int64_t now_ns, Trace* trace) {
   size_t count = 0;
   SameTime services(&session_->service, now_ns);
   for (const Piece& piece : pieces) {
     if (piece.ring != this || !piece.request->op->in_slot) break;
-    services.Add(piece.request->start_ns);
-    AnswerResult(piece.request, now_ns, trace);
+    Request* request = piece.request;
+    services.Add(request->start_ns);
+    consumer_.Confirm(request->idx, {request->code, request->result});
+    request->state = RequestState::kFree;
+    if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kAnswered), *request, now_ns, request->idx);
     ++count;
   }
   assert(slots_in_flight_ >= count);
+  counters_.answered += count;
   slots_in_flight_ -= static_cast<uint32_t>(count);
   return count;
 }

@@ -86,6 +86,8 @@ class GuestRing final : public ReadyHandler {
 
   // Is there a request to take? Reads one word.
   bool Ready() const { return consumer_.Ready(); }
+  // Fetches what Ready will read.
+  void PrefetchNext() const { ring::RealMemory::Prefetch(ref_.submit(consumer_.cons())); }
   // A guest that reuses a slot before its answer lies. Unless the GPU has it: the guest may have seen that answer first, and
   // waits in its slot until the mediator has, too.
   enum class TakeStatus : uint8_t { kOk, kLied };

@@ -65,7 +65,14 @@ class Consumer {
     ++completed_;
   }
 
-  // After one or more Complete: true if the guest sleeps and must be called. Pairs with Producer::ArmCall.
+  // The same for an answer that somebody else has written, or is about to have written: the GPU. After this it is there.
+  void Confirm(uint32_t idx, Answer answer) {
+    const uint64_t done = vgpu_done_word(answer.data, ring_.tag(epoch_, idx), answer.code);
+    if (M::LoadAcquire(ring_.done(idx)) != done) M::StoreRelease(ring_.done(idx), done);
+    ++completed_;
+  }
+
+  // After one or more Complete or Confirm: true if the guest sleeps and must be called. Pairs with Producer::ArmCall.
   bool NeedCall() {
     const uint32_t old_count = notified_;
     if (old_count == completed_) return false;

@@ -36,7 +36,8 @@ struct RealMemory {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
   }
 
-  // A hint, without any ordering: this line is about to be read, then written.
+  // Hints, without any ordering: this line is about to be read; read, then written.
+  static void Prefetch(const Word* word) { __builtin_prefetch(word); }
   static void PrefetchForWrite(const Word* word) {
 #if defined(__x86_64__)
     asm volatile("prefetchw %0" : : "m"(*word));  // the builtin means a plain prefetch on baseline x86-64

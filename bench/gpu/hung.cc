@@ -104,6 +104,9 @@ Result<void> MeasureHung(Setup* setup) {
     guest.vm_id = kFirstCulprit + round;  // one that has hung before may be refused
     const auto client = OpenGuest(**mediator, guest);
     if (!client) return tl::make_unexpected(client.error());
+    if (setup->cuda()) {
+      if (const auto there = (*mediator)->AwaitGpu(guest.vm_id); !there) return there;
+    }
     std::this_thread::sleep_for(setup->Span(1'000));
     const auto culprit = Hang(**client, **others);
     if (!culprit) return tl::make_unexpected(culprit.error());
