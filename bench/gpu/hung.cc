@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A guest's kernel that never ends: how long after its deadline all other VMs are served again. Each of them asks all the
-// time and says when its longest wait for an answer ended.
+// A guest's kernel that never ends: how long after its deadline all other VMs are served again. Each of them asks all
+// the time and says when its longest wait for an answer ended.
 #include <fmt/format.h>
 
 #include <algorithm>
