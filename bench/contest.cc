@@ -36,10 +36,10 @@ std::vector<Series> RunContest(const Contestants& contestants, uint32_t rounds, 
       const size_t who = (round + turn) % contestants.size();
       Contestant& contestant = *contestants[who];
       Series& series = all[who];
-      std::this_thread::sleep_for(pause);
       base::Histogram latency_ns;
       const Usage before = contestant.usage();
       const Round result = contestant.Run(count, &latency_ns);
+      std::this_thread::sleep_for(pause);
       const Usage used = contestant.usage() - before;
       series.latency_ns.Merge(latency_ns);
       series.ns_per_request.push_back(result.ns_per_request);

@@ -53,8 +53,8 @@ struct Series {
 };
 nlohmann::json ToJson(const Series& series);
 
-// Every contestant has one turn in each round; who begins changes from round to round. Before each turn `pause` goes by:
-// what the last one left on a device has then ended.
+// Every contestant has one turn in each round; who begins changes from round to round. After each turn `pause` goes by:
+// what it left on a device has then ended, and the kernel has counted all of the server's time.
 std::vector<Series> RunContest(const Contestants& contestants, uint32_t rounds, uint64_t count,
                                std::chrono::milliseconds pause = {});
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// //bench:gpu: what guests get from the GPU through the mediator, and what a program on the host gets from it by itself,
-// in one run. Every figure is a ratio of both, round by round.
+// //bench:gpu: what guests get from the GPU through the mediator, and what a program on the host gets from it by
+// itself, in one run. Every figure is a ratio of both, round by round.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -75,10 +75,16 @@ void Measure(Setup* setup, const Measurement& measurement) {
   if (!measured) setup->figures.push_back(Failed(measurement.name, measured.error()));
 }
 
-int Report(const Flags& flags, Setup* setup) {
+// After each measurement: a run that is cut off leaves what it has.
+bool Save(const Flags& flags, Setup* setup) {
+  nlohmann::json figures = nlohmann::json::array();
+  for (const Figure& figure : setup->figures) figures.push_back(ToJson(figure));
+  setup->json["figures"] = figures;
+  return flags.json.empty() || WriteJsonFile(flags.json, setup->json);
+}
+
+int Report(const Setup* setup) {
   fmt::print("\n{}", Table(setup->figures));
-  for (const Figure& figure : setup->figures) setup->json["figures"].push_back(ToJson(figure));
-  if (!flags.json.empty() && !WriteJsonFile(flags.json, setup->json)) return EXIT_FAILURE;
   const bool fine = setup->cuda() ? AllHold(setup->figures)
                                   : std::all_of(setup->figures.begin(), setup->figures.end(),
                                                 [](const Figure& figure) { return figure.broken.empty(); });
@@ -104,13 +110,16 @@ int Run(const Flags& flags) {
   const HighPriority priority;
   if (!priority.granted()) fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
   for (const Measurement& measurement : kAll) {
-    const bool wanted = flags.only.empty() || std::find(flags.only.begin(), flags.only.end(), measurement.name) != flags.only.end();
-    if (wanted) Measure(&setup, measurement);
+    const auto& only = flags.only;
+    if (!only.empty() && std::find(only.begin(), only.end(), measurement.name) == only.end()) continue;
+    Measure(&setup, measurement);
+    if (!Save(flags, &setup)) return EXIT_FAILURE;
   }
-  return Report(flags, &setup);
+  return Report(&setup);
 }
 
 int ParseAndRun(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   std::vector<std::string> names;
   for (const Measurement& measurement : kAll) names.push_back(measurement.name);
   Flags flags;

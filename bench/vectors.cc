@@ -21,7 +21,8 @@ uint64_t RegionFor(const VectorPlan& plan) {
   const uint64_t needed = 3 * plan.bytes * plan.depth + kSlack;
   for (uint64_t bytes = 1 << 20; bytes <= VGPU_REGION_BYTES_MAX; bytes *= 2) {
     vgpu_layout layout;
-    if (vgpu_layout_make(bytes, plan.rings, VGPU_ENTRIES_DEFAULT, &layout) == 0 && layout.arena_bytes >= needed) return bytes;
+    const bool valid = vgpu_layout_make(bytes, plan.rings, VGPU_ENTRIES_DEFAULT, &layout) == 0;
+    if (valid && layout.arena_bytes >= needed) return bytes;
   }
   throw std::runtime_error("no region is large enough for these vectors");
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operands of VECTOR_ADDs and how their sums are checked. To compare every element of every answer would take longer
-// than to add them: elements at changing places, 16 or more of a vector, are new in each request and compared after it;
-// now and then all are compared.
+// The operands of VECTOR_ADDs and how their sums are checked. To compare every element of every answer would take
+// longer than to add them: elements at changing places, 16 or more of a vector, are new in each request and compared
+// after it; now and then all are compared.
 #ifndef VGPU_BENCH_VECTORS_H_
 #define VGPU_BENCH_VECTORS_H_
 

@@ -14,7 +14,9 @@ constexpr VectorPlan kFlood = {16 << 20, 4, 2};
 constexpr uint64_t kMaxNs = 200'000;  // a piece of 100 us, and 100 us
 constexpr std::chrono::milliseconds kRampUp{100};
 
-double GigabytesPerSecond(const Window& window) { return window.per_second * 3 * static_cast<double>(kFlood.bytes) / 1e9; }
+double GigabytesPerSecond(const Window& window) {
+  return window.per_second * 3 * static_cast<double>(kFlood.bytes) / 1e9;
+}
 
 struct Side {
   base::Histogram latency_ns;
@@ -70,11 +72,11 @@ Result<void> MeasureBesideFlood(Setup* setup) {
   Figure figure = Compare("beside_flood", "p99 of an urgent add beside a flood / alone",
                           {1.5, Better::kLower, 1.15}, beside.p99_ns, alone.p99_ns, "");
   figure.note = fmt::format(
-      "beside: {}, max {:.1f} us; alone: {}, max {:.1f} us; the flood moves {:.1f} GB/s, {:.0f} % of the {:.1f} that it "
-      "moves alone ({:.0f} us CPU a vector)",
-      LatencyText(beside.latency_ns), static_cast<double>(beside.latency_ns.max()) / 1e3, LatencyText(alone.latency_ns),
-      static_cast<double>(alone.latency_ns.max()) / 1e3, rate, 100 * rate / Median(flood_alone), Median(flood_alone),
-      Median(cpu_us));
+      "beside: {}, max {:.1f} us; alone: {}, max {:.1f} us; the flood moves {:.1f} GB/s, {:.0f} % of the {:.1f} that "
+      "it moves alone ({:.0f} us CPU a vector)",
+      LatencyText(beside.latency_ns), static_cast<double>(beside.latency_ns.max()) / 1e3,
+      LatencyText(alone.latency_ns), static_cast<double>(alone.latency_ns.max()) / 1e3, rate,
+      100 * rate / Median(flood_alone), Median(flood_alone), Median(cpu_us));
   figure.detail["flood_alone_gb_s"] = flood_alone;
   figure.detail["flood_beside_gb_s"] = flood_beside;
   figure.detail["max_ns"] = beside.latency_ns.max();

@@ -39,8 +39,9 @@ Result<void> Measure(Setup* setup, const Case& what) {
     ours.push_back(window->per_second * 3 * static_cast<double>(what.plan.bytes) / 1e9);
     cpu_us.push_back(window->cpu_us_per_request);
   }
-  const std::string note = fmt::format("{:.1f} GB/s in and out together, {:.0f} us CPU a vector; copies {:.1f} GB/s; {} outstanding",
-                                       Median(ours), Median(cpu_us), Median(theirs), outstanding);
+  const std::string note = fmt::format(
+      "{:.1f} GB/s in and out together, {:.0f} us CPU a vector; copies {:.1f} GB/s; {} outstanding", Median(ours),
+      Median(cpu_us), Median(theirs), outstanding);
   Figure figure = Compare(what.name, what.title, what.gate, ours, theirs, note);
   NoteWrong((*guest)->Total().wrong, &figure);
   setup->figures.push_back(figure);

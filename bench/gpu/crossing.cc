@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From which size on the copy engine is the better way: vectors of every size on mediators that always copy, never copy,
-// and decide by themselves.
+// From which size on the copy engine is the better way: vectors of every size on mediators that always copy, never
+// copy, and decide by themselves.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -35,7 +35,9 @@ Result<double> RateOf(const MediatorProcess& mediator, uint64_t bytes, std::chro
   const std::chrono::duration<double> gone = guest::Clock::now() - begin;
   const auto answered = static_cast<double>((*load)->answered());
   (*load)->Drain();
-  if ((*load)->wrong() != 0) return tl::make_unexpected(fmt::format("{} wrong sums of {} bytes", (*load)->wrong(), bytes));
+  if (const uint64_t wrong = (*load)->wrong(); wrong != 0) {
+    return tl::make_unexpected(fmt::format("{} wrong sums of {} bytes", wrong, bytes));
+  }
   return answered * 3 * static_cast<double>(bytes) / gone.count() / 1e9;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Guests that are processes of their own and hold nothing but their region and eventfds. They are told what to do, and say
-// how far they are, in a file that they map; each runs this same program as `gpu guest`.
+// Guests that are processes of their own and hold nothing but their region and eventfds. They are told what to do, and
+// say how far they are, in a file that they map; each runs this same program as `gpu guest`.
 #ifndef VGPU_BENCH_GPU_GUESTS_H_
 #define VGPU_BENCH_GPU_GUESTS_H_
 

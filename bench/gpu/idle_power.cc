@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the GPU does and draws while 32 guests are attached and idle, and while no mediator runs. As nvidia-smi reads it.
+// What the GPU does and draws while 32 guests are attached and idle, and while no mediator runs, as nvidia-smi
+// reads it.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -25,7 +26,8 @@ Result<Sample> ReadGpu() {
   const TempDir folder;
   SpawnOptions spawn;
   spawn.out = folder / "out";
-  std::vector<std::string> argv = {"nvidia-smi", "--query-gpu=utilization.gpu,power.draw", "--format=csv,noheader,nounits"};
+  std::vector<std::string> argv = {"nvidia-smi", "--query-gpu=utilization.gpu,power.draw",
+                                   "--format=csv,noheader,nounits"};
   if (const char* gpu = std::getenv("CUDA_VISIBLE_DEVICES")) argv.push_back(std::string("--id=") + gpu);
   auto child = Spawn(argv, spawn);
   if (!child) return tl::make_unexpected(child.error());
@@ -95,7 +97,8 @@ Result<void> MeasureIdlePower(Setup* setup) {
   idle.title = "32 idle guests attached: utilisation of the GPU, %";
   idle.gate = {0, Better::kLower, {}};
   idle.values = all.utilisation;
-  idle.note = fmt::format("while the same guests work: {:.0f} %, {:.1f} W", Median(all.loaded_utilisation), Median(all.loaded));
+  idle.note = fmt::format("while the same guests work: {:.0f} %, {:.1f} W", Median(all.loaded_utilisation),
+                          Median(all.loaded));
   idle.detail = {{"loaded_w", all.loaded}, {"loaded_utilisation", all.loaded_utilisation}};
   // What the reading without a mediator varies by is allowed.
   const Spread without = SpreadOf(all.without);

@@ -38,7 +38,8 @@ class NativeKernel : public Contestant {
   void Use(gpu::CuDevicePtr a, gpu::CuDevicePtr b, gpu::CuDevicePtr c) { operands_ = {a, b, c}; }
   void Launch() {
     std::array<void*, 4> parameters = {&operands_[0], &operands_[1], &operands_[2], &count_};
-    lab_->Must(lab_->device->Launch(gpu::Kernel::kNativeAdd, grid_.blocks, grid_.threads, lab_->urgent->get(), parameters.data()),
+    lab_->Must(lab_->device->Launch(gpu::Kernel::kNativeAdd, grid_.blocks, grid_.threads, lab_->urgent->get(),
+                                    parameters.data()),
                "a launch");
   }
   void Wait() { lab_->Must(lab_->driver.StreamSynchronize(lab_->urgent->get()), "waiting for a stream"); }

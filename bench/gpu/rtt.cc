@@ -60,9 +60,9 @@ Result<void> MeasureRtt(Setup* setup) {
   Contestants all;
   if (lab != nullptr) all = Natives(lab);
   if (lab != nullptr) all.push_back(MakeNativeVector(lab));
-  const auto added = Add(MakeOursDepth1(**mediator, Named(kOurs)), &all)
-                         .and_then([&] { return Add(MakeOursVector(**mediator, kVectorBytes, Named(kOursVector)), &all); })
-                         .and_then([&] { return Add(MakeOursDepth1(**launches, Named(kOursLaunch)), &all); });
+  auto added = Add(MakeOursDepth1(**mediator, Named(kOurs)), &all);
+  if (added) added = Add(MakeOursVector(**mediator, kVectorBytes, Named(kOursVector)), &all);
+  if (added) added = Add(MakeOursDepth1(**launches, Named(kOursLaunch)), &all);
   if (!added) return added;
   const std::vector<Series> series =
       RunContest(all, setup->rounds(40), setup->quick ? 300 : 2'500, setup->pause());
@@ -86,8 +86,9 @@ Result<void> MeasureRtt(Setup* setup) {
 Result<void> MeasureNativeFlood(Setup* setup) {
   if (setup->lab == nullptr) return {};
   const Flood flood(setup->lab.get());
-  setup->json["flood"] = PrintContest("one add at a time, natively, beside blocks of 50 us",
-                                      RunContest(Natives(setup->lab.get()), setup->rounds(11), setup->quick ? 60 : 500));
+  const std::vector<Series> series =
+      RunContest(Natives(setup->lab.get()), setup->rounds(11), setup->quick ? 60 : 500);
+  setup->json["flood"] = PrintContest("natively, beside blocks of 50 us", series);
   return {};
 }
 

@@ -77,7 +77,8 @@ const Series* Find(const std::vector<Series>& all, const std::string& name) {
 
 std::string LatencyText(const base::Histogram& latency_ns) {
   const auto us = [&](double q) { return static_cast<double>(latency_ns.Percentile(q)) / 1e3; };
-  return fmt::format("p50 {:.2f} us, p99 {:.2f}, p99.9 {:.2f} ({} timed)", us(50), us(99), us(99.9), latency_ns.count());
+  return fmt::format("p50 {:.2f} us, p99 {:.2f}, p99.9 {:.2f} ({} timed)", us(50), us(99), us(99.9),
+                     latency_ns.count());
 }
 
 std::vector<GuestPlan> AddGuests(uint32_t count, uint32_t first_vm, uint32_t depth, uint64_t region_bytes) {

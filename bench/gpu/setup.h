@@ -28,7 +28,9 @@ struct Setup {
   bool cuda() const { return backend == "cuda"; }
   uint32_t rounds(uint32_t full) const { return quick ? 5 : full; }
   // Shorter when quick.
-  std::chrono::milliseconds Span(uint32_t full_ms) const { return std::chrono::milliseconds(quick ? full_ms / 4 : full_ms); }
+  std::chrono::milliseconds Span(uint32_t full_ms) const {
+    return std::chrono::milliseconds(quick ? full_ms / 4 : full_ms);
+  }
   // Between two turns: a resident kernel that has nothing to do leaves the GPU.
   std::chrono::milliseconds pause() const { return std::chrono::milliseconds(quick || !cuda() ? 5 : 40); }
 

@@ -19,7 +19,8 @@ class VectorLoad {
   // Attaches; `options` says to what and as whom, `plan` how large and how many.
   static Result<std::unique_ptr<VectorLoad>> Open(guest::HostOptions options, const VectorPlan& plan);
 
-  // Sends what may be sent, takes the answers that are there, and checks them. Gives the processor away if there are none.
+  // Sends what may be sent, takes the answers that are there, and checks them. Gives the processor away if
+  // there are none.
   void Step();
   // Takes all that is outstanding and compares every sum.
   void Drain();

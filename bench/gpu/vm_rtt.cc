@@ -24,8 +24,9 @@ Result<void> MeasureVmRtt(Setup* setup) {
   const uint32_t rounds = setup->rounds(12);
   VmOptions options;
   options.socket = (*mediator)->socket();
-  const auto vm = VmProcess::Boot(options, fmt::format("for i in $(seq {}); do vgpu-client ping --count {} --json || exit; done",
-                                                       rounds + 1, setup->quick ? 2'000 : 20'000));
+  const auto vm = VmProcess::Boot(
+      options, fmt::format("for i in $(seq {}); do vgpu-client ping --count {} --json || exit; done", rounds + 1,
+                           setup->quick ? 2'000 : 20'000));
   if (!vm) return tl::make_unexpected(vm.error());
   Figure figure;
   figure.name = "vm_rtt";
