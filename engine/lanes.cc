@@ -19,7 +19,7 @@ uint64_t Blocks(const Job& job) {
   return std::clamp<uint64_t>(wanted, 1, (job.flags & kJobGentle) != 0 ? kBlocksGentle : kBlocksMax);
 }
 
-bool Small(const Job& job) { return (job.flags & kJobCopies) == 0 && Blocks(job) <= kBlocksTogether; }
+bool Small(const Job& job) { return job.flags == 0 && Blocks(job) <= kBlocksTogether; }
 
 }  // namespace
 
@@ -50,13 +50,16 @@ bool Lanes::Together(const Job& first, const Job& other) {
   return first.priority == other.priority && Small(first) && Small(other);
 }
 
-Lanes::Lane& Lanes::Next(uint32_t priority) {
+// The gentle jobs of all classes run one after the other: side by side they would not be gentle.
+Lanes::Lane& Lanes::LaneFor(const Job& job) {
+  if ((job.flags & kJobGentle) != 0) return lanes_[0];
+  const uint32_t priority = std::min(job.priority, kClasses - 1);
   return lanes_[priority * kLanesPerClass + turn_[priority]++ % kLanesPerClass];
 }
 
 gpu::CuResult Lanes::Start(std::span<const Job> jobs) {
   assert(!jobs.empty() && jobs.size() <= VGPU_BATCH_JOBS);
-  Lane& lane = Next(std::min(jobs[0].priority, kClasses - 1));
+  Lane& lane = LaneFor(jobs[0]);
   lane.busy = true;
   return (jobs[0].flags & kJobCopies) != 0 ? Copy(&lane, jobs[0]) : Batch(&lane, jobs);
 }

@@ -47,7 +47,7 @@ class Lanes {
   };
 
   explicit Lanes(const gpu::Device* device) : device_(device) {}
-  Lane& Next(uint32_t priority);
+  Lane& LaneFor(const Job& job);
   gpu::CuResult Batch(Lane* lane, std::span<const Job> jobs);
   gpu::CuResult Copy(Lane* lane, const Job& job);
   gpu::CuResult LaunchBatch(const VgpuBatch& batch, unsigned blocks, size_t jobs, gpu::CuStream stream);

@@ -61,7 +61,7 @@ class Resident {
   Time gaps_since_{};
 
   static constexpr std::chrono::milliseconds kHoldOffMin{100};
-  static constexpr std::chrono::milliseconds kHoldOffMax{5000};
+  static constexpr std::chrono::milliseconds kHoldOffMax{1000};
   // One gap may be anything; so many within kGapWindow are somebody's time slices.
   static constexpr uint64_t kGapsOfOthers = 5;
   static constexpr std::chrono::milliseconds kGapWindow{50};

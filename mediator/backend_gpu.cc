@@ -317,8 +317,9 @@ EnginePort* GpuBackend::PortOf(const GuestRing& ring) const {
 
 uint32_t GpuBackend::SlotRoom(const GuestRing& ring) { return PortOf(ring)->AddRoom(); }
 
-bool GpuBackend::HasRoom(const GuestRing& ring) const {
-  return ring.session()->seat.on_device ? PortOf(ring)->HasJobRoom() : again_.empty() && cpu_->HasRoom();
+bool GpuBackend::HasRoom(const GuestRing& ring, int64_t now_ns) const {
+  if (!ring.session()->seat.on_device) return again_.empty() && cpu_->HasRoom();
+  return PortOf(ring)->HasJobRoom(Gentle(ring, now_ns));
 }
 
 // A higher class has had adds a moment ago: vectors at full speed would triple their p99 (docs/performance.md).

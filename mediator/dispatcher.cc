@@ -318,7 +318,7 @@ void Dispatcher::SubmitPieces(uint32_t gpu) {
   Scheduler& scheduler = queues_[gpu].pieces;
   while (Session::Work* work = static_cast<Session::Work*>(scheduler.Next())) {
     GuestRing* ring = work->NextRing();
-    if (!backend_->HasRoom(*ring)) return;
+    if (!backend_->HasRoom(*ring, now_ns_)) return;
     Piece piece;
     const uint64_t length = backend_->PieceElements(*ring, *ring->Head(), now_ns_);
     const bool more = ring->NextPiece(length, now_ns_, trace_, &piece);

@@ -32,7 +32,7 @@ ring::UniqueFd MakeEventfd() { return ring::UniqueFd(eventfd(0, EFD_CLOEXEC | EF
 // Keeps what it is given until the test finishes it. One piece at a time.
 class FakeBackend final : public Backend {
  public:
-  bool HasRoom(const GuestRing&) const override { return open && !held; }
+  bool HasRoom(const GuestRing&, int64_t) const override { return open && !held; }
   uint64_t PieceElements(const GuestRing&, const Request& request, int64_t) const override {
     return request.op->piece(request);
   }

@@ -29,7 +29,7 @@ class EnginePort {
   // ---- all else ----
 
   // Bounded, so that the scheduler decides what the GPU does next: so many bytes of operands are a few hundred microseconds.
-  bool HasJobRoom() const { return !jobs_.full() && job_bytes_ < kJobBytesMax; }
+  bool HasJobRoom(bool gentle) const { return !jobs_.full() && job_bytes_ < (gentle ? kGentleBytesMax : kJobBytesMax); }
   // `bytes` of one operand.
   void SubmitJob(const Piece& piece, uint64_t bytes, uint32_t flags, int64_t now_ns);
 
@@ -55,6 +55,7 @@ class EnginePort {
   };
 
   static constexpr uint64_t kJobBytesMax = 6 << 20;
+  static constexpr uint64_t kGentleBytesMax = 512 << 10;
 
   uint32_t adds_in_flight() const { return static_cast<uint32_t>(added_ - answered_); }
   bool UseResident();

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -28,6 +29,10 @@ std::string Errno(const char* what) { return fmt::format("{}: {}", what, std::st
   for (size_t i = 0; i < fds.size(); ++i) high[i] = fcntl(fds[i], F_DUPFD, 16);
   for (size_t i = 0; i < fds.size(); ++i) dup2(high[i], engine::kSocketFd + static_cast<int>(i));
   close_range(engine::kKickFd + 1, ~0u, 0);
+  // Whoever pinned the mediator's thread did not mean a second one that polls beside it.
+  cpu_set_t all;
+  memset(&all, 0xff, sizeof all);
+  sched_setaffinity(0, sizeof all, &all);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -32,7 +32,7 @@ struct Setup {
     return std::chrono::milliseconds(quick ? full_ms / 4 : full_ms);
   }
   // Between two turns: a resident kernel that has nothing to do leaves the GPU.
-  std::chrono::milliseconds pause() const { return std::chrono::milliseconds(quick || !cuda() ? 5 : 40); }
+  std::chrono::milliseconds pause() const { return std::chrono::milliseconds(cuda() ? 100 : 5); }
 
   // The mediator with this backend. `gpu_keys`, lines of its table [gpu], are left out in a rehearsal.
   Result<std::unique_ptr<MediatorProcess>> Mediator(const std::string& gpu_keys = "") const;

@@ -160,6 +160,26 @@ TEST_F(ServeTest, TwoGpus_VmsAreSpread) {
   EXPECT_NE(RunsOn(1), RunsOn(2));
 }
 
+// While a higher class has adds, a lower one's vectors go in small pieces that leave it the bus.
+TEST_F(ServeTest, AddsOfAHigherClass_LowVectorsAreGentle) {
+  Start();
+  std::unique_ptr<Guest> high, low;
+  const auto urgent = Attach(1, &high, 'A', 4 << 20, 1, 2);
+  const auto flood = Attach(2, &low, 'A', 16 << 20, 1, 0);
+  constexpr uint64_t kCount = 1 << 20;  // two copying pieces, or 32 gentle ones
+  const auto ask = [&] {
+    return low->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, kCount * 4, 0});
+  };
+  ASSERT_EQ(low->Ask(ask()).code, VGPU_OK);
+  EXPECT_EQ(GpuPieces(2), 2u);
+  const uint32_t idx = ask();
+  ASSERT_EQ(high->Ask(high->Add(1, 1)).data, 2u);
+  low->Flush();
+  while (!low->producer().Answered(idx)) ASSERT_EQ(high->Ask(high->Add(2, 2)).data, 4u);
+  EXPECT_GT(GpuPieces(2), 2u + 8);
+  ASSERT_EQ(low->Ask(idx).code, VGPU_OK);
+}
+
 // The driver's unregister waits for every kernel: with the resident one there it would wait for ever.
 TEST_F(ServeTest, VmLeavesWhileOthersKeepTheKernelBusy_ItsMemoryIsFree) {
   Start();
