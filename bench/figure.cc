@@ -94,6 +94,23 @@ nlohmann::json ToJson(const Figure& figure) {
   return json;
 }
 
+Figure FigureFrom(const nlohmann::json& json) {
+  Figure figure;
+  figure.name = json.at("name");
+  figure.title = json.at("title");
+  if (json.at("gate").is_number()) figure.gate.bound = json.at("gate");
+  if (json.at("gate").is_null()) figure.gate.bound = NAN;
+  figure.gate.better = json.at("better") == "lower" ? Better::kLower : Better::kHigher;
+  if (json.contains("aim")) figure.gate.aim = json.at("aim").get<double>();
+  figure.values = json.at("values").get<std::vector<double>>();
+  figure.drift = json.at("drift");
+  figure.note = json.at("note");
+  figure.broken = json.value("broken", "");
+  figure.skipped = json.value("skipped", "");
+  figure.detail = json.at("detail");
+  return figure;
+}
+
 bool AllHold(const std::vector<Figure>& figures) {
   return std::all_of(figures.begin(), figures.end(),
                      [](const Figure& figure) {

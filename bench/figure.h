@@ -33,6 +33,8 @@ Figure Failed(const std::string& name, const std::string& why);
 // One line a figure, and below it its note.
 std::string Table(const std::vector<Figure>& figures);
 nlohmann::json ToJson(const Figure& figure);
+// The reverse, for figures of another process of ours.
+Figure FigureFrom(const nlohmann::json& json);
 bool AllHold(const std::vector<Figure>& figures);
 
 // Processor, kernel, time: what a result means nothing without.

@@ -48,6 +48,7 @@ constexpr Measurement kAll[] = {
     {"vm-window", true, MeasureVmWindow}, {"saturated", false, MeasureSaturated},
     {"cpu-1000", false, MeasureCpuAt1000}, {"idle", false, MeasureIdle},
     {"steady-state", false, MeasureSteadyState}, {"seven-vms", true, MeasureSevenVms},
+    {"gpu", false, MeasureGpu},
 };
 
 // Adds the figures of one measurement; one that fails or is skipped is a line of the table, too.

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/engine.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 #include <array>
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -119,10 +117,13 @@ void Engine::TellReady() {
   message.memory_bytes = device_->memory_bytes();
   int count = 0;
   int version = 0;
+  std::string release;  // "580.159.04", where the kernel tells it
+  std::ifstream("/sys/module/nvidia/version") >> release;
   if (driver_.DeviceGetCount(&count) == gpu::kCuSuccess) message.gpus = static_cast<uint32_t>(count);
   if (driver_.DriverGetVersion(&version) != gpu::kCuSuccess) version = 0;
   SetText(message.name, device_->name());
-  SetText(message.driver, fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10));
+  const std::string cuda = fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10);
+  SetText(message.driver, release.empty() ? cuda : fmt::format("{}, {}", release, cuda));
   channel_->Send(message);
 }
 

@@ -84,8 +84,8 @@ void PrintStatus(const json& status) {
     fmt::print("no VM is attached\n");
     return;
   }
-  fmt::print("\n{:>10} {:>4} {:>8} {:>8} {:>12} {:>8} {:>8} {:>8} {:>19} {:>19}\n", "vm_id", "pool", "priority",
-             "state", "answered", "refused", "kicks", "calls", "queue us p50/p99", "service us p50/p99");
+  fmt::print("\n{:>10} {:>4} {:>8} {:>8} {:>7} {:>12} {:>8} {:>8} {:>8} {:>19} {:>19}\n", "vm_id", "pool", "priority",
+             "state", "runs on", "answered", "refused", "kicks", "calls", "queue us p50/p99", "service us p50/p99");
   for (const json& vm : vms) {
     uint64_t refused = 0, kicks = 0, calls = 0;
     for (const json& ring : vm.at("rings")) {
@@ -95,9 +95,9 @@ void PrintStatus(const json& status) {
     }
     const json& queue = vm.at("queue_wait_ns");
     const json& service = vm.at("service_ns");
-    fmt::print("{:>10} {:>4} {:>8} {:>8} {:>12} {:>8} {:>8} {:>8} {:>19} {:>19}\n", vm.at("vm_id").get<uint32_t>(),
+    fmt::print("{:>10} {:>4} {:>8} {:>8} {:>7} {:>12} {:>8} {:>8} {:>8} {:>19} {:>19}\n", vm.at("vm_id").get<uint32_t>(),
                vm.at("pool").get<std::string>(), vm.at("priority").get<std::string>(),
-               vm.at("state").get<std::string>(), vm.at("answered").get<uint64_t>(), refused, kicks, calls,
+               vm.at("state").get<std::string>(), vm.at("runs_on").get<std::string>(), vm.at("answered").get<uint64_t>(), refused, kicks, calls,
                Microseconds(queue, "p50") + " / " + Microseconds(queue, "p99"),
                Microseconds(service, "p50") + " / " + Microseconds(service, "p99"));
   }

@@ -28,6 +28,8 @@ Result<void> MeasureIdle(const Effort& effort, Figures* figures);
 Result<void> MeasureSteadyState(const Effort& effort, Figures* figures);
 // Seven VMs of mixed pools and priorities at once.
 Result<void> MeasureSevenVms(const Effort& effort, Figures* figures);
+// Everything of //bench:gpu; skipped where there is no GPU.
+Result<void> MeasureGpu(const Effort& effort, Figures* figures);
 
 }  // namespace vgpu::bench
 

@@ -80,7 +80,8 @@ Result<void> MeasureBesideFlood(Setup* setup) {
   figure.detail["flood_alone_gb_s"] = flood_alone;
   figure.detail["flood_beside_gb_s"] = flood_beside;
   figure.detail["max_ns"] = beside.latency_ns.max();
-  if (setup->cuda() && beside.latency_ns.max() > kMaxNs) {
+  // What the machine does to a guest that is alone is not the flood's.
+  if (setup->cuda() && beside.latency_ns.max() > std::max<uint64_t>(kMaxNs, alone.latency_ns.max())) {
     figure.broken = fmt::format("one answer took {:.0f} us", static_cast<double>(beside.latency_ns.max()) / 1e3);
   }
   if (rate == 0) figure.broken = "the flood stood still";

@@ -57,6 +57,7 @@ class BrokenGpuTest : public GpuTest {
 
 TEST_F(BrokenGpuTest, IllegalAddress_OnlyTheCulpritSuffers) {
   Start();
+  if (IsSkipped() || HasFatalFailure()) return;
   ExpectOnlyTheCulpritSuffers(VGPU_OP_DEBUG_FAULT);
   EXPECT_NE(daemon_->Log().find("CUDA_ERROR_ILLEGAL_ADDRESS"), std::string::npos) << daemon_->Log();
   EXPECT_NE(daemon_->Log().find("the spare engine has taken over"), std::string::npos);
@@ -64,18 +65,21 @@ TEST_F(BrokenGpuTest, IllegalAddress_OnlyTheCulpritSuffers) {
 
 TEST_F(BrokenGpuTest, HungKernel_OnlyTheCulpritSuffers) {
   Start("timeout_ms = 200\n");
+  if (IsSkipped() || HasFatalFailure()) return;
   ExpectOnlyTheCulpritSuffers(VGPU_OP_DEBUG_HANG);
   EXPECT_NE(daemon_->Log().find("no answer for 200 ms"), std::string::npos) << daemon_->Log();
 }
 
 TEST_F(BrokenGpuTest, NoSpare_TheCpuStandsInUntilThereIsANewEngine) {
   Start("spare = false\n");
+  if (IsSkipped() || HasFatalFailure()) return;
   ASSERT_TRUE(Ready(1));
   ExpectOnlyTheCulpritSuffers(VGPU_OP_DEBUG_FAULT);
 }
 
 TEST_F(BrokenGpuTest, EnginesKilledAgainAndAgain_EveryAnswerIsRight) {
   Start();
+  if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> guest;
   const auto owner = Attach(1, &guest);
   std::vector<pid_t> killed;
@@ -98,6 +102,7 @@ TEST_F(BrokenGpuTest, EnginesKilledAgainAndAgain_EveryAnswerIsRight) {
 // A vector that changes its own operand cannot be repeated; one that does not can.
 TEST_F(BrokenGpuTest, EngineKilledInAVector_RepeatedOnlyIfHarmless) {
   Start("timeout_ms = 60000\nspare = false\n");
+  if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> blocker, guest;
   const auto blocks = Attach(1, &blocker);
   const auto owner = Attach(2, &guest, 'A', 4 << 20, 2);
@@ -132,6 +137,7 @@ TEST_F(BrokenGpuTest, EngineKilledInAVector_RepeatedOnlyIfHarmless) {
 // repeated; those that come later are served.
 TEST_F(BrokenGpuTest, DyingEngine_NothingOfItIsRepeatedBeforeItIsGone) {
   Start("timeout_ms = 200\n");
+  if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> guest, other;
   const auto owner = Attach(1, &guest);
   const auto bystander = Attach(2, &other);
@@ -154,6 +160,7 @@ TEST_F(BrokenGpuTest, DyingEngine_NothingOfItIsRepeatedBeforeItIsGone) {
 
 TEST_F(BrokenGpuTest, MediatorKilled_ItsEnginesGoAndTheNextOneAnswers) {
   Start();
+  if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> guest;
   const auto owner = Attach(1, &guest);
   const std::vector<pid_t> engines = ChildrenOf(daemon_->pid());
@@ -164,6 +171,7 @@ TEST_F(BrokenGpuTest, MediatorKilled_ItsEnginesGoAndTheNextOneAnswers) {
   daemon_->Kill();
   ASSERT_TRUE(Eventually([&] { return std::none_of(engines.begin(), engines.end(), Alive); }));
   Start();
+  if (IsSkipped() || HasFatalFailure()) return;
   ASSERT_TRUE(owner->Attach(daemon_->socket())) << daemon_->Log();
   for (uint32_t i = 0; i < asked.size(); ++i) {
     const ring::Answer answer = guest->Ask(asked[i]);
@@ -194,6 +202,7 @@ TEST_F(BrokenGpuTest, OrphansOfARecord_AreGoneBeforeAnythingIsServed) {
                                             std::to_string(served) + " " + start_of(served) + " " +
                                             std::to_string(getpid()) + "\n");
   Start();
+  if (IsSkipped() || HasFatalFailure()) return;
   int status = 0;
   ASSERT_EQ(waitpid(orphan, &status, WNOHANG), orphan) << "it was not gone when the mediator served";
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A daemon on fake GPUs.
+// A daemon on fake GPUs; with VGPU_REAL_GPU on this machine's.
 #ifndef VGPU_TESTS_GPU_GPU_FIXTURE_H_
 #define VGPU_TESTS_GPU_GPU_FIXTURE_H_
 
@@ -19,13 +19,25 @@ class GpuTest : public testing::Test {
  protected:
   // `gpu` are lines of the table [gpu], `environment` settings of the fake driver.
   void Start(const std::string& gpu = "", std::vector<std::string> environment = {}) {
+#ifdef VGPU_REAL_GPU
+    if (!environment.empty()) GTEST_SKIP() << "this needs the fake driver";
+    WriteFile(config_, "backend = \"cuda\"\n[gpu]\n" + gpu);
+#else
     WriteFile(config_, "backend = \"cuda\"\n[gpu]\ndriver_library = \"" + FakeDriver() + "\"\n" + gpu);
-    daemon_ = std::make_unique<Daemon>(DaemonOptions{.binary = kFakeGpuMediator,
+#endif
+    daemon_ = std::make_unique<Daemon>(DaemonOptions{.binary = kGpuMediator,
                                                      .socket = folder_ / "socket",
                                                      .flags = {"--config", config_},
                                                      .environment = std::move(environment),
                                                      .log = folder_ / "log"});
-    ASSERT_TRUE(daemon_->Serving()) << daemon_->Log();
+    const bool serving = daemon_->Serving();
+#ifdef VGPU_REAL_GPU
+    if (!serving && daemon_->Log().find("no NVIDIA driver") != std::string::npos) GTEST_SKIP() << "there is no GPU here";
+    if (!serving && daemon_->Log().find("without the CUDA toolkit") != std::string::npos) {
+      GTEST_SKIP() << "built without the CUDA toolkit";
+    }
+#endif
+    ASSERT_TRUE(serving) << daemon_->Log();
   }
   // The tests run in their runfiles.
   static std::string FakeDriver() {
@@ -59,7 +71,11 @@ class GpuTest : public testing::Test {
   bool OnGpu(uint32_t vm_id) { return RunsOn(vm_id).starts_with("gpu"); }
   uint64_t GpuPieces(uint32_t vm_id) { return daemon_->StatusNumber(Vm(vm_id) + "/gpu_pieces"); }
 
-  static constexpr const char* kFakeGpuMediator = "mediator/mediator_fake_gpu";
+#ifdef VGPU_REAL_GPU
+  static constexpr const char* kGpuMediator = kCrashMediator;
+#else
+  static constexpr const char* kGpuMediator = "mediator/mediator_fake_gpu";
+#endif
   const TempFolder folder_;
   const std::string config_ = folder_ / "m.toml";
   std::unique_ptr<Daemon> daemon_;

@@ -21,6 +21,7 @@ class ServeTest : public GpuTest {};
 
 TEST_F(ServeTest, Adds_WrapAround_OneByOneAndManyAtOnce) {
   Start();
+  if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> guest;
   const auto owner = Attach(1, &guest);
   const uint64_t before = GpuPieces(1);
@@ -46,6 +47,7 @@ TEST_F(ServeTest, Adds_WrapAround_OneByOneAndManyAtOnce) {
 // Without the resident kernel every add is a job of a batch.
 TEST_F(ServeTest, EngineLaunch_TheSameAnswers) {
   Start("engine = \"launch\"\n");
+  if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> guest;
   const auto owner = Attach(1, &guest);
   const uint64_t before = GpuPieces(1);
@@ -115,6 +117,7 @@ TEST_F(ServeTest, Vectors_AreTheCpusBitForBit) {
   std::mt19937_64 random(TestSeed());
   for (const char* settings : {"", "copy_from_kib = 0\n"}) {
     Start(settings);
+    if (IsSkipped() || HasFatalFailure()) return;
     std::unique_ptr<Guest> guest;
     const auto owner = Attach(1, &guest, 'A', 32 << 20);
     for (const uint64_t count : {1u, 3u, 1000u, 4096u, 70'001u, 1'300'003u}) {
@@ -132,6 +135,7 @@ TEST_F(ServeTest, Vectors_AreTheCpusBitForBit) {
 
 TEST_F(ServeTest, Pools_EachOnItsOwnGpu) {
   Start("pool_a = [1]\npool_b = [0]\n", {"FAKE_CUDA_DEVICES=2"});
+  if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> in_a, in_b;
   const auto a = Attach(1, &in_a, 'A');
   const auto b = Attach(2, &in_b, 'B');
@@ -143,6 +147,7 @@ TEST_F(ServeTest, Pools_EachOnItsOwnGpu) {
 
 TEST_F(ServeTest, PoolWithoutGpu_TheCpuServes) {
   Start("pool_a = [0]\n");
+  if (IsSkipped() || HasFatalFailure()) return;
   Owner owner({.vm_id = 5, .pool = 'B'});
   ASSERT_TRUE(owner.Attach(daemon_->socket()));
   Guest guest(&owner, 0);
@@ -154,6 +159,7 @@ TEST_F(ServeTest, PoolWithoutGpu_TheCpuServes) {
 // Several GPUs without a word about pools: VMs are spread.
 TEST_F(ServeTest, TwoGpus_VmsAreSpread) {
   Start("", {"FAKE_CUDA_DEVICES=2"});
+  if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> first, second;
   const auto a = Attach(1, &first);
   const auto b = Attach(2, &second);
@@ -163,6 +169,7 @@ TEST_F(ServeTest, TwoGpus_VmsAreSpread) {
 // While a higher class has adds, a lower one's vectors go in small pieces that leave it the bus.
 TEST_F(ServeTest, AddsOfAHigherClass_LowVectorsAreGentle) {
   Start();
+  if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> high, low;
   const auto urgent = Attach(1, &high, 'A', 4 << 20, 1, 2);
   const auto flood = Attach(2, &low, 'A', 16 << 20, 1, 0);
@@ -183,6 +190,7 @@ TEST_F(ServeTest, AddsOfAHigherClass_LowVectorsAreGentle) {
 // The driver's unregister waits for every kernel: with the resident one there it would wait for ever.
 TEST_F(ServeTest, VmLeavesWhileOthersKeepTheKernelBusy_ItsMemoryIsFree) {
   Start();
+  if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> busy, leaver;
   const auto stays = Attach(1, &busy);
   for (uint32_t vm = 2; vm < 6; ++vm) {
@@ -202,6 +210,7 @@ TEST_F(ServeTest, IdleGuests_NoWakeUps) {
   GTEST_SKIP() << "a sanitizer has a thread of its own, which wakes";
 #endif
   Start();
+  if (IsSkipped() || HasFatalFailure()) return;
   std::vector<std::unique_ptr<Owner>> owners;
   std::vector<std::unique_ptr<Guest>> guests(8);
   for (uint32_t vm = 0; vm < guests.size(); ++vm) {
@@ -226,6 +235,7 @@ TEST_F(ServeTest, IdleGuests_NoWakeUps) {
 // Another process has the GPU: the kernel gives way, and adds go on.
 TEST_F(ServeTest, TimeSlicesOfOthers_AnswersGoOn) {
   Start("", {"FAKE_CUDA_GAPS=1"});
+  if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> guest;
   const auto owner = Attach(1, &guest);
   const auto until = Clock::now() + std::chrono::seconds(2);
@@ -236,11 +246,13 @@ TEST_F(ServeTest, TimeSlicesOfOthers_AnswersGoOn) {
 
 // ---- no GPU ----
 
+#ifndef VGPU_REAL_GPU
+
 class NoGpuTest : public GpuTest {
  protected:
   std::unique_ptr<Daemon> Run(const std::string& backend, const std::string& library, std::vector<std::string> environment) {
     WriteFile(config_, "[gpu]\ndriver_library = \"" + library + "\"\n");
-    return std::make_unique<Daemon>(DaemonOptions{.binary = kFakeGpuMediator,
+    return std::make_unique<Daemon>(DaemonOptions{.binary = kGpuMediator,
                                                   .socket = folder_ / "socket",
                                                   .flags = {"--config", config_, "--backend", backend},
                                                   .environment = std::move(environment),
@@ -275,6 +287,8 @@ TEST_F(NoGpuTest, Auto_SaysSoOnceAndServes) {
   ASSERT_NE(said, std::string::npos) << log;
   EXPECT_EQ(log.find("no GPU, the CPU", said + 1), std::string::npos) << log;
 }
+
+#endif  // VGPU_REAL_GPU
 
 }  // namespace
 }  // namespace vgpu::test
