@@ -28,8 +28,9 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// Longer than the mediator's way from an answer to the next job; a sleep and a wake-up cost more.
-constexpr std::chrono::microseconds kSpin{50};
+// Longer than a piece: between the pieces of a vector nobody sleeps, and the mediator, which has others to serve, need not
+// wake anybody.
+constexpr std::chrono::microseconds kSpin{200};
 constexpr uint32_t kLooksPerClock = 64;
 // How often a GPU that works is asked whether it is well.
 constexpr std::chrono::milliseconds kHealth{1};

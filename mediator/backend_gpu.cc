@@ -37,7 +37,9 @@ uint64_t ElementsBytes(const Request& request) {
 }  // namespace
 
 GpuBackend::GpuBackend(EventLoop* loop, const GpuConfig& config, std::unique_ptr<CpuBackend> cpu, EngineRecord record)
-    : loop_(loop), config_(config), cpu_(std::move(cpu)), record_(std::move(record)) {}
+    : loop_(loop), config_(config), cpu_(std::move(cpu)), record_(std::move(record)) {
+  sched_getaffinity(0, sizeof cpus_, &cpus_);
+}
 
 GpuBackend::~GpuBackend() {
   gpus_.clear();
@@ -79,7 +81,7 @@ ring::Result<void> GpuBackend::Open() {
 ring::Result<GpuBackend::Engine> GpuBackend::Start(int ordinal, int delay_ms) {
   const engine::EngineOptions options{ordinal, config_.driver_library, config_.resident, static_cast<int>(config_.idle_ms),
                                       delay_ms};
-  auto process = EngineProcess::Start(loop_, this, options);
+  auto process = EngineProcess::Start(loop_, this, options, cpus_);
   if (!process) return tl::make_unexpected(process.error());
   return Engine{std::move(*process), nullptr};
 }

@@ -92,6 +92,7 @@ class GpuBackend final : public Backend, private EngineOwner {
   const GpuConfig config_;
   const std::unique_ptr<CpuBackend> cpu_;
   const EngineRecord record_;
+  cpu_set_t cpus_{};  // the mediator's own at its start: whoever pins its thread later does not mean the engines
   const Clock clock_;
   BackendListener* listener_ = nullptr;
   std::vector<std::unique_ptr<Gpu>> gpus_;

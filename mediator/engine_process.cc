@@ -24,15 +24,12 @@ namespace {
 std::string Errno(const char* what) { return fmt::format("{}: {}", what, std::strerror(errno)); }
 
 // In the child: only what is safe between fork and exec. `fds` become kSocketFd, kAreaFd and kKickFd.
-[[noreturn]] void Become(const std::array<int, 3>& fds, char* const* argv) {
+[[noreturn]] void Become(const std::array<int, 3>& fds, const cpu_set_t& cpus, char* const* argv) {
   std::array<int, 3> high{};
   for (size_t i = 0; i < fds.size(); ++i) high[i] = fcntl(fds[i], F_DUPFD, 16);
   for (size_t i = 0; i < fds.size(); ++i) dup2(high[i], engine::kSocketFd + static_cast<int>(i));
   close_range(engine::kKickFd + 1, ~0u, 0);
-  // Whoever pinned the mediator's thread did not mean a second one that polls beside it.
-  cpu_set_t all;
-  memset(&all, 0xff, sizeof all);
-  sched_setaffinity(0, sizeof all, &all);
+  sched_setaffinity(0, sizeof cpus, &cpus);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -59,7 +56,8 @@ std::vector<std::string> Arguments(const engine::EngineOptions& options) {
 }  // namespace
 
 ring::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(EventLoop* loop, EngineOwner* owner,
-                                                                  const engine::EngineOptions& options) {
+                                                                  const engine::EngineOptions& options,
+                                                                  const cpu_set_t& cpus) {
   auto area_fd = ring::MakeSealedMemfd("vgpu-engine", sizeof(engine::Area));
   if (!area_fd) return tl::make_unexpected(area_fd.error());
   auto area = ring::MapShared(area_fd->get(), sizeof(engine::Area));
@@ -82,7 +80,7 @@ ring::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(EventLoop* loo
       new EngineProcess(loop, owner, std::move(channel), std::move(*area), std::move(kick)));
   // From the loop's thread, which lives as long as the mediator: PDEATHSIG is about the thread.
   const pid_t pid = fork();
-  if (pid == 0) Become({theirs.get(), area_fd->get(), process->kick_.get()}, argv.data());
+  if (pid == 0) Become({theirs.get(), area_fd->get(), process->kick_.get()}, cpus, argv.data());
   if (pid < 0) return tl::make_unexpected(Errno("cannot start an engine process"));
   process->pid_ = pid;
   process->pidfd_ = ring::UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));

@@ -3,6 +3,7 @@
 #ifndef VGPU_MEDIATOR_ENGINE_PROCESS_H_
 #define VGPU_MEDIATOR_ENGINE_PROCESS_H_
 
+#include <sched.h>
 #include <sys/types.h>
 
 #include <bitset>
@@ -37,9 +38,10 @@ class EngineOwner {
 
 class EngineProcess {
  public:
-  // Starts this program again as an engine. `owner` and `loop` outlive it.
+  // Starts this program again as an engine, which may run on `cpus`. `owner` and `loop` outlive it.
   static ring::Result<std::unique_ptr<EngineProcess>> Start(EventLoop* loop, EngineOwner* owner,
-                                                            const engine::EngineOptions& options);
+                                                            const engine::EngineOptions& options,
+                                                            const cpu_set_t& cpus);
   // Kills it and waits until it is reaped.
   ~EngineProcess();
   EngineProcess(const EngineProcess&) = delete;

@@ -219,7 +219,9 @@ TEST_F(ServeTest, IdleGuests_NoWakeUps) {
   }
   const auto switches = [&] {
     uint64_t total = daemon_->ContextSwitches();
+#ifndef VGPU_REAL_GPU  // whose driver has threads of its own, with timers
     for (const pid_t engine : ChildrenOf(daemon_->pid())) total += ContextSwitchesOf(engine);
+#endif
     return total;
   };
   ASSERT_EQ(ChildrenOf(daemon_->pid()).size(), 2u);
