@@ -47,7 +47,7 @@ enum JobFlags : uint32_t {
 };
 
 // Bytes of one operand in a job with kJobCopies, at most.
-inline constexpr uint64_t kCopyBytesMax = 2 << 20;
+inline constexpr uint64_t kCopyBytesMax = 2560 << 10;
 
 // ---- control: one message a packet; REGISTER carries the region's descriptor. An answer's type is its question's + 1 ----
 
