@@ -303,7 +303,8 @@ int EngineMain(int argc, char** argv) {
   // It must not outlive the mediator: nobody else would know what it still writes.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NAME, "vgpu-engine");
-  signal(SIGINT, SIG_IGN);  // from a terminal it reaches the mediator, too, which decides
+  // From a terminal or a service manager these reach the mediator, too, which decides.
+  for (const int sign : {SIGINT, SIGTERM, SIGHUP}) signal(sign, SIG_IGN);
   setenv("CUDA_MODULE_LOADING", "EAGER", 1);
   EngineOptions options;
   int parent = 0;

@@ -15,6 +15,7 @@
 namespace vgpu::mediator {
 namespace {
 
+constexpr uint32_t kGpusMax = 64;
 // A first start of a driver takes seconds; later ones 0.2 s.
 constexpr std::chrono::seconds kStartPatience{60};
 // Of one operand. On an H100 75 us where the kernel reads over the bus, and 95 us in the copy engines.
@@ -66,7 +67,7 @@ ring::Result<void> GpuBackend::Open() {
     gpu->hello = engine->process->hello();
     gpu->current = std::move(*engine);
     gpu->started_ns = clock_.Now();
-    const uint32_t present = gpu->hello.gpus;
+    const uint32_t present = std::min(gpu->hello.gpus, kGpusMax);
     gpus_.push_back(std::move(gpu));
     for (uint32_t more = 1; i == 0 && config_.gpus.empty() && more < present; ++more) {
       wanted.push_back({static_cast<int>(more), {'A', 'B'}});
@@ -92,7 +93,7 @@ ring::Result<GpuBackend::Engine> GpuBackend::StartAndWait(int ordinal) {
   record_.Write({engine->process->pid()});
   const auto ready = engine->process->AwaitReady(kStartPatience);
   if (!ready) return tl::make_unexpected(ready.error());
-  engine->port = std::make_unique<EnginePort>(engine->process->area(), engine->process->kick_fd());
+  engine->port = std::make_unique<EnginePort>(engine->process->area(), engine->process->kick_fd(), &clock_);
   return engine;
 }
 
@@ -137,8 +138,10 @@ GpuBackend::Gpu* GpuBackend::GpuOf(const EngineProcess* engine) {
 void GpuBackend::OnEngineReady(EngineProcess* process) {
   Gpu* gpu = GpuOf(process);
   if (gpu == nullptr) return;
+  // A spare one that is ready before a new one that is to work does the work.
+  if (gpu->spare.process.get() == process && gpu->current.port == nullptr) std::swap(gpu->current, gpu->spare);
   Engine& engine = gpu->current.process.get() == process ? gpu->current : gpu->spare;
-  engine.port = std::make_unique<EnginePort>(process->area(), process->kick_fd());
+  engine.port = std::make_unique<EnginePort>(process->area(), process->kick_fd(), &clock_);
   RegisterAll(*gpu, process);
   if (&engine != &gpu->current) return;
   gpu->started_ns = clock_.Now();
@@ -176,7 +179,8 @@ void GpuBackend::OnEngineFailed(EngineProcess* process, const std::string& reaso
     return Bury(&gpu->spare);
   }
   spdlog::error("GPU {}: {}; its engine is replaced", gpu->ordinal, reason);
-  gpu->deaths = clock_.Now() - gpu->started_ns < kWellNs ? gpu->deaths + 1 : 1;
+  const bool was_well = gpu->current.port != nullptr && clock_.Now() - gpu->started_ns >= kWellNs;
+  gpu->deaths = was_well ? 1 : gpu->deaths + 1;
   Bury(&gpu->current);
   for (Session* session : seats_) {
     if (session != nullptr && gpus_[session->seat.gpu].get() == gpu && session->seat.on_device) {
@@ -206,10 +210,12 @@ void GpuBackend::Adopt(Gpu* gpu) {
 }
 
 void GpuBackend::OnEngineGone(EngineProcess* process) {
+  dead_.clear();
   const auto engine = std::find_if(dying_.begin(), dying_.end(),
                                    [process](const Engine& entry) { return entry.process.get() == process; });
   assert(engine != dying_.end());
   if (engine->port != nullptr) {
+    engine->port->Poll(&ended_);  // what it did finish
     std::vector<Piece> pieces;
     engine->port->TakeAll(&pieces);
     Recover(std::move(pieces));
@@ -278,10 +284,17 @@ void GpuBackend::Attach(Session* session) {
   session->seat.ordinal = best->ordinal;
   session->seat.gpu = static_cast<uint32_t>(
       std::find_if(gpus_.begin(), gpus_.end(), [best](const auto& gpu) { return gpu.get() == best; }) - gpus_.begin());
-  for (const Engine* engine : {&best->current, &best->spare}) {
-    if (engine->port == nullptr) continue;
-    engine->process->Register(session->seat.region, session->memory().layout, session->memory().region_fd.get());
+  for (EngineProcess* engine : ReadyEngines(*best)) {
+    if (engine != nullptr) {
+      engine->Register(session->seat.region, session->memory().layout, session->memory().region_fd.get());
+    }
   }
+}
+
+// Found before any of them is spoken to: one that turns out to be dead changes places with the other.
+std::array<EngineProcess*, 2> GpuBackend::ReadyEngines(const Gpu& gpu) {
+  const auto ready = [](const Engine& engine) { return engine.port != nullptr ? engine.process.get() : nullptr; };
+  return {ready(gpu.current), ready(gpu.spare)};
 }
 
 bool GpuBackend::Release(Session* session) {
@@ -291,8 +304,8 @@ bool GpuBackend::Release(Session* session) {
   if (!seat.leaving) {
     seat.leaving = true;
     if (seat.on_device) listener_->SetOnDevice(session, false);
-    for (const Engine* engine : {&gpu.current, &gpu.spare}) {
-      if (engine->port != nullptr && engine->process->Holds(seat.region)) engine->process->Unregister(seat.region);
+    for (EngineProcess* engine : ReadyEngines(gpu)) {
+      if (engine != nullptr && engine->Holds(seat.region)) engine->Unregister(seat.region);
     }
   }
   const auto holds = [&](const Engine& engine) {
@@ -327,7 +340,8 @@ bool GpuBackend::HasRoom(const GuestRing& ring, int64_t now_ns) const {
 // A higher class has had adds a moment ago: vectors at full speed would triple their p99 (docs/performance.md).
 bool GpuBackend::Gentle(const GuestRing& ring, int64_t now_ns) const {
   for (uint32_t priority = ring.session()->priority() + 1; priority < kPriorities; ++priority) {
-    if (last_add_ns_[priority] != 0 && now_ns - last_add_ns_[priority] < kGentleNs) return true;
+    const int64_t last_ns = gpus_[ring.session()->seat.gpu]->last_add_ns[priority];
+    if (last_ns != 0 && now_ns - last_ns < kGentleNs) return true;
   }
   return false;
 }
@@ -346,7 +360,7 @@ void GpuBackend::Submit(const Piece& piece, int64_t now_ns) {
   ++session.gpu_pieces;
   EnginePort* port = PortOf(*piece.ring);
   if (piece.request->op->in_slot) {
-    last_add_ns_[session.priority()] = now_ns;
+    gpus_[session.seat.gpu]->last_add_ns[session.priority()] = now_ns;
     return port->SubmitAdd(piece);
   }
   const uint64_t element = ElementsBytes(*piece.request);
@@ -356,7 +370,7 @@ void GpuBackend::Submit(const Piece& piece, int64_t now_ns) {
   } else if (piece.request->count * element >= uint64_t{config_.copy_from_kib} << 10) {
     flags = engine::kJobCopies;
   }
-  port->SubmitJob(piece, (piece.end - piece.begin) * element, flags, now_ns);
+  port->SubmitJob(piece, (piece.end - piece.begin) * element, flags);
 }
 
 void GpuBackend::Flush() {
@@ -390,7 +404,6 @@ void GpuBackend::Poll(std::vector<Piece>* finished) {
 void GpuBackend::Reap(std::vector<Piece>* finished) {
   cpu_->Reap(finished);
   RunAgain();
-  dead_.clear();
 }
 
 void GpuBackend::GoingToSleep() {

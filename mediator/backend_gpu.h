@@ -62,6 +62,7 @@ class GpuBackend final : public Backend, private EngineOwner {
     uint32_t deaths = 0;     // in a row
     int64_t started_ns = 0;  // the current engine's start
     uint32_t sessions = 0;
+    std::array<int64_t, kPriorities> last_add_ns{};  // by class, of the dispatcher's clock
   };
 
   GpuBackend(EventLoop* loop, const GpuConfig& config, std::unique_ptr<CpuBackend> cpu, EngineRecord record);
@@ -76,6 +77,7 @@ class GpuBackend final : public Backend, private EngineOwner {
   void OnEngineFailed(EngineProcess* engine, const std::string& reason) override;
   void OnEngineGone(EngineProcess* engine) override;
 
+  static std::array<EngineProcess*, 2> ReadyEngines(const Gpu& gpu);
   void Bury(Engine* engine);
   void Adopt(Gpu* gpu);
   void RegisterAll(const Gpu& gpu, EngineProcess* engine);
@@ -97,11 +99,10 @@ class GpuBackend final : public Backend, private EngineOwner {
   BackendListener* listener_ = nullptr;
   std::vector<std::unique_ptr<Gpu>> gpus_;
   std::vector<Engine> dying_;  // killed, not reaped
-  std::vector<Engine> dead_;   // reaped; freed outside their own callbacks
+  std::vector<Engine> dead_;   // reaped just now: not freed within its own callback
   std::array<Session*, engine::kRegionsMax> seats_{};  // by region
   std::vector<Piece> again_;   // of dead engines: to be run on the CPU
   std::vector<Piece> ended_;   // of dead engines: have their answer
-  std::array<int64_t, kPriorities> last_add_ns_{};
   uint32_t polls_ = 0;
 };
 

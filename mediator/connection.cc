@@ -176,9 +176,11 @@ void Connection::Prepared(tl::expected<SessionMemory, Refusal> memory) {
   for (const ring::Mapping* mapping : {&memory->private_file, &memory->region}) {
     if (*mapping) guards_.push_back(bus_error_guard::Guard(mapping->data(), mapping->bytes()));
   }
+  vgpu_device_info device = server_->context_.device;
+  server_->context_.backend->Describe(grant_.pool, &device);
   session_ = std::make_unique<Session>(server_->context_.dispatcher, static_cast<SessionOwner*>(this), grant_,
                                        std::move(*memory), std::move(rings_), std::move(window_),
-                                       server_->context_.device);
+                                       device);
   private_file_.reset();
   region_.reset();
   VGPU_CRASH_POINT("before_begin");

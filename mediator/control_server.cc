@@ -39,18 +39,6 @@ ring::Result<void> MakeFolder(const std::filesystem::path& folder) {
   return {};
 }
 
-// Whoever holds the lock serves the socket; it goes with the process, however that ends.
-ring::Result<ring::UniqueFd> TakeLock(const std::string& path) {
-  const std::string lock_path = path + ".lock";
-  ring::UniqueFd lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock) return SystemError(fmt::format("cannot open {} (choose another --socket)", lock_path));
-  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    return tl::make_unexpected(
-        fmt::format("another mediator serves {}: stop it, or choose another socket with --socket", path));
-  }
-  return lock;
-}
-
 ring::Result<ring::UniqueFd> Listen(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -85,23 +73,31 @@ bool TrustedPeer(int fd) {
 
 }  // namespace
 
-ring::Result<std::unique_ptr<ControlServer>> ControlServer::Create(const std::string& path, ControlContext context) {
+ring::Result<ring::UniqueFd> LockSocket(const std::string& path) {
   if (const auto made = MakeFolder(std::filesystem::path(path).parent_path()); !made) {
     return tl::make_unexpected(made.error());
   }
-  ring::Result<ring::UniqueFd> lock = TakeLock(path);
-  if (!lock) return tl::make_unexpected(lock.error());
+  const std::string lock_path = path + ".lock";
+  ring::UniqueFd lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock) return SystemError(fmt::format("cannot open {} (choose another --socket)", lock_path));
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    return tl::make_unexpected(
+        fmt::format("another mediator serves {}: stop it, or choose another socket with --socket", path));
+  }
+  return lock;
+}
+
+ring::Result<std::unique_ptr<ControlServer>> ControlServer::Create(const std::string& path, ControlContext context) {
   ring::Result<ring::UniqueFd> listener = Listen(path);
   if (!listener) return tl::make_unexpected(listener.error());
   std::unique_ptr<ControlServer> server(
-      new ControlServer(path, std::move(context), std::move(*lock), std::move(*listener)));
+      new ControlServer(path, std::move(context), std::move(*listener)));
   return server;
 }
 
-ControlServer::ControlServer(std::string path, ControlContext context, ring::UniqueFd lock, ring::UniqueFd listener)
+ControlServer::ControlServer(std::string path, ControlContext context, ring::UniqueFd listener)
     : path_(std::move(path)),
       context_(std::move(context)),
-      lock_(std::move(lock)),
       listener_(std::move(listener)),
       watch_(context_.loop->Watch(listener_.get(), this)) {
   context_.dispatcher->set_on_bus_error([this] { FenceBrokenSessions(); });

@@ -23,14 +23,18 @@ struct ControlContext {
   EventLoop* loop;
   Dispatcher* dispatcher;
   Background* background;
+  const Backend* backend;
   vgpu_device_info device;  // of the backend
 };
+
+// Whoever holds this serves the socket, and owns what lies beside it; it goes with the process, however that ends. Makes the
+// socket's folder (mode 0700). That another mediator has it is an error.
+ring::Result<ring::UniqueFd> LockSocket(const std::string& path);
 
 // Loop's thread only.
 class ControlServer final : private ReadyHandler {
  public:
-  // Makes the socket (its folder too, mode 0700) and listens. A socket that another mediator serves is an error; one
-  // that a dead mediator left is replaced.
+  // Makes the socket and listens; one that a dead mediator left is replaced. Needs LockSocket of this path.
   static ring::Result<std::unique_ptr<ControlServer>> Create(const std::string& path, ControlContext context);
   // Closes all connections. Their sessions are ended by then (Dispatcher::Run has returned).
   ~ControlServer() override;
@@ -38,7 +42,7 @@ class ControlServer final : private ReadyHandler {
  private:
   friend class Connection;
 
-  ControlServer(std::string path, ControlContext context, ring::UniqueFd lock, ring::UniqueFd listener);
+  ControlServer(std::string path, ControlContext context, ring::UniqueFd listener);
   void OnReady() override;
   void FenceBrokenSessions();
   // Is this VM attached, or about to be?
@@ -47,7 +51,6 @@ class ControlServer final : private ReadyHandler {
 
   const std::string path_;
   ControlContext context_;
-  const ring::UniqueFd lock_;
   const ring::UniqueFd listener_;
   int watch_ = -1;
   std::string last_refusal_;  // an owner that retries each second is logged once

@@ -169,26 +169,32 @@ void Dispatcher::Run(const bool* stop) {
     } else {
       Idle();
     }
-    if (++turns_ % kTurnsPerSweep == 0) ArmIdleRings();
+    if (++turns_ % kTurnsPerSweep != 0) continue;
+    ArmIdleRings();
+    backend_->GoingToSleep();  // a loop that never sleeps must not keep what only a busy one needs
   }
   while (in_flight_ != 0) {
     if (backend_->polls()) {
-      Turn();
+      loop_->Poll();
+      PollBackend();
     } else {
       loop_->Sleep();
-      CallGuests();
     }
+    CallGuests();
   }
+}
+
+void Dispatcher::PollBackend() {
+  if (!backend_->polls()) return;
+  finished_.clear();
+  backend_->Poll(&finished_);
+  Finished();
 }
 
 bool Dispatcher::Turn() {
   now_ns_ = 0;
   bool progress = loop_->Poll() > 0;
-  if (backend_->polls()) {
-    finished_.clear();
-    backend_->Poll(&finished_);
-    Finished();
-  }
+  PollBackend();
   progress |= backend_progress_;  // found by these, or by the Sleep before
   backend_progress_ = false;
   progress |= TakeAll();

@@ -75,6 +75,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   void SubmitSlots(uint32_t gpu);
   void SubmitPieces(uint32_t gpu);
   void SubmitAll();
+  void PollBackend();
   void Finished();
   void CallGuests();
   void OnReady() override;  // the backend finished pieces

@@ -2,7 +2,6 @@
 #include "mediator/engine_port.h"
 
 #include <algorithm>
-#include <cassert>
 
 #include "gpu/batch_abi.h"
 #include "mediator/eventfd.h"
@@ -17,7 +16,8 @@ using Memory = ring::RealMemory;
 static_assert(VGPU_RESIDENT_SLOT_WORDS == ring::kSlotWords);
 static_assert(1u << VGPU_RESIDENT_SLOT_BITS == VGPU_ENTRIES_MAX);
 
-uint32_t LapOf(uint64_t serial) { return static_cast<uint32_t>(serial / VGPU_RESIDENT_ENTRIES) + 1; }
+// From 1, and never 0, as the kernel counts.
+uint32_t LapOf(uint64_t serial) { return static_cast<uint32_t>(serial / VGPU_RESIDENT_ENTRIES % 0xffffffff) + 1; }
 
 uint64_t Operands(const Request& request) {
   return vgpu_word(static_cast<uint32_t>(request.scalar[0]), static_cast<uint32_t>(request.scalar[1]));
@@ -25,8 +25,8 @@ uint64_t Operands(const Request& request) {
 
 }  // namespace
 
-EnginePort::EnginePort(engine::Area* area, int kick_fd)
-    : area_(area), kick_fd_(kick_fd), jobs_(ring::RingAt(area->jobs, engine::kJobEntries), engine::kJobEpoch) {}
+EnginePort::EnginePort(engine::Area* area, int kick_fd, const Clock* clock)
+    : area_(area), kick_fd_(kick_fd), clock_(clock), jobs_(ring::RingAt(area->jobs, engine::kJobEntries), engine::kJobEpoch) {}
 
 // ---- the resident kernel ----
 
@@ -48,7 +48,6 @@ bool EnginePort::UseResident() {
   }
   using_resident_ = true;
   if (vgpu_word_seq(sure) != generation_) {  // a kernel that has just come counts from the start
-    assert(adds_in_flight() == 0);
     generation_ = vgpu_word_seq(sure);
     added_ = answered_ = 0;
   }
@@ -80,7 +79,9 @@ void EnginePort::GiveToResident(const Piece& piece) {
 
 uint32_t EnginePort::AddRoom() {
   adds_go_there_ = UseResident();
-  return adds_go_there_ ? VGPU_RESIDENT_ENTRIES - adds_in_flight() : engine::kJobEntries - jobs_.outstanding();
+  if (adds_go_there_) return VGPU_RESIDENT_ENTRIES - adds_in_flight();
+  const uint32_t room = engine::kJobEntries - jobs_.outstanding();
+  return room > kKeptForPieces ? room - kKeptForPieces : 0;
 }
 
 void EnginePort::SubmitAdd(const Piece& piece) {
@@ -88,13 +89,12 @@ void EnginePort::SubmitAdd(const Piece& piece) {
   const Session& session = *piece.ring->session();
   const uint64_t done = static_cast<uint64_t>(reinterpret_cast<const char*>(piece.ring->DoneWord(piece.request->idx)) -
                                               session.memory().region.data());
-  Stage(piece, VGPU_JOB_ADD, 0, {0, Operands(*piece.request), done, piece.ring->DoneSequence(piece.request->idx), 0}, 0,
-        piece.request->arrival_ns);
+  Stage(piece, VGPU_JOB_ADD, 0, {0, Operands(*piece.request), done, piece.ring->DoneSequence(piece.request->idx), 0}, 0);
 }
 
 // ---- jobs ----
 
-void EnginePort::SubmitJob(const Piece& piece, uint64_t bytes, uint32_t flags, int64_t now_ns) {
+void EnginePort::SubmitJob(const Piece& piece, uint64_t bytes, uint32_t flags) {
   const Request& request = *piece.request;
   const char* base = piece.ring->session()->memory().region.data();
   const uint64_t element = piece.end == piece.begin ? 0 : bytes / (piece.end - piece.begin);
@@ -103,16 +103,16 @@ void EnginePort::SubmitJob(const Piece& piece, uint64_t bytes, uint32_t flags, i
     return operand == nullptr ? 0 : static_cast<uint64_t>(operand - base) + begin;
   };
   Stage(piece, request.op->gpu_job + request.type, flags,
-        {0, piece.end - piece.begin, off(request.a), off(request.b), off(request.c)}, bytes, now_ns);
+        {0, piece.end - piece.begin, off(request.a), off(request.b), off(request.c)}, bytes);
 }
 
 void EnginePort::Stage(const Piece& piece, uint32_t kind, uint32_t flags,
-                       const std::array<uint64_t, engine::kJobArgs>& args, uint64_t bytes, int64_t now_ns) {
+                       const std::array<uint64_t, engine::kJobArgs>& args, uint64_t bytes) {
   const Session& session = *piece.ring->session();
   std::array<uint64_t, engine::kJobArgs> all = args;
   all[0] = vgpu_word(session.priority(), session.seat.region);
   const uint32_t idx = jobs_.Stage(kind, flags, all.data(), engine::kJobArgs);
-  job_table_[idx % engine::kJobEntries] = {piece, bytes, now_ns};
+  job_table_[idx % engine::kJobEntries] = {piece, bytes, clock_->Now()};
   job_bytes_ += bytes;
 }
 

@@ -9,6 +9,7 @@
 
 #include "engine/engine_abi.h"
 #include "mediator/backend.h"
+#include "mediator/clock.h"
 #include "ring/producer.h"
 
 namespace vgpu::mediator {
@@ -16,8 +17,8 @@ namespace vgpu::mediator {
 // Loop's thread only.
 class EnginePort {
  public:
-  // The area's engine is ready. Both outlive this.
-  EnginePort(engine::Area* area, int kick_fd);
+  // The area's engine is ready. All outlive this.
+  EnginePort(engine::Area* area, int kick_fd, const Clock* clock);
 
   // ---- adds: each touches nothing but its guest's slot ----
 
@@ -31,7 +32,7 @@ class EnginePort {
   // Bounded, so that the scheduler decides what the GPU does next: so many bytes of operands are a few hundred microseconds.
   bool HasJobRoom(bool gentle) const { return !jobs_.full() && job_bytes_ < (gentle ? kGentleBytesMax : kJobBytesMax); }
   // `bytes` of one operand.
-  void SubmitJob(const Piece& piece, uint64_t bytes, uint32_t flags, int64_t now_ns);
+  void SubmitJob(const Piece& piece, uint64_t bytes, uint32_t flags);
 
   // Makes what was submitted visible to the engine; wakes it if it sleeps.
   void Flush();
@@ -42,7 +43,7 @@ class EnginePort {
   // The loop goes to sleep; nothing is in flight.
   void GoingToSleep() { StopUsingResident(); }
   // Since when something waits for its answer: the oldest job, or the last sign of the resident kernel. INT64_MAX: nothing.
-  // `now_ns` becomes the start of a wait that begins now.
+  // `now_ns`, of this port's clock (two clocks drift apart), becomes the start of a wait that begins now.
   int64_t WaitingSince(int64_t now_ns);
   // Everything in flight, when the engine is gone.
   void TakeAll(std::vector<Piece>* pieces);
@@ -54,6 +55,7 @@ class EnginePort {
     int64_t since_ns;
   };
 
+  static constexpr uint32_t kKeptForPieces = 16;  // of the job ring: low adds must not keep high vectors out
   static constexpr uint64_t kJobBytesMax = 6 << 20;
   static constexpr uint64_t kGentleBytesMax = 512 << 10;
 
@@ -62,10 +64,11 @@ class EnginePort {
   void StopUsingResident();
   void GiveToResident(const Piece& piece);
   void Stage(const Piece& piece, uint32_t kind, uint32_t flags, const std::array<uint64_t, engine::kJobArgs>& args,
-             uint64_t bytes, int64_t now_ns);
+             uint64_t bytes);
 
   engine::Area* const area_;
   const int kick_fd_;
+  const Clock* const clock_;
 
   // The resident ring: requests counted since the kernel came; an entry each, in turn.
   bool using_resident_ = false;   // resident_users is set

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -149,7 +150,7 @@ void EngineProcess::SendNext() {
 }
 
 void EngineProcess::Kill() {
-  if (!reaped_) syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  if (!reaped_) kill(pid_, SIGKILL);  // ours until we have waited for it
 }
 
 void EngineProcess::Fail(const std::string& reason) {
@@ -186,7 +187,10 @@ void EngineProcess::Handle(const engine::Message& message) {
   errands_.pop_front();
   SendNext();
   if (message.type == engine::kRegistered) {
-    holds_[message.region] = uses_[message.region] = message.ok != 0;
+    uses_[message.region] = message.ok != 0;
+    // A question about it that is still to be asked has an answer, too.
+    const auto same = [&](const Errand& errand) { return errand.message.region == message.region; };
+    holds_[message.region] = message.ok != 0 || std::any_of(errands_.begin(), errands_.end(), same);
     owner_->OnRegistered(this, message.region, message.ok != 0 ? "" : message.text);
   } else {
     uses_[message.region] = false;

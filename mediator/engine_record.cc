@@ -12,18 +12,15 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <sstream>
 
 namespace vgpu::mediator {
 namespace {
 
 constexpr int kPatienceMs = 10'000;
 
-struct ProcessStat {
-  pid_t parent;
-  uint64_t start;  // in ticks since the boot: together with the pid it names a process for ever
-};
-
-std::optional<ProcessStat> StatOf(pid_t pid) {
+// When a process began, in ticks since the boot: together with the pid it names a process for ever.
+std::optional<uint64_t> StartOf(pid_t pid) {
   std::ifstream file(fmt::format("/proc/{}/stat", pid));
   std::string text;
   std::getline(file, text);
@@ -31,12 +28,10 @@ std::optional<ProcessStat> StatOf(pid_t pid) {
   if (name_end == std::string::npos) return std::nullopt;
   std::istringstream fields(text.substr(name_end + 1));
   std::string word;
-  ProcessStat stat{};
   for (int field = 3; fields >> word; ++field) {
-    if (field == 4) stat.parent = static_cast<pid_t>(std::stol(word));
-    if (field == 22) stat.start = std::stoull(word);
+    if (field == 22) return std::stoull(word);
   }
-  return stat;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -50,7 +45,7 @@ void EngineRecord::Write(const std::vector<pid_t>& engines) const {
   const std::string fresh = path_ + ".new";
   std::ofstream file(fresh);
   for (const pid_t pid : engines) {
-    if (const auto stat = StatOf(pid)) file << pid << ' ' << stat->start << ' ' << getpid() << '\n';
+    if (const auto start = StartOf(pid)) file << pid << ' ' << *start << '\n';
   }
   file.close();
   if (file) std::filesystem::rename(fresh, path_, error);
@@ -59,12 +54,11 @@ void EngineRecord::Write(const std::vector<pid_t>& engines) const {
 
 ring::Result<void> EngineRecord::EndOrphans() const {
   std::ifstream file(path_);
-  pid_t pid = 0, mediator = 0;
+  pid_t pid = 0;
   uint64_t start = 0;
-  while (file >> pid >> start >> mediator) {
+  while (file >> pid >> start) {
     const ring::UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-    const auto stat = StatOf(pid);
-    if (!pidfd || !stat || stat->start != start || stat->parent == mediator) continue;
+    if (!pidfd || StartOf(pid) != start) continue;
     syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
     pollfd gone{pidfd.get(), POLLIN, 0};
     if (poll(&gone, 1, kPatienceMs) != 1) {

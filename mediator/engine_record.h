@@ -19,7 +19,7 @@ class EngineRecord {
 
   // Replaces the file as a whole; an empty list removes it. A failure is logged: the next mediator cannot wait then.
   void Write(const std::vector<pid_t>& engines) const;
-  // Kills orphans of the list, and waits until they are gone. An engine whose mediator lives is left alone.
+  // Kills what is left of the list, and waits until it is gone. Needs LockSocket: their mediator is no more.
   ring::Result<void> EndOrphans() const;
 
  private:

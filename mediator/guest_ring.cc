@@ -267,6 +267,7 @@ uint32_t GuestRing::TakeAndAnswer(uint32_t max, int64_t now_ns, uint32_t* taken)
 }
 
 Request* GuestRing::Head() {
+  if (session_->fenced()) return nullptr;  // what waits is answered as soon as nothing runs any more
   if (running_ != nullptr) return running_dropped_ || running_->next == running_->count ? nullptr : running_;
   for (; sched_ != consumer_.cons(); ++sched_) {
     Request& request = At(sched_);

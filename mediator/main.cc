@@ -69,7 +69,7 @@ class StopSignals final : public ReadyHandler {
   bool stop_ = false;
 };
 
-// An attached VM takes about 23 descriptors; the usual soft limit of 1024 is for programs that use select().
+// An attached VM takes about 24 descriptors; the usual soft limit of 1024 is for programs that use select().
 void RaiseDescriptorLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -120,7 +120,11 @@ ring::Result<std::unique_ptr<Backend>> MakeBackend(EventLoop* loop, const Config
 ring::Result<void> Serve(const Flags& flags) {
   ring::Result<Config> config = MakeConfig(flags);
   if (!config) return tl::make_unexpected(config.error());
+  // Held until everything else is gone: engines write beside the socket, too.
+  const auto lock = LockSocket(config->socket);
+  if (!lock) return tl::make_unexpected(lock.error());
   RaiseDescriptorLimit();
+  signal(SIGCHLD, SIG_DFL);  // inherited as ignored, it would hide the end of an engine
   bus_error_guard::Install();
   StopSignals signals;
   auto loop = EventLoop::Create(config->vms_max * kWatchesPerVm + kWatchesBeside);
@@ -138,7 +142,7 @@ ring::Result<void> Serve(const Flags& flags) {
   if (!background) return tl::make_unexpected(background.error());
   const int64_t wake_cost_ns = MeasureWakeCostNs();
   Dispatcher dispatcher(loop->get(), backend->get(), trace.get(), config->wait, wake_cost_ns);
-  ControlContext context{&*config, loop->get(), &dispatcher, background->get(), {}};
+  ControlContext context{&*config, loop->get(), &dispatcher, background->get(), backend->get(), {}};
   (*backend)->Describe('A', &context.device);
   auto server = ControlServer::Create(config->socket, context);
   if (!server) return tl::make_unexpected(server.error());

@@ -66,6 +66,8 @@ class Consumer {
   }
 
   // The same for an answer that somebody else has written, or is about to have written: the GPU. After this it is there.
+  // That a look is enough, without a store, is C++20's rule for fences: what was read before NeedCall's fence cannot be
+  // missed after ArmCall's fence, if that is the later one. (The model checker knows C++11's, which speaks of stores only.)
   void Confirm(uint32_t idx, Answer answer) {
     const uint64_t done = vgpu_done_word(answer.data, ring_.tag(epoch_, idx), answer.code);
     if (M::LoadAcquire(ring_.done(idx)) != done) M::StoreRelease(ring_.done(idx), done);

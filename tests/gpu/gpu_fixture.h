@@ -18,7 +18,7 @@ namespace vgpu::test {
 class GpuTest : public testing::Test {
  protected:
   // `gpu` are lines of the table [gpu], `environment` settings of the fake driver.
-  void Start(const std::string& gpu = "", std::vector<std::string> environment = {}) {
+  void Start(const std::string& gpu = "", std::vector<std::string> environment = {}, const std::string& wait = "adaptive") {
 #ifdef VGPU_REAL_GPU
     if (!environment.empty()) GTEST_SKIP() << "this needs the fake driver";
     WriteFile(config_, "backend = \"cuda\"\n[gpu]\n" + gpu);
@@ -27,7 +27,7 @@ class GpuTest : public testing::Test {
 #endif
     daemon_ = std::make_unique<Daemon>(DaemonOptions{.binary = kGpuMediator,
                                                      .socket = folder_ / "socket",
-                                                     .flags = {"--config", config_},
+                                                     .flags = {"--config", config_, "--wait", wait},
                                                      .environment = std::move(environment),
                                                      .log = folder_ / "log"});
     const bool serving = daemon_->Serving();

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What guests get from a GPU that works: right answers, from the GPU that their pool has, and nothing when they are idle.
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/wait.h>
 
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -202,6 +204,42 @@ TEST_F(ServeTest, VmLeavesWhileOthersKeepTheKernelBusy_ItsMemoryIsFree) {
       return daemon_->VmCount() == 1;
     })) << daemon_->Log();
   }
+}
+
+// A loop that never sleeps lets go of the kernel, too.
+TEST_F(ServeTest, VmLeavesASpinningMediator_ItsMemoryIsFree) {
+  Start("", {}, "spin");
+  if (IsSkipped() || HasFatalFailure()) return;
+  std::unique_ptr<Guest> guest;
+  auto leaves = Attach(1, &guest);
+  for (uint32_t i = 0; i < 100; ++i) ASSERT_EQ(guest->Ask(guest->Add(static_cast<int32_t>(i), 1)).data, i + 1);
+  leaves->Hangup();
+  ASSERT_TRUE(Eventually([&] { return daemon_->VmCount() == 0; })) << daemon_->Log();
+}
+
+TEST_F(ServeTest, StoppedWhileAGuestNeverPauses_Ends) {
+  Start();
+  if (IsSkipped() || HasFatalFailure()) return;
+  std::unique_ptr<Guest> guest;
+  const auto owner = Attach(1, &guest);
+  std::atomic<bool> over{false};
+  std::atomic<uint32_t> answers{0};
+  std::thread load([&] {
+    auto& producer = guest->producer();
+    while (!over) {
+      while (!producer.full()) guest->Add(1, 2);
+      guest->Flush();
+      ring::Answer answer;
+      const uint32_t end = producer.prod();
+      for (uint32_t idx = producer.oldest(); idx != end; ++idx) answers += producer.Take(idx, &answer);
+    }
+  });
+  EXPECT_TRUE(Eventually([&] { return answers > 1000; }));
+  daemon_->Signal(SIGTERM);
+  const int status = daemon_->Join();
+  over = true;
+  load.join();
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "status " << status;
 }
 
 // Nobody polls for nobody: the kernel leaves, and neither the mediator nor its engines wake up.
