@@ -181,12 +181,16 @@ TEST_F(ServeTest, AddsOfAHigherClass_LowVectorsAreGentle) {
   };
   ASSERT_EQ(low->Ask(ask()).code, VGPU_OK);
   EXPECT_EQ(GpuPieces(2), 2u);
-  const uint32_t idx = ask();
-  ASSERT_EQ(high->Ask(high->Add(1, 1)).data, 2u);
-  low->Flush();
-  while (!low->producer().Answered(idx)) ASSERT_EQ(high->Ask(high->Add(2, 2)).data, 4u);
-  EXPECT_GT(GpuPieces(2), 2u + 8);
-  ASSERT_EQ(low->Ask(idx).code, VGPU_OK);
+  // An add counts for a millisecond, which a busy machine may take to get to the vector: then again.
+  EXPECT_TRUE(Eventually([&] {
+    const uint64_t before = GpuPieces(2);
+    const uint32_t idx = ask();
+    EXPECT_EQ(high->Ask(high->Add(1, 1)).data, 2u);
+    low->Flush();
+    while (!low->producer().Answered(idx)) EXPECT_EQ(high->Ask(high->Add(2, 2)).data, 4u);
+    EXPECT_EQ(low->Ask(idx).code, VGPU_OK);
+    return GpuPieces(2) - before > 8;
+  }));
 }
 
 // The driver's unregister waits for every kernel: with the resident one there it would wait for ever.
