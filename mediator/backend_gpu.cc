@@ -30,15 +30,10 @@ constexpr uint32_t kPollsPerLook = 256;
 constexpr int64_t kWellNs = 60'000'000'000;
 constexpr int kDelayMaxMs = 30'000;
 
-uint64_t ElementsBytes(const Request& request) {
-  const bool wide = request.type == VGPU_TYPE_I64 || request.type == VGPU_TYPE_F64;
-  return wide ? 8 : 4;
-}
-
 }  // namespace
 
-GpuBackend::GpuBackend(EventLoop* loop, const GpuConfig& config, std::unique_ptr<CpuBackend> cpu, EngineRecord record)
-    : loop_(loop), config_(config), cpu_(std::move(cpu)), record_(std::move(record)) {
+GpuBackend::GpuBackend(EventLoop* loop, const GpuConfig& config, EngineRecord record)
+    : loop_(loop), config_(config), record_(std::move(record)) {
   sched_getaffinity(0, sizeof cpus_, &cpus_);
 }
 
@@ -49,9 +44,11 @@ GpuBackend::~GpuBackend() {
 }
 
 ring::Result<std::unique_ptr<GpuBackend>> GpuBackend::Create(EventLoop* loop, const GpuConfig& config,
-                                                             std::unique_ptr<CpuBackend> cpu, EngineRecord record) {
-  std::unique_ptr<GpuBackend> backend(new GpuBackend(loop, config, std::move(cpu), std::move(record)));
-  return backend->Open().map([&] { return std::move(backend); });
+                                                             std::unique_ptr<CpuBackend>* cpu, EngineRecord record) {
+  std::unique_ptr<GpuBackend> backend(new GpuBackend(loop, config, std::move(record)));
+  if (const auto opened = backend->Open(); !opened) return tl::make_unexpected(opened.error());
+  backend->cpu_ = std::move(*cpu);
+  return backend;
 }
 
 // The first GPU's engine says how many there are.
@@ -346,12 +343,15 @@ bool GpuBackend::Gentle(const GuestRing& ring, int64_t now_ns) const {
   return false;
 }
 
+bool GpuBackend::Copies(const Request& request) const {
+  return request.count * ElementBytes(request.type) >= uint64_t{config_.copy_from_kib} << 10;
+}
+
 uint64_t GpuBackend::PieceElements(const GuestRing& ring, const Request& request, int64_t now_ns) const {
   if (!ring.session()->seat.on_device) return cpu_->PieceElements(ring, request, now_ns);
-  const uint64_t element = ElementsBytes(request);
+  const uint64_t element = ElementBytes(request.type);
   if (Gentle(ring, now_ns)) return kGentlePieceBytes / element;
-  const bool copies = request.count * element >= uint64_t{config_.copy_from_kib} << 10;
-  return (copies ? kCopyPieceBytes : kDirectPieceBytes) / element;
+  return (Copies(request) ? kCopyPieceBytes : kDirectPieceBytes) / element;
 }
 
 void GpuBackend::Submit(const Piece& piece, int64_t now_ns) {
@@ -363,14 +363,13 @@ void GpuBackend::Submit(const Piece& piece, int64_t now_ns) {
     gpus_[session.seat.gpu]->last_add_ns[session.priority()] = now_ns;
     return port->SubmitAdd(piece);
   }
-  const uint64_t element = ElementsBytes(*piece.request);
   uint32_t flags = 0;
   if (Gentle(*piece.ring, now_ns)) {
     flags = engine::kJobGentle;
-  } else if (piece.request->count * element >= uint64_t{config_.copy_from_kib} << 10) {
+  } else if (Copies(*piece.request)) {
     flags = engine::kJobCopies;
   }
-  port->SubmitJob(piece, (piece.end - piece.begin) * element, flags);
+  port->SubmitJob(piece, (piece.end - piece.begin) * ElementBytes(piece.request->type), flags);
 }
 
 void GpuBackend::Flush() {

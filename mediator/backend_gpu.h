@@ -25,9 +25,10 @@ namespace vgpu::mediator {
 
 class GpuBackend final : public Backend, private EngineOwner {
  public:
-  // Starts the engines and waits until they are ready. Errors say why there is no GPU to use. All outlive this.
+  // Starts the engines and waits until they are ready. Errors say why there is no GPU to use; *cpu, which stands
+  // in, is taken without one only. `loop` outlives this.
   static ring::Result<std::unique_ptr<GpuBackend>> Create(EventLoop* loop, const GpuConfig& config,
-                                                          std::unique_ptr<CpuBackend> cpu, EngineRecord record);
+                                                          std::unique_ptr<CpuBackend>* cpu, EngineRecord record);
   ~GpuBackend() override;
 
   bool HasRoom(const GuestRing& ring, int64_t now_ns) const override;
@@ -65,7 +66,7 @@ class GpuBackend final : public Backend, private EngineOwner {
     std::array<int64_t, kPriorities> last_add_ns{};  // by class, of the dispatcher's clock
   };
 
-  GpuBackend(EventLoop* loop, const GpuConfig& config, std::unique_ptr<CpuBackend> cpu, EngineRecord record);
+  GpuBackend(EventLoop* loop, const GpuConfig& config, EngineRecord record);
   ring::Result<void> Open();
   ring::Result<Engine> StartAndWait(int ordinal);
   ring::Result<Engine> Start(int ordinal, int delay_ms);
@@ -87,12 +88,13 @@ class GpuBackend final : public Backend, private EngineOwner {
   void SeatsMayBeFree();
   Gpu* GpuOf(const EngineProcess* engine);
   EnginePort* PortOf(const GuestRing& ring) const;
+  bool Copies(const Request& request) const;
   bool Gentle(const GuestRing& ring, int64_t now_ns) const;
   void WriteRecord();
 
   EventLoop* const loop_;
   const GpuConfig config_;
-  const std::unique_ptr<CpuBackend> cpu_;
+  std::unique_ptr<CpuBackend> cpu_;
   const EngineRecord record_;
   cpu_set_t cpus_{};  // the mediator's own at its start: whoever pins its thread later does not mean the engines
   const Clock clock_;

@@ -108,13 +108,13 @@ ring::Result<std::unique_ptr<Backend>> MakeBackend(EventLoop* loop, const Config
   auto cpu = MakeCpuBackend(config);
   if (!cpu) return tl::make_unexpected(cpu.error());
   if (config.backend == BackendChoice::kCpu) return std::move(*cpu);
-  auto gpu = GpuBackend::Create(loop, config.gpu, std::move(*cpu), record);
+  auto gpu = GpuBackend::Create(loop, config.gpu, &*cpu, record);
   if (gpu) return std::move(*gpu);
   if (config.backend == BackendChoice::kCuda) {
     return tl::make_unexpected(fmt::format("{} (or use --backend cpu)", gpu.error()));
   }
   spdlog::info("no GPU, the CPU computes: {}", gpu.error());
-  return MakeCpuBackend(config).map([](auto backend) -> std::unique_ptr<Backend> { return backend; });
+  return std::move(*cpu);
 }
 
 ring::Result<void> Serve(const Flags& flags) {

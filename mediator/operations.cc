@@ -58,16 +58,6 @@ void RunDeviceInfo(Request* request, uint64_t, uint64_t) {
 
 // ---- VECTOR_ADD ----
 
-uint64_t ElementBytes(uint8_t type) {
-  switch (type) {
-    case VGPU_TYPE_I32:
-    case VGPU_TYPE_F32: return 4;
-    case VGPU_TYPE_I64:
-    case VGPU_TYPE_F64: return 8;
-  }
-  return 0;
-}
-
 bool Disjoint(uint64_t off_x, uint64_t off_y, uint64_t bytes) {
   return off_x >= off_y ? off_x - off_y >= bytes : off_y - off_x >= bytes;
 }
@@ -162,6 +152,16 @@ constexpr auto kIndex = [] {
 }();
 
 }  // namespace
+
+uint64_t ElementBytes(uint8_t type) {
+  switch (type) {
+    case VGPU_TYPE_I32:
+    case VGPU_TYPE_F32: return 4;
+    case VGPU_TYPE_I64:
+    case VGPU_TYPE_F64: return 8;
+  }
+  return 0;
+}
 
 const Operation* FindOperation(uint32_t opcode) { return opcode < kIndexSize ? kIndex[opcode] : nullptr; }
 

@@ -47,6 +47,9 @@ std::span<const Operation> Operations();
 // Sets everything but `idx`, `state` and `arrival_ns`.
 void Decode(const ring::SlotCopy& copy, const RingLimits& limits, Request* request);
 
+// Of one element of a vector; 0: no such type (VGPU_TYPE_*).
+uint64_t ElementBytes(uint8_t type);
+
 // Most elements of one VECTOR_ADD whose operands lie in an arena of this size.
 uint64_t VectorMax(uint64_t arena_bytes);
 

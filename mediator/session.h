@@ -76,7 +76,6 @@ class Session {
   const std::vector<std::unique_ptr<GuestRing>>& rings() const { return rings_; }
 
   bool fenced() const { return fenced_; }
-  bool ending() const { return ending_; }
   bool busy() const;
   bool epoch_pending() const;
 

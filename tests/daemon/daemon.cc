@@ -170,9 +170,9 @@ uint64_t Daemon::CpuTicks() const {
   return std::stoull(field.at(11)) + std::stoull(field.at(12));  // utime and stime
 }
 
-uint64_t Daemon::ContextSwitches() const {
+uint64_t ContextSwitchesOf(pid_t pid) {
   uint64_t count = 0;
-  for (const auto& task : std::filesystem::directory_iterator(Proc(pid_, "task"))) {
+  for (const auto& task : std::filesystem::directory_iterator(Proc(pid, "task"))) {
     count += SumOfLines(task.path().string() + "/status", "ctxt_switches:");
   }
   return count;

@@ -44,6 +44,9 @@ class TempFolder {
 void WriteFile(const std::string& path, const std::string& text);
 std::string ReadFile(const std::string& path);
 
+// Of all threads of a process, voluntary or not: how often it woke up.
+uint64_t ContextSwitchesOf(pid_t pid);
+
 struct DaemonOptions {
   std::string binary = kMediator;
   std::string socket = {};                    // "": no --socket flag
@@ -82,7 +85,7 @@ class Daemon {
 
   // What the kernel says of the process.
   uint64_t CpuTicks() const;         // user and system time
-  uint64_t ContextSwitches() const;  // of all its threads, voluntary or not: how often it woke up
+  uint64_t ContextSwitches() const { return ContextSwitchesOf(pid_); }
   uint64_t ResidentKib() const;
   size_t Descriptors() const;
   size_t MappedMemfds() const;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/gpu/engines.h"
 
-#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -21,18 +20,6 @@ bool Alive(pid_t pid) {
   std::getline(file, text);
   const size_t name_end = text.rfind(')');
   return name_end != std::string::npos && text.size() > name_end + 2 && text[name_end + 2] != 'Z';
-}
-
-uint64_t ContextSwitchesOf(pid_t pid) {
-  uint64_t total = 0;
-  std::error_code error;
-  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", error)) {
-    std::ifstream file(task.path() / "status");
-    for (std::string line; std::getline(file, line);) {
-      if (line.find("ctxt_switches") != std::string::npos) total += std::stoull(line.substr(line.find(':') + 1));
-    }
-  }
-  return total;
 }
 
 }  // namespace vgpu::test

@@ -14,8 +14,6 @@ namespace vgpu::test {
 std::vector<pid_t> ChildrenOf(pid_t pid);
 // Is it there, and not a zombie?
 bool Alive(pid_t pid);
-// How often all its threads were switched away from: how often they woke up.
-uint64_t ContextSwitchesOf(pid_t pid);
 
 }  // namespace vgpu::test
 
