@@ -44,7 +44,7 @@ class Backend {
   virtual bool HasRoom(const GuestRing& ring, int64_t now_ns) const = 0;
   // Elements of the next piece of this request: at most 100 us of work.
   virtual uint64_t PieceElements(const GuestRing& ring, const Request& request, int64_t now_ns) const = 0;
-  // Needs HasRoom() (or SlotRoom() != 0).
+  // Needs HasRoom().
   virtual void Submit(const Piece& piece, int64_t now_ns) = 0;
   // Appends the finished pieces to *finished.
   virtual void Reap(std::vector<Piece>* finished) = 0;
@@ -58,6 +58,8 @@ class Backend {
   virtual uint32_t gpus() const { return 0; }
   // For how many requests of this ring that touch nothing but their slots is there room? Only for sessions on a GPU.
   virtual uint32_t SlotRoom(const GuestRing&) { return 0; }
+  // One of them. Comes back as a piece of no elements. Needs SlotRoom() != 0.
+  virtual void SubmitSlot(GuestRing*, Request*, int64_t now_ns) { (void)now_ns; }
   // After Submits: they begin now at the latest.
   virtual void Flush() {}
   // Is something in flight whose end nobody signals? Then Poll, and do not sleep.

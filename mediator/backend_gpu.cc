@@ -240,7 +240,7 @@ void GpuBackend::RunAgain() {
   while (!again_.empty()) {
     const Piece piece = again_.back();
     if (piece.request->op->in_slot) {
-      piece.request->op->run(piece.request, 0, piece.request->count);
+      piece.request->op->run(piece.request, 0, 0);
       ended_.push_back(piece);
     } else if (cpu_->HasRoom()) {
       cpu_->Submit(piece, 0);
@@ -358,18 +358,21 @@ void GpuBackend::Submit(const Piece& piece, int64_t now_ns) {
   Session& session = *piece.ring->session();
   if (!session.seat.on_device) return cpu_->Submit(piece, now_ns);
   ++session.gpu_pieces;
-  EnginePort* port = PortOf(*piece.ring);
-  if (piece.request->op->in_slot) {
-    gpus_[session.seat.gpu]->last_add_ns[session.priority()] = now_ns;
-    return port->SubmitAdd(piece);
-  }
   uint32_t flags = 0;
   if (Gentle(*piece.ring, now_ns)) {
     flags = engine::kJobGentle;
   } else if (Copies(*piece.request)) {
     flags = engine::kJobCopies;
   }
-  port->SubmitJob(piece, (piece.end - piece.begin) * ElementBytes(piece.request->type), flags);
+  PortOf(*piece.ring)->SubmitJob(piece, (piece.end - piece.begin) * ElementBytes(piece.request->type), flags);
+}
+
+void GpuBackend::SubmitSlot(GuestRing* ring, Request* request, int64_t now_ns) {
+  Session& session = *ring->session();
+  Gpu& gpu = *gpus_[session.seat.gpu];
+  ++session.gpu_pieces;
+  gpu.last_add_ns[session.priority()] = now_ns;
+  gpu.current.port->SubmitAdd(ring, request);
 }
 
 void GpuBackend::Flush() {

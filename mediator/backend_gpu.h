@@ -40,6 +40,7 @@ class GpuBackend final : public Backend, private EngineOwner {
   void SetListener(BackendListener* listener) override { listener_ = listener; }
   uint32_t gpus() const override { return static_cast<uint32_t>(gpus_.size()); }
   uint32_t SlotRoom(const GuestRing& ring) override;
+  void SubmitSlot(GuestRing* ring, Request* request, int64_t now_ns) override;
   void Flush() override;
   bool polls() const override;
   void Poll(std::vector<Piece>* finished) override;

@@ -60,21 +60,20 @@ void EnginePort::StopUsingResident() {
   Memory::StoreRelease(&area_->resident_users, 0);
 }
 
-void EnginePort::GiveToResident(const Piece& piece) {
-  const GuestRing& ring = *piece.ring;
+void EnginePort::GiveToResident(GuestRing* ring, Request* request) {
   const uint32_t e = static_cast<uint32_t>(added_ % VGPU_RESIDENT_ENTRIES);
   const uint32_t lap = LapOf(added_);
-  const uint32_t slot = piece.request->idx & (ring.entries() - 1);
-  const uint32_t slots = ring.session()->seat.region * VGPU_RINGS_MAX + ring.index();
+  const uint32_t slot = request->idx & (ring->entries() - 1);
+  const uint32_t slots = ring->session()->seat.region * VGPU_RINGS_MAX + ring->index();
   uint64_t* word = area_->resident.entries[e].word;
   if (added_ == answered_) resident_since_ns_ = 0;
-  adds_[e] = piece;
+  adds_[e] = {ring, request};
   ++added_;
   ++asked_total_;
   Memory::StoreRelaxed(word + VGPU_RESIDENT_TO, vgpu_word(slots << VGPU_RESIDENT_SLOT_BITS | slot, lap));
-  Memory::StoreRelaxed(word + VGPU_RESIDENT_TAG, vgpu_word(ring.DoneSequence(piece.request->idx), lap));
-  Memory::StoreRelaxed(word + VGPU_RESIDENT_A, vgpu_word(static_cast<uint32_t>(piece.request->scalar[0]), lap));
-  Memory::StoreRelease(word + VGPU_RESIDENT_B, vgpu_word(static_cast<uint32_t>(piece.request->scalar[1]), lap));
+  Memory::StoreRelaxed(word + VGPU_RESIDENT_TAG, vgpu_word(ring->DoneSequence(request->idx), lap));
+  Memory::StoreRelaxed(word + VGPU_RESIDENT_A, vgpu_word(static_cast<uint32_t>(request->scalar[0]), lap));
+  Memory::StoreRelease(word + VGPU_RESIDENT_B, vgpu_word(static_cast<uint32_t>(request->scalar[1]), lap));
 }
 
 uint32_t EnginePort::AddRoom() {
@@ -84,12 +83,11 @@ uint32_t EnginePort::AddRoom() {
   return room > kKeptForPieces ? room - kKeptForPieces : 0;
 }
 
-void EnginePort::SubmitAdd(const Piece& piece) {
-  if (adds_go_there_) return GiveToResident(piece);
-  const Session& session = *piece.ring->session();
-  const uint64_t done = static_cast<uint64_t>(reinterpret_cast<const char*>(piece.ring->DoneWord(piece.request->idx)) -
-                                              session.memory().region.data());
-  Stage(piece, VGPU_JOB_ADD, 0, {0, Operands(*piece.request), done, piece.ring->DoneSequence(piece.request->idx), 0}, 0);
+void EnginePort::SubmitAdd(GuestRing* ring, Request* request) {
+  if (adds_go_there_) return GiveToResident(ring, request);
+  const uint64_t done = static_cast<uint64_t>(reinterpret_cast<const char*>(ring->DoneWord(request->idx)) -
+                                              ring->session()->memory().region.data());
+  Stage({ring, request, 0, 0}, VGPU_JOB_ADD, 0, {0, Operands(*request), done, ring->DoneSequence(request->idx), 0}, 0);
 }
 
 // ---- jobs ----
@@ -128,9 +126,10 @@ void EnginePort::Poll(std::vector<Piece>* finished) {
     const uint32_t e = static_cast<uint32_t>(answered_ % VGPU_RESIDENT_ENTRIES);
     const uint64_t word = Memory::LoadAcquire(&area_->resident.finished[e]);
     if (vgpu_word_seq(word) != LapOf(answered_)) break;
-    adds_[e].request->result = vgpu_word_data(word);
-    finished->push_back(adds_[e]);
-    Memory::Prefetch(adds_[e].ring->DoneWord(adds_[e].request->idx));
+    const Add add = adds_[e];
+    add.request->result = vgpu_word_data(word);
+    finished->push_back({add.ring, add.request, 0, 0});
+    Memory::Prefetch(add.ring->DoneWord(add.request->idx));
     ++answered_;
     resident_since_ns_ = 0;
   }
@@ -159,7 +158,10 @@ int64_t EnginePort::WaitingSince(int64_t now_ns) {
 }
 
 void EnginePort::TakeAll(std::vector<Piece>* pieces) {
-  for (; answered_ != added_; ++answered_) pieces->push_back(adds_[answered_ % VGPU_RESIDENT_ENTRIES]);
+  for (; answered_ != added_; ++answered_) {
+    const Add& add = adds_[answered_ % VGPU_RESIDENT_ENTRIES];
+    pieces->push_back({add.ring, add.request, 0, 0});
+  }
   const uint32_t end = jobs_.prod();
   for (uint32_t idx = jobs_.oldest(); idx != end; ++idx) {
     if (jobs_.Outstanding(idx)) pieces->push_back(job_table_[idx % engine::kJobEntries].piece);

@@ -253,7 +253,7 @@ uint32_t GuestRing::TakeAndAnswer(uint32_t max, int64_t now_ns, uint32_t* taken)
         Queue(copy, request.idx, now_ns);
         break;
       }
-      request.op->run(&request, 0, request.count);
+      request.op->run(&request, 0, 0);
     }
     answers[ran++] = {request.code, request.result};
   }
@@ -314,7 +314,7 @@ uint32_t GuestRing::RunInline(uint32_t max, int64_t now_ns, Trace* trace) {
     if (alone) AnswerAll(&unanswered, now_ns, trace);
     if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kStarted), request, now_ns, sched_);
     if (!request.repeatable) [[unlikely]] MarkStarted(request);
-    if (request.op != nullptr) request.op->run(&request, 0, request.count);
+    if (request.op != nullptr) request.op->run(&request, 0, alone ? request.count : 0);
     waits.Add(request.arrival_ns);
     ++ran;
     ++sched_;
@@ -356,7 +356,7 @@ uint32_t GuestRing::SubmitSlots(uint32_t max, Backend* backend, int64_t now_ns, 
     if (WayOf(request) != Way::kSlot) break;
     request.state = RequestState::kRunning;
     request.start_ns = now_ns;
-    backend->Submit({this, &request, 0, 0}, now_ns);
+    backend->SubmitSlot(this, &request, now_ns);
     waits.Add(request.arrival_ns);
     ++count;
     if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kStarted), request, now_ns, request.idx);

@@ -175,13 +175,12 @@ void Decode(const ring::SlotCopy& copy, const RingLimits& limits, Request* reque
   request->inline_run = true;
   request->result = 0;
   request->pieces = 0;
-  request->next = 0;
-  request->count = 0;
   request->op = limits.window ? (opcode == VGPU_OP_WINDOW ? &kWindow : nullptr) : FindOperation(opcode);
   if (request->op == nullptr) {
     request->code = VGPU_ERR_UNSUPPORTED;
     return;
   }
+  if (!request->op->in_slot) request->next = request->count = 0;
   // Reserved bits are zero today, so that they can mean something tomorrow.
   request->code = (head >> 24) != 0 ? VGPU_ERR_INVALID_REQUEST : request->op->decode(copy, limits, request);
   if (request->code != VGPU_OK) {

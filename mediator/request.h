@@ -4,6 +4,7 @@
 #ifndef VGPU_MEDIATOR_REQUEST_H_
 #define VGPU_MEDIATOR_REQUEST_H_
 
+#include <cstddef>
 #include <cstdint>
 
 namespace vgpu::mediator {
@@ -16,6 +17,7 @@ enum class RequestState : uint8_t {
   kRunning,  // some of its pieces are with the backend
 };
 
+// An ADD, or whatever touches nothing but its slot, needs the first line only.
 struct alignas(64) Request {
   const Operation* op;  // null: refused by decode; `code` says why
   uint32_t idx;         // index in its ring
@@ -27,16 +29,17 @@ struct alignas(64) Request {
   uint32_t result;      // goes into done.data
   int32_t scalar[2];
   int64_t arrival_ns;   // when the mediator took it
+  int64_t start_ns;     // when its first piece went to the backend
+  uint32_t pieces;      // with the backend now
 
-  // Vectors and buffers: addresses in the mediator's mapping of the ring's arena, or window buffers.
+  // Vectors and buffers only: addresses in the mediator's mapping of the ring's arena, or window buffers.
   char* a;
   char* b;
   char* c;
   uint64_t count;       // elements, or bytes of room
   uint64_t next;        // first element not yet handed to the backend
-  int64_t start_ns;     // when its first piece went to the backend
-  uint32_t pieces;      // with the backend now
 };
+static_assert(offsetof(Request, a) <= 64 && sizeof(Request) == 128);
 
 }  // namespace vgpu::mediator
 
