@@ -65,16 +65,16 @@ Result<nlohmann::json> MediatorProcess::Status() const {
   return json;
 }
 
-Result<void> MediatorProcess::AwaitGpu(uint32_t vm_id) const {
+Result<void> MediatorProcess::AwaitRunsOn(uint32_t vm_id, const std::string& where) const {
   const auto deadline = std::chrono::steady_clock::now() + seconds(30);
   while (std::chrono::steady_clock::now() < deadline) {
     const auto status = Status();
     if (!status) return tl::make_unexpected(status.error());
     for (const auto& vm : (*status)["vms"]) {
-      if (vm["vm_id"] == vm_id && vm["runs_on"].get<std::string>().starts_with("gpu")) return {};
+      if (vm["vm_id"] == vm_id && vm["runs_on"].get<std::string>().starts_with(where)) return {};
     }
   }
-  return tl::make_unexpected(fmt::format("VM {} does not come onto the GPU", vm_id));
+  return tl::make_unexpected(fmt::format("VM {} does not come onto: {}", vm_id, where));
 }
 
 Result<std::unique_ptr<guest::Client>> OpenGuest(const MediatorProcess& mediator, const guest::HostOptions& options) {

@@ -37,7 +37,9 @@ class MediatorProcess {
   // `vgpuctl status --json`.
   Result<nlohmann::json> Status() const;
   // Waits until this VM runs on a GPU: its region is registered some milliseconds after its attach.
-  Result<void> AwaitGpu(uint32_t vm_id) const;
+  Result<void> AwaitGpu(uint32_t vm_id) const { return AwaitRunsOn(vm_id, "gpu"); }
+  // Until its status says that it runs on something that begins with `where`.
+  Result<void> AwaitRunsOn(uint32_t vm_id, const std::string& where) const;
 
  private:
   MediatorProcess() = default;

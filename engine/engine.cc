@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
@@ -16,6 +17,7 @@
 #include <thread>
 
 #include "engine/channel.h"
+#include "engine/deadline.h"
 #include "engine/lanes.h"
 #include "engine/options.h"
 #include "engine/regions.h"
@@ -53,7 +55,12 @@ class Engine {
   bool Translate(const ring::SlotCopy& copy, uint32_t idx, Job* job, bool* wants_resident) const;
   gpu::CuResult StartJobs(uint32_t count);
   gpu::CuResult LookAfterResident(steady_clock::time_point now);
-  bool Sleep(bool busy);
+  void NotIdle(steady_clock::time_point now) {
+    idle_since_ = now;
+    told_idle_ = false;
+  }
+  int SleepMs(steady_clock::time_point now) const;
+  bool Sleep(steady_clock::time_point now);
   void HandleRegister(const Message& message, const ring::UniqueFd& fd);
   void HandleUnregister(const Message& message);
 
@@ -72,6 +79,9 @@ class Engine {
   ring::Consumer<ring::RealMemory> consumer_;
   std::array<Job, kJobEntries> jobs_{};
   bool want_resident_ = false;
+  bool busy_ = false;     // jobs are on the GPU
+  steady_clock::time_point idle_since_ = steady_clock::now();
+  bool told_idle_ = false;
 
   // The control thread asks the job thread to keep the resident kernel away.
   std::atomic<bool> keep_away_{false};
@@ -209,16 +219,31 @@ gpu::CuResult Engine::LookAfterResident(steady_clock::time_point now) {
   return result;
 }
 
+// A descriptor alone wakes an engine that has nothing on its GPU, but once for each time that it falls idle.
+int Engine::SleepMs(steady_clock::time_point now) const {
+  if (busy_) return static_cast<int>(kHealth.count());
+  if (!resident_->away()) return static_cast<int>(Resident::kTick.count());
+  if (told_idle_ || options_.park_s == 0) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(idle_since_ + std::chrono::seconds(options_.park_s) - now);
+  return static_cast<int>(std::max<int64_t>(0, left.count()));
+}
+
 // False: there is a job already.
-bool Engine::Sleep(bool busy) {
+bool Engine::Sleep(steady_clock::time_point now) {
   if (!consumer_.ArmKick()) return false;
   pollfd kick{kKickFd, POLLIN, 0};
-  // A descriptor alone wakes an engine that has nothing on its GPU.
-  const int timeout_ms = busy ? static_cast<int>(kHealth.count())
-                              : resident_->away() ? -1 : static_cast<int>(Resident::kTick.count());
+  const int timeout_ms = SleepMs(now);
   poll(&kick, 1, timeout_ms);
   uint64_t count;
-  if ((kick.revents & POLLIN) != 0 && read(kKickFd, &count, sizeof count) < 0) return false;
+  if ((kick.revents & POLLIN) != 0) {
+    if (read(kKickFd, &count, sizeof count) < 0) return false;
+    NotIdle(steady_clock::now());
+  } else if (timeout_ms == 0) {
+    Message message{};
+    message.type = kIdle;
+    channel_->Send(message);
+    told_idle_ = true;
+  }
   consumer_.DisarmKick();
   return true;
 }
@@ -226,12 +251,11 @@ bool Engine::Sleep(bool busy) {
 gpu::CuResult Engine::Work() {
   auto last_work = steady_clock::now();
   auto last_look = last_work;
-  bool busy = false;
   for (uint32_t looks = 0;;) {
     if (const uint32_t count = TakeJobs(); count != 0) {
       const gpu::CuResult started = StartJobs(count);
       if (started != gpu::kCuSuccess) return started;
-      busy = true;
+      busy_ = true;
       looks = 0;
       last_work = steady_clock::now();
     } else if (++looks % kLooksPerClock != 0) {
@@ -243,11 +267,12 @@ gpu::CuResult Engine::Work() {
     if (idle || want_resident_ || now - last_look >= kHealth || keep_away_.load(std::memory_order_relaxed)) {
       last_look = now;
       gpu::CuResult well = LookAfterResident(now);
-      if (well == gpu::kCuSuccess) well = lanes_->Busy(&busy);
+      if (well == gpu::kCuSuccess) well = lanes_->Busy(&busy_);
       if (well != gpu::kCuSuccess) return well;
+      if (busy_ || !resident_->away()) NotIdle(now);
     }
     // While the resident kernel is on its way out, or must go, it is looked after without a pause.
-    if (idle && !(keep_away_.load(std::memory_order_acquire) && !resident_->away())) Sleep(busy);
+    if (idle && !(keep_away_.load(std::memory_order_acquire) && !resident_->away())) Sleep(now);
   }
 }
 
@@ -257,7 +282,10 @@ void Engine::HandleRegister(const Message& message, const ring::UniqueFd& fd) {
   Message answer{};
   answer.type = kRegistered;
   answer.region = message.region;
-  const auto added = regions_->Add(message.region, message.layout, fd);
+  const auto added = [&] {
+    const Deadline deadline(std::chrono::milliseconds(options_.start_ms), "to register a VM's memory");
+    return regions_->Add(message.region, message.layout, fd);
+  }();
   answer.ok = added.has_value();
   if (!added) SetText(answer.text, added.error());
   channel_->Send(answer);
@@ -269,7 +297,10 @@ void Engine::HandleUnregister(const Message& message) {
   const uint64_t one = 1;
   if (write(kKickFd, &one, sizeof one) < 0) std::_Exit(EXIT_FAILURE);
   kept_away_.wait(false, std::memory_order_acquire);
-  regions_->Remove(message.region);
+  {
+    const Deadline deadline(std::chrono::milliseconds(options_.start_ms), "to unregister a VM's memory");
+    regions_->Remove(message.region);
+  }
   keep_away_ = false;
   Message answer{};
   answer.type = kUnregistered;
@@ -314,13 +345,18 @@ int EngineMain(int argc, char** argv) {
   app.add_option("--driver", options.driver_library);
   app.add_option("--resident", options.resident);
   app.add_option("--idle-ms", options.idle_ms);
+  app.add_option("--park-s", options.park_s);
+  app.add_option("--start-ms", options.start_ms);
   app.add_option("--delay-ms", options.delay_ms);
   CLI11_PARSE(app, argc, argv);
   if (getppid() != parent) return EXIT_FAILURE;  // it died before prctl
   std::this_thread::sleep_for(std::chrono::milliseconds(options.delay_ms));
   const Channel channel{ring::UniqueFd(kSocketFd)};
   Engine engine(options, &channel);
-  if (const auto opened = engine.Open(); !opened) Fail(channel, opened.error());
+  {
+    const Deadline deadline(std::chrono::milliseconds(options.start_ms), "to start");
+    if (const auto opened = engine.Open(); !opened) Fail(channel, opened.error());
+  }
   std::thread control([&] { engine.Control(); });
   Fail(channel, engine.Explain(engine.Work()));
 }

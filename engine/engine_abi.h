@@ -58,6 +58,8 @@ enum MessageType : uint32_t {
   kRegistered,    // engine: region; ok, or text
   kUnregister,    // mediator: region; nothing of it is in flight
   kUnregistered,  // engine: region
+  kHangs,         // engine: text; the driver does not return; it ends
+  kIdle,          // engine: it had nothing to do for EngineOptions::park_s
 };
 
 struct Message {

@@ -20,6 +20,8 @@ struct EngineOptions {
   std::string driver_library = "libcuda.so.1";
   bool resident = true;                       // false: the resident kernel is never used
   int idle_ms = 20;                           // the resident kernel leaves after this long without a request
+  int park_s = 30;                            // it says that it is idle after so many seconds without work; 0: never
+  int start_ms = 60000;                       // for its start, and for each region: longer means that the driver hangs
   int delay_ms = 0;                           // before it touches the GPU: another one died young
 };
 

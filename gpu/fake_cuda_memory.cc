@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gpu/fake_cuda_memory.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include <cstdlib>
@@ -99,6 +101,8 @@ CuResult MemFree(CuDevicePtr address) {
 CuResult MemHostRegister(void* memory, size_t bytes, unsigned) {
   if (const CuResult usable = Usable(); usable != kCuSuccess) return usable;
   if (const CuResult wanted = Setting("FAKE_CUDA_REGISTER", kCuSuccess); wanted != kCuSuccess) return wanted;
+  const auto hang_from_kib = static_cast<size_t>(Setting("FAKE_CUDA_HANG_FROM_KIB", 0));
+  while (hang_from_kib != 0 && bytes >> 10 >= hang_from_kib) pause();
   if (memory == nullptr || bytes == 0 || AddressOf(memory) % kPage != 0) return kInvalidValue;
   return registered().Insert(AddressOf(memory), WholePages(bytes)) ? kCuSuccess : kAlreadyRegistered;
 }

@@ -66,6 +66,8 @@ class Backend {
   virtual bool polls() const { return false; }
   virtual void Poll(std::vector<Piece>*) {}
   virtual void GoingToSleep() {}
+  // A session whose seat is parked has had a request.
+  virtual void Wake(Session*) {}
   // The session begins. Its memory stays until Release.
   virtual void Attach(Session*) {}
   // The session ends; nothing of it is in flight. False: its memory is still in use; SeatFree tells when to ask again.

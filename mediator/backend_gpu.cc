@@ -8,6 +8,7 @@
 #include <cassert>
 #include <cstdio>
 
+#include "mediator/eventfd.h"
 #include "mediator/guest_ring.h"
 #include "mediator/operations.h"
 #include "mediator/session.h"
@@ -16,8 +17,8 @@ namespace vgpu::mediator {
 namespace {
 
 constexpr uint32_t kGpusMax = 64;
-// A first start of a driver takes seconds; later ones 0.2 s.
-constexpr std::chrono::seconds kStartPatience{60};
+// The engine itself says that its driver hangs; this is for one that cannot even say that.
+constexpr std::chrono::seconds kStartMargin{5};
 // Of one operand. On an H100 75 us where the kernel reads over the bus, and 95 us in the copy engines.
 constexpr uint64_t kDirectPieceBytes = 1 << 20;
 constexpr uint64_t kCopyPieceBytes = engine::kCopyBytesMax;
@@ -29,6 +30,9 @@ constexpr uint32_t kPollsPerLook = 256;
 // An engine that lived this long was well.
 constexpr int64_t kWellNs = 60'000'000'000;
 constexpr int kDelayMaxMs = 30'000;
+constexpr int64_t kStartAgainNs = 1'000'000'000;
+// So many engines may end while they register the memory of one VM.
+constexpr uint32_t kEnginesEndedMax = 2;
 
 }  // namespace
 
@@ -78,6 +82,8 @@ ring::Result<void> GpuBackend::Open() {
 
 ring::Result<GpuBackend::Engine> GpuBackend::Start(int ordinal, int delay_ms) {
   const engine::EngineOptions options{ordinal, config_.driver_library, config_.resident, static_cast<int>(config_.idle_ms),
+                                      static_cast<int>(config_.park_s),
+                                      static_cast<int>(config_.start_ms),
                                       delay_ms};
   auto process = EngineProcess::Start(loop_, this, options, cpus_);
   if (!process) return tl::make_unexpected(process.error());
@@ -88,7 +94,7 @@ ring::Result<GpuBackend::Engine> GpuBackend::StartAndWait(int ordinal) {
   auto engine = Start(ordinal, 0);
   if (!engine) return engine;
   record_.Write({engine->process->pid()});
-  const auto ready = engine->process->AwaitReady(kStartPatience);
+  const auto ready = engine->process->AwaitReady(std::chrono::milliseconds(config_.start_ms) + kStartMargin);
   if (!ready) return tl::make_unexpected(ready.error());
   engine->port = std::make_unique<EnginePort>(engine->process->area(), engine->process->kick_fd(), &clock_);
   return engine;
@@ -105,8 +111,12 @@ void GpuBackend::Replace(Gpu* gpu) {
       spdlog::error("GPU {}: cannot start {}: {}", gpu->ordinal, what, started.error());
     }
   };
-  if (gpu->current.process == nullptr) start(&gpu->current, "an engine");
-  if (gpu->spare.process == nullptr && config_.spare && !gpu->spare_refused && gpu->current.port != nullptr) {
+  if (!gpu->parked && gpu->current.process == nullptr) start(&gpu->current, "an engine");
+  if (!gpu->parked && gpu->current.process == nullptr && gpu->spare.process == nullptr) {  // no memory, or no descriptors: a request asks for another try
+    gpu->not_before_ns = clock_.Now() + kStartAgainNs;
+    Park(gpu);
+  }
+  if (!gpu->parked && gpu->spare.process == nullptr && config_.spare && !gpu->spare_refused && gpu->current.port != nullptr) {
     start(&gpu->spare, "a spare engine");
   }
   WriteRecord();
@@ -142,13 +152,15 @@ void GpuBackend::OnEngineReady(EngineProcess* process) {
   RegisterAll(*gpu, process);
   if (&engine != &gpu->current) return;
   gpu->started_ns = clock_.Now();
-  spdlog::info("GPU {}: a new engine is ready", gpu->ordinal);
+  // That a parked GPU comes back is nothing new.
+  spdlog::log(gpu->deaths == 0 ? spdlog::level::debug : spdlog::level::info, "GPU {}: a new engine is ready", gpu->ordinal);
   Replace(gpu);
 }
 
 void GpuBackend::RegisterAll(const Gpu& gpu, EngineProcess* engine) {
   for (const Session* session : seats_) {
     if (session == nullptr || session->seat.leaving || gpus_[session->seat.gpu].get() != &gpu) continue;
+    if (session->seat.engines_ended >= kEnginesEndedMax) continue;
     engine->Register(session->seat.region, session->memory().layout, session->memory().region_fd.get());
   }
 }
@@ -169,6 +181,7 @@ void GpuBackend::OnUnregistered(EngineProcess*, uint32_t) { SeatsMayBeFree(); }
 void GpuBackend::OnEngineFailed(EngineProcess* process, const std::string& reason) {
   Gpu* gpu = GpuOf(process);
   if (gpu == nullptr) return;  // it is dying already
+  Blame(*process);
   if (gpu->spare.process.get() == process) {
     // In exclusive mode a GPU takes one process only.
     gpu->spare_refused = gpu->spare.port == nullptr;
@@ -187,6 +200,48 @@ void GpuBackend::OnEngineFailed(EngineProcess* process, const std::string& reaso
   if (gpu->spare.port != nullptr) Adopt(gpu);
 }
 
+// Whoever's memory ends engines stays on the CPU.
+void GpuBackend::Blame(const EngineProcess& engine) {
+  if (engine.culprit() < 0) return;
+  Session* session = seats_[static_cast<uint32_t>(engine.culprit())];
+  if (session == nullptr || ++session->seat.engines_ended != kEnginesEndedMax) return;
+  spdlog::warn("VM {} stays on the CPU: {} engines ended while they registered its memory", session->vm_id(),
+               kEnginesEndedMax);
+}
+
+void GpuBackend::OnEngineIdle(EngineProcess* process) {
+  Gpu* gpu = GpuOf(process);
+  if (gpu == nullptr || gpu->current.process.get() != process || gpu->current.port->in_flight() != 0) return;
+  Park(gpu);
+}
+
+void GpuBackend::Park(Gpu* gpu) {
+  spdlog::debug("GPU {}: parked", gpu->ordinal);
+  gpu->parked = true;
+  gpu->spare_refused = false;
+  SetParked(*gpu, true);
+  for (Engine* engine : {&gpu->current, &gpu->spare}) {
+    if (engine->process != nullptr) Bury(engine);
+  }
+}
+
+void GpuBackend::SetParked(const Gpu& gpu, bool parked) {
+  for (Session* session : seats_) {
+    if (session == nullptr || gpus_[session->seat.gpu].get() != &gpu) continue;
+    session->seat.parked = parked;
+    if (session->seat.on_device) listener_->SetOnDevice(session, false);
+  }
+}
+
+void GpuBackend::Wake(Session* session) {
+  Gpu* gpu = gpus_[session->seat.gpu].get();
+  if (clock_.Now() < gpu->not_before_ns) return;
+  spdlog::debug("GPU {}: VM {} asks for it", gpu->ordinal, session->vm_id());
+  gpu->parked = false;
+  SetParked(*gpu, false);
+  Replace(gpu);
+}
+
 // Kills it; what it has in flight waits for its end.
 void GpuBackend::Bury(Engine* engine) {
   engine->process->Kill();
@@ -200,6 +255,7 @@ void GpuBackend::Adopt(Gpu* gpu) {
   gpu->spare = {};
   gpu->started_ns = clock_.Now();
   spdlog::info("GPU {}: the spare engine has taken over", gpu->ordinal);
+  SignalEventfd(gpu->current.process->kick_fd());  // its idle time begins now
   for (Session* session : seats_) {
     if (session == nullptr || gpus_[session->seat.gpu].get() != gpu || session->seat.leaving) continue;
     if (gpu->current.process->Uses(session->seat.region)) listener_->SetOnDevice(session, true);
@@ -281,6 +337,7 @@ void GpuBackend::Attach(Session* session) {
   session->seat.ordinal = best->ordinal;
   session->seat.gpu = static_cast<uint32_t>(
       std::find_if(gpus_.begin(), gpus_.end(), [best](const auto& gpu) { return gpu.get() == best; }) - gpus_.begin());
+  session->seat.parked = best->parked;
   for (EngineProcess* engine : ReadyEngines(*best)) {
     if (engine != nullptr) {
       engine->Register(session->seat.region, session->memory().layout, session->memory().region_fd.get());

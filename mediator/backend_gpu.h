@@ -2,6 +2,9 @@
 // The GPU backend: for each GPU an engine process that works and, if wished, a spare one that is warm. The CPU backend
 // stands in for a VM whose region no engine has (yet): it gives the same answers, bit for bit.
 //
+// A GPU that nobody asked for anything for a while is parked: its engines end, since a context alone draws power
+// (docs/adr/0006-engine-processes.md). The next request starts them again.
+//
 // When an engine fails (it says so, it ends, or something in flight is overdue) it is killed at once; its VMs go on with the
 // spare one, or with the CPU. What it had in flight waits until it is reaped, since until then it may still write: then what
 // is harmless to repeat runs on the CPU, all else is answered VGPU_ERR_INTERRUPTED.
@@ -45,6 +48,7 @@ class GpuBackend final : public Backend, private EngineOwner {
   bool polls() const override;
   void Poll(std::vector<Piece>* finished) override;
   void GoingToSleep() override;
+  void Wake(Session* session) override;
   void Attach(Session* session) override;
   bool Release(Session* session) override;
   void Describe(uint32_t pool, vgpu_device_info* info) const override;
@@ -61,6 +65,8 @@ class GpuBackend final : public Backend, private EngineOwner {
     Engine current;
     Engine spare;
     bool spare_refused = false;
+    bool parked = false;
+    int64_t not_before_ns = 0;  // parked because no engine could be started: when to try again
     uint32_t deaths = 0;     // in a row
     int64_t started_ns = 0;  // the current engine's start
     uint32_t sessions = 0;
@@ -76,10 +82,14 @@ class GpuBackend final : public Backend, private EngineOwner {
   void OnEngineReady(EngineProcess* engine) override;
   void OnRegistered(EngineProcess* engine, uint32_t region, const std::string& error) override;
   void OnUnregistered(EngineProcess* engine, uint32_t region) override;
+  void OnEngineIdle(EngineProcess* engine) override;
   void OnEngineFailed(EngineProcess* engine, const std::string& reason) override;
   void OnEngineGone(EngineProcess* engine) override;
 
   static std::array<EngineProcess*, 2> ReadyEngines(const Gpu& gpu);
+  void Blame(const EngineProcess& engine);
+  void Park(Gpu* gpu);
+  void SetParked(const Gpu& gpu, bool parked);
   void Bury(Engine* engine);
   void Adopt(Gpu* gpu);
   void RegisterAll(const Gpu& gpu, EngineProcess* engine);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "mediator/bus_error_guard.h"
 #include "mediator/crash_point.h"
@@ -202,6 +203,8 @@ bool Dispatcher::Turn() {
   if (!inline_scheduler_.empty()) RunInline();
   SubmitAll();
   if (!answered_.empty()) CallGuests();
+  // To start an engine takes longer than a turn: after the answers.
+  if (asks_for_gpu_ != nullptr) [[unlikely]] backend_->Wake(std::exchange(asks_for_gpu_, nullptr));
   if (bus_error_guard::TotalHits() != bus_errors_seen_) [[unlikely]] {
     bus_errors_seen_ = bus_error_guard::TotalHits();
     if (on_bus_error_) on_bus_error_();
@@ -228,6 +231,7 @@ bool Dispatcher::TakeAll() {
     took = true;
     ring->worked = true;
     counters_.requests += taken;
+    if (ring->session()->seat.parked && !ring->window()) [[unlikely]] asks_for_gpu_ = ring->session();
     if (!ring->idle()) Classify(ring);
   }
   return took;

@@ -109,6 +109,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   std::vector<GuestRing*> hot_;
   std::vector<GuestRing*> answered_;  // rings with answers in this turn
   std::vector<Piece> finished_;
+  Session* asks_for_gpu_ = nullptr;    // in this turn, and its GPU is parked
   std::function<void()> on_bus_error_;
   LoopCounters counters_;
   uint32_t turns_ = 0;

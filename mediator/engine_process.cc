@@ -50,6 +50,10 @@ std::vector<std::string> Arguments(const engine::EngineOptions& options) {
           std::to_string(options.resident),
           "--idle-ms",
           std::to_string(options.idle_ms),
+          "--park-s",
+          std::to_string(options.park_s),
+          "--start-ms",
+          std::to_string(options.start_ms),
           "--delay-ms",
           std::to_string(options.delay_ms)};
 }
@@ -160,6 +164,13 @@ void EngineProcess::Fail(const std::string& reason) {
   owner_->OnEngineFailed(this, reason);
 }
 
+void EngineProcess::FailAtErrand(const std::string& reason) {
+  if (!failed_ && !errands_.empty() && errands_.front().message.type == engine::kRegister) {
+    culprit_ = static_cast<int>(errands_.front().message.region);
+  }
+  Fail(reason);
+}
+
 void EngineProcess::OnMessage() {
   for (;;) {
     engine::Message message;
@@ -169,18 +180,20 @@ void EngineProcess::OnMessage() {
       case engine::Channel::Received::kMessage: Handle(message); break;
       case engine::Channel::Received::kClosed:
         loop_->Unwatch(std::exchange(socket_watch_, -1));
-        return Fail("it ended");
+        return FailAtErrand("it ended");
     }
   }
 }
 
 void EngineProcess::Handle(const engine::Message& message) {
   if (message.type == engine::kFailed) return Fail(message.text);
+  if (message.type == engine::kHangs) return FailAtErrand(message.text);
   if (message.type == engine::kReady && !ready_ && !failed_) {
     hello_ = message;
     ready_ = true;
     return owner_->OnEngineReady(this);
   }
+  if (message.type == engine::kIdle && ready_) return owner_->OnEngineIdle(this);
   const bool asked = !errands_.empty() && errands_.front().message.region == message.region &&
                      errands_.front().message.type + 1 == message.type;
   if (!asked) return Fail("it answers what nobody asked");
@@ -205,7 +218,7 @@ void EngineProcess::OnGone() {
   if (waitpid(pid_, nullptr, WNOHANG) != pid_) return;
   reaped_ = true;
   loop_->Unwatch(std::exchange(process_watch_, -1));
-  Fail("it ended");
+  FailAtErrand("it ended");
   holds_.reset();
   uses_.reset();
   errands_.clear();

@@ -30,6 +30,8 @@ class EngineOwner {
   // `error` is empty if the region can be used.
   virtual void OnRegistered(EngineProcess* engine, uint32_t region, const std::string& error) = 0;
   virtual void OnUnregistered(EngineProcess* engine, uint32_t region) = 0;
+  // It had nothing to do for a while. It may have been given something since.
+  virtual void OnEngineIdle(EngineProcess* engine) = 0;
   // It will not answer any more: it says that its GPU is broken, or its socket closed. It may still write.
   virtual void OnEngineFailed(EngineProcess* engine, const std::string& reason) = 0;
   // It is reaped: nothing of it writes any more.
@@ -66,6 +68,9 @@ class EngineProcess {
   // Has it answered that the GPU can use it?
   bool Uses(uint32_t region) const { return uses_[region]; }
 
+  // The region at whose registration it ended or hung; -1: none.
+  int culprit() const { return culprit_; }
+
   void Kill();
 
  private:
@@ -90,6 +95,7 @@ class EngineProcess {
   void Handle(const engine::Message& message);
   void OnGone();
   void Fail(const std::string& reason);
+  void FailAtErrand(const std::string& reason);
 
   EventLoop* const loop_;
   EngineOwner* const owner_;
@@ -101,6 +107,7 @@ class EngineProcess {
   bool reaped_ = false;
   bool ready_ = false;
   bool failed_ = false;
+  int culprit_ = -1;
   engine::Message hello_{};
   std::bitset<engine::kRegionsMax> holds_;
   std::bitset<engine::kRegionsMax> uses_;

@@ -50,9 +50,11 @@ struct DeviceSeat {
 
   bool on_device = false;  // the GPU has the region registered: use it
   bool leaving = false;    // the session ends
+  bool parked = false;     // its GPU has no engine until a request asks for one
   uint32_t gpu = kNone;    // index into the backend's
   int ordinal = -1;        // of that GPU, as the driver counts
   uint32_t region = kNone; // the region's number with the engines
+  uint32_t engines_ended = 0;  // while they registered this region
 };
 
 struct RingEventfds {

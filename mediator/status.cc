@@ -43,6 +43,11 @@ json RingStatus(const GuestRing& ring) {
           {"arms_lost", counters.arms_lost}};
 }
 
+std::string RunsOn(const DeviceSeat& seat) {
+  if (!seat.on_device && !seat.parked) return "cpu";
+  return (seat.parked ? "parked gpu " : "gpu ") + std::to_string(seat.ordinal);
+}
+
 json VmStatus(const Session& session) {
   static constexpr const char* kPriorityNames[] = {"low", "medium", "high"};
   json rings = json::array();
@@ -56,7 +61,7 @@ json VmStatus(const Session& session) {
           {"priority", kPriorityNames[session.priority()]},
           {"state", session.fenced() ? "fenced" : "attached"},
           {"region_bytes", session.memory().layout.region_bytes},
-          {"runs_on", session.seat.on_device ? "gpu " + std::to_string(session.seat.ordinal) : "cpu"},
+          {"runs_on", RunsOn(session.seat)},
           {"gpu_pieces", session.gpu_pieces},
           {"answered", answered},
           {"fences", session.fences},

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the GPU does and draws while 32 guests are attached and idle, and while no mediator runs, as nvidia-smi
-// reads it.
+// reads it; and what it costs that an idle GPU is given back (gpu.park_s): how long it takes to come back, and what a
+// guest sees meanwhile.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <sstream>
 #include <thread>
@@ -14,6 +16,8 @@ namespace vgpu::bench {
 namespace {
 
 constexpr uint32_t kGuests = 32;
+constexpr uint32_t kAskerVm = 100;
+constexpr const char* kParkSoon = "park_s = 1";
 constexpr uint32_t kSamples = 4;
 constexpr std::chrono::milliseconds kBetween{250};
 
@@ -54,19 +58,48 @@ Result<Sample> Settled(std::chrono::milliseconds settle) {
 }
 
 struct Readings {
-  std::vector<double> without, with, utilisation, loaded, loaded_utilisation;
+  std::vector<double> without, with, utilisation, loaded, loaded_utilisation, back_ms, longest_us;
+  uint64_t wrong = 0;
 };
+
+// One guest asks, again and again, until the GPU is there.
+Result<void> ComeBack(const MediatorProcess& mediator, guest::Client* asker, Readings* readings) {
+  std::atomic<bool> over{false};
+  const uint64_t begin_ns = SteadyNs();
+  Result<void> came;
+  std::thread watch([&] {
+    came = mediator.AwaitGpu(kAskerVm);
+    over = true;
+  });
+  uint64_t longest_ns = 0;
+  while (!over) {
+    const uint64_t asked_ns = SteadyNs();
+    readings->wrong += AskOneByOne(*asker, 1).wrong;
+    longest_ns = std::max(longest_ns, SteadyNs() - asked_ns);
+  }
+  watch.join();
+  readings->back_ms.push_back(static_cast<double>(SteadyNs() - begin_ns) / 1e6);
+  readings->longest_us.push_back(static_cast<double>(longest_ns) / 1e3);
+  return came;
+}
 
 Result<void> TakeReadings(const Setup& setup, Readings* readings) {
   const auto settle = setup.Span(2'000);
   const auto without = Settled(settle);
   if (!without) return tl::make_unexpected(without.error());
-  const auto mediator = setup.Mediator();
+  const auto mediator = setup.Mediator(kParkSoon);
   if (!mediator) return tl::make_unexpected(mediator.error());
   const auto guests = Guests::Start(**mediator, AddGuests(kGuests, 1, 64));
   if (!guests) return tl::make_unexpected(guests.error());
+  guest::HostOptions options;
+  options.vm_id = kAskerVm;
+  options.region_bytes = 1 << 20;
+  const auto asker = OpenGuest(**mediator, options);
+  if (!asker) return tl::make_unexpected(asker.error());
+  if (const auto parked = (*mediator)->AwaitRunsOn(kAskerVm, "parked"); !parked) return parked;
   const auto with = Settled(settle);
   if (!with) return tl::make_unexpected(with.error());
+  if (const auto back = ComeBack(**mediator, asker->get(), readings); !back) return back;
   (*guests)->Work(kGuests);
   const auto loaded = Settled(settle / 2);
   if (!loaded) return tl::make_unexpected(loaded.error());
@@ -104,8 +137,13 @@ Result<void> MeasureIdlePower(Setup* setup) {
   const Spread without = SpreadOf(all.without);
   Figure power = Compare("idle_power", "32 idle guests attached: watts / without a mediator",
                          {without.max / without.median, Better::kLower, {}}, all.with, all.without, "");
-  power.note = fmt::format("with {:.1f} W, without {:.1f} W ({:.1f} to {:.1f}); the gate is 1 and that spread",
-                           Median(all.with), without.median, without.min, without.max);
+  power.note = fmt::format(
+      "with {:.1f} W, without {:.1f} W ({:.1f} to {:.1f}); the gate is 1 and that spread. {} in effect; a guest that asks has the "
+      "GPU again after {:.0f} ms, and until then the CPU's answers, the slowest after {:.0f} us",
+      Median(all.with), without.median, without.min, without.max, kParkSoon, Median(all.back_ms), Median(all.longest_us));
+  power.detail["back_ms"] = all.back_ms;
+  power.detail["longest_us"] = all.longest_us;
+  NoteWrong(all.wrong, &power);
   setup->json["watts"] = {{"without", all.without}, {"idle", all.with}, {"loaded", all.loaded}};
   setup->figures.push_back(idle);
   setup->figures.push_back(power);

@@ -138,6 +138,38 @@ TEST_F(BrokenGpuTest, EngineKilledInAVector_RepeatedOnlyIfHarmless) {
   EXPECT_TRUE(code == VGPU_ERR_INTERRUPTED || code == VGPU_OK) << code;
 }
 
+// One VM's memory hangs the driver: after two engines it is left out, and everybody else has the GPU.
+TEST_F(BrokenGpuTest, DriverHangsAtAVmsMemory_ThatVmStaysOnTheCpu) {
+  Start("start_ms = 1000\n", {"FAKE_CUDA_HANG_FROM_KIB=8192"});
+  if (IsSkipped() || HasFatalFailure()) return;
+  std::unique_ptr<Guest> guest, other;
+  const auto innocent = Attach(1, &other);
+  const auto owner = AttachAnywhere(2, &guest, 'A', 8 << 20);
+  KeepAsking(other.get(), [&] {
+    return daemon_->Log().find("VM 2 stays on the CPU: 2 engines ended while they registered its memory") != std::string::npos;
+  });
+  EXPECT_NE(daemon_->Log().find("the driver hangs: to register a VM's memory takes more than 1000 ms"), std::string::npos);
+  ASSERT_TRUE(Eventually([&] { return OnGpu(1); })) << daemon_->Log();
+  EXPECT_EQ(RunsOn(2), "cpu");
+  KeepAsking(guest.get(), [count = 0]() mutable { return ++count > 100; });
+  KeepAsking(other.get(), [count = 0]() mutable { return ++count > 100; });
+}
+
+TEST_F(BrokenGpuTest, DriverHangsAtTheStart_TheMediatorSaysSo) {
+#ifdef VGPU_REAL_GPU
+  GTEST_SKIP() << "this needs the fake driver";
+#endif
+  WriteFile(config_, "backend = \"cuda\"\n[gpu]\nstart_ms = 500\ndriver_library = \"" + FakeDriver() + "\"\n");
+  Daemon daemon({.binary = kGpuMediator,
+                 .socket = folder_ / "socket",
+                 .flags = {"--config", config_},
+                 .environment = {"FAKE_CUDA_HANG_FROM_KIB=1"},
+                 .log = folder_ / "log"});
+  EXPECT_FALSE(daemon.Serving());
+  EXPECT_NE(daemon.Log().find("the driver hangs: to start takes more than 500 ms (gpu.start_ms)"), std::string::npos)
+      << daemon.Log();
+}
+
 // An engine that was killed and is not gone yet may still write. Until it is reaped its requests have no answer, and are not
 // repeated; those that come later are served.
 TEST_F(BrokenGpuTest, DyingEngine_NothingOfItIsRepeatedBeforeItIsGone) {

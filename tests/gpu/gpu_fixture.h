@@ -50,12 +50,18 @@ class GpuTest : public testing::Test {
   // Attaches, opens ring 0, and waits until the GPU serves it.
   std::unique_ptr<Owner> Attach(uint32_t vm_id, std::unique_ptr<Guest>* guest, uint32_t pool = 'A',
                                 uint64_t region_bytes = 4 << 20, uint32_t rings = 1, uint32_t priority = 1) {
+    auto owner = AttachAnywhere(vm_id, guest, pool, region_bytes, rings, priority);
+    EXPECT_TRUE(Eventually([&] { return OnGpu(vm_id); })) << daemon_->Log();
+    return owner;
+  }
+  // The same, but does not wait.
+  std::unique_ptr<Owner> AttachAnywhere(uint32_t vm_id, std::unique_ptr<Guest>* guest, uint32_t pool = 'A',
+                                        uint64_t region_bytes = 4 << 20, uint32_t rings = 1, uint32_t priority = 1) {
     auto owner = std::make_unique<Owner>(OwnerOptions{
         .vm_id = vm_id, .pool = pool, .priority = priority, .rings = rings, .region_bytes = region_bytes});
     EXPECT_TRUE(owner->Attach(daemon_->socket())) << daemon_->Log();
     *guest = std::make_unique<Guest>(owner.get(), 0);
     (*guest)->Open();
-    EXPECT_TRUE(Eventually([&] { return OnGpu(vm_id); })) << daemon_->Log();
     return owner;
   }
   // Where in the status this VM is.

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// A GPU that nobody asks for anything is given back: no engine, no context, no power. It comes back with the next request,
+// which the CPU answers meanwhile.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "tests/gpu/engines.h"
+#include "tests/gpu/gpu_fixture.h"
+
+namespace vgpu::test {
+namespace {
+
+using std::chrono::steady_clock;
+
+class ParkTest : public GpuTest {
+ protected:
+  bool NoEngines() {
+    return Eventually([&] { return ChildrenOf(daemon_->pid()).empty(); });
+  }
+  static void ExpectRightAnswers(Guest* guest) {
+    for (int32_t i = 0; i < 100; ++i) {
+      const ring::Answer answer = guest->Ask(guest->Add(i, 5));
+      ASSERT_EQ(answer.code, VGPU_OK);
+      ASSERT_EQ(answer.data, static_cast<uint32_t>(i + 5));
+    }
+  }
+};
+
+TEST_F(ParkTest, IdleGpu_ItsEnginesEnd_AndComeBackWithTheNextRequest) {
+  Start("park_s = 1\n");
+  if (IsSkipped() || HasFatalFailure()) return;
+  std::unique_ptr<Guest> guest;
+  const auto owner = Attach(1, &guest);
+  for (int times = 0; times < 2; ++times) {
+    ExpectRightAnswers(guest.get());
+    ASSERT_TRUE(Eventually([&] { return OnGpu(1); })) << daemon_->Log();
+    ASSERT_TRUE(NoEngines()) << daemon_->Log();
+    EXPECT_EQ(RunsOn(1), "parked gpu 0");
+    const uint64_t before = GpuPieces(1);
+    ExpectRightAnswers(guest.get());
+    ASSERT_TRUE(Eventually([&] { return OnGpu(1); })) << daemon_->Log();
+    ExpectRightAnswers(guest.get());
+    EXPECT_GE(GpuPieces(1), before + 100);
+  }
+}
+
+TEST_F(ParkTest, NobodyAttached_ParkedToo_AndAVmThatComesLaterGetsTheGpu) {
+  Start("park_s = 1\n");
+  if (IsSkipped() || HasFatalFailure()) return;
+  ASSERT_TRUE(NoEngines()) << daemon_->Log();
+  std::unique_ptr<Guest> guest, other;
+  const auto owner = AttachAnywhere(1, &guest);
+  const auto neighbour = AttachAnywhere(2, &other);
+  EXPECT_EQ(RunsOn(1), "parked gpu 0");
+  ExpectRightAnswers(guest.get());
+  // One VM's request brings the GPU back for both.
+  EXPECT_TRUE(Eventually([&] { return OnGpu(1) && OnGpu(2); })) << daemon_->Log();
+  ExpectRightAnswers(other.get());
+}
+
+TEST_F(ParkTest, VmEndsWhileItsGpuIsParked_ItsMemoryIsFree) {
+  Start("park_s = 1\n");
+  if (IsSkipped() || HasFatalFailure()) return;
+  std::unique_ptr<Guest> guest;
+  auto owner = Attach(1, &guest);
+  ASSERT_TRUE(NoEngines()) << daemon_->Log();
+  guest.reset();
+  owner.reset();
+  EXPECT_TRUE(Eventually([&] { return daemon_->VmCount() == 0; })) << daemon_->Log();
+  const auto again = AttachAnywhere(1, &guest);
+  ExpectRightAnswers(guest.get());
+  EXPECT_TRUE(Eventually([&] { return OnGpu(1); })) << daemon_->Log();
+}
+
+TEST_F(ParkTest, GpuInUse_IsNotParked) {
+  Start("park_s = 2\nspare = false\n");
+  if (IsSkipped() || HasFatalFailure()) return;
+  std::unique_ptr<Guest> guest;
+  const auto owner = Attach(1, &guest);
+  const std::vector<pid_t> engines = ChildrenOf(daemon_->pid());
+  ASSERT_EQ(engines.size(), 1u);
+  const auto begin = steady_clock::now();
+  auto last = begin;
+  steady_clock::duration longest{};
+  while (last - begin < std::chrono::seconds(5)) {
+    ExpectRightAnswers(guest.get());
+    const auto now = steady_clock::now();
+    longest = std::max(longest, now - last);
+    last = now;
+  }
+  if (longest >= std::chrono::seconds(1)) GTEST_SKIP() << "this machine stood still for a second: nothing can be said";
+  EXPECT_EQ(ChildrenOf(daemon_->pid()), engines) << daemon_->Log();
+  EXPECT_TRUE(OnGpu(1));
+}
+
+}  // namespace
+}  // namespace vgpu::test
