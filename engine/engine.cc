@@ -164,6 +164,7 @@ bool Engine::Translate(const ring::SlotCopy& copy, uint32_t idx, Job* job, bool*
   job->gpu.done = reinterpret_cast<uint64_t*>(consumer_.ring().done(idx));
   job->gpu.seq = consumer_.ring().tag(kJobEpoch, idx) << 8;
   job->gpu.left = reinterpret_cast<uint32_t*>(left_) + (idx & (kJobEntries - 1));
+  job->gpu.when = &area_->job_when[idx & (kJobEntries - 1)];
   if (kind == VGPU_JOB_HANG) job->gpu.a = area_registration_->address();
   if (kind == VGPU_JOB_HANG || kind == VGPU_JOB_FAULT) return true;
   if (base == 0) return false;

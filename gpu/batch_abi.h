@@ -30,11 +30,12 @@ struct VgpuJob {
   uint32_t seq;     // its sequence half; its data half is the sum of an ADD, else 0
   uint32_t kind;    // VGPU_JOB_*
   uint32_t* left;   // zero; the GPU's own memory: counts the blocks that have ended
+  uint64_t* when;   // gets the time at which the kernel had it done, ns of the GPU's clock; there before `done`; null: none
 };
 
 struct VgpuBatch {
   VgpuJob jobs[VGPU_BATCH_JOBS];
 };
-static_assert(sizeof(VgpuJob) == 56 && sizeof(VgpuBatch) <= 4096, "the parameters of a launch are 4 KiB");
+static_assert(sizeof(VgpuJob) == 64 && sizeof(VgpuBatch) <= 4096, "the parameters of a launch are 4 KiB");
 
 #endif  // VGPU_GPU_BATCH_ABI_H_

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernels that end by themselves. What a GPU would trap on breaks the context here, too: an operand that is not in
 // the GPU's reach, one that is not aligned.
+#include <chrono>
+
 #include "gpu/batch_abi.h"
 #include "gpu/fake_cuda_kernels.h"
 #include "gpu/fake_cuda_memory.h"
@@ -54,12 +56,20 @@ CuResult Compute(const VgpuJob& job, uint32_t* data) {
   return kCuSuccess;
 }
 
+uint64_t Nanoseconds() {
+  return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1));
+}
+
 // Blocks that share a job count themselves in `left`.
 CuResult Run(const VgpuJob& job, unsigned blocks) {
   uint32_t data = 0;
   if (const CuResult computed = Compute(job, &data); computed != kCuSuccess) return computed;
-  if (job.done == nullptr) return kCuSuccess;
   if (blocks > 1 && !Reachable(reinterpret_cast<uint64_t>(job.left), sizeof *job.left)) return kIllegalAddress;
+  if (job.when != nullptr) {
+    const CuResult stamped = StoreWord(reinterpret_cast<uint64_t>(job.when), Nanoseconds(), __ATOMIC_RELAXED);
+    if (stamped != kCuSuccess) return stamped;
+  }
+  if (job.done == nullptr) return kCuSuccess;
   return StoreWord(reinterpret_cast<uint64_t>(job.done), uint64_t{job.seq} << 32 | data, __ATOMIC_RELEASE);
 }
 

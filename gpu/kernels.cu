@@ -65,15 +65,16 @@ __device__ void VectorAdd(const VgpuJob& job) {
 
 // Everything that the blocks of a job wrote is visible to the host before its completion word is.
 __device__ void EndJob(const VgpuJob& job, uint32_t data) {
-  if (job.done == nullptr) return;
   __syncthreads();
   if (threadIdx.x != 0) return;
-  __threadfence_system();
   if (gridDim.x > 1) {
+    if (job.done != nullptr) __threadfence_system();
     if (atomicAdd(job.left, 1u) != gridDim.x - 1) return;
     *job.left = 0;
-    __threadfence_system();
   }
+  if (job.when != nullptr) StoreWord(job.when, Nanoseconds());
+  if (job.done == nullptr) return;
+  __threadfence_system();
   StoreWord(job.done, uint64_t{job.seq} << 32 | data);
 }
 

@@ -21,6 +21,7 @@ struct Piece {
   Request* request;
   uint64_t begin;
   uint64_t end;
+  uint64_t gpu_ns = 0;  // finished: when a GPU had done it, by that GPU's clock; 0: not there, or not known
 };
 
 // What a backend tells the dispatcher. Called on the loop's thread, within EventLoop::Poll or Sleep, or Backend::Poll.

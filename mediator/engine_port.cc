@@ -142,6 +142,7 @@ void EnginePort::Poll(std::vector<Piece>* finished) {
     if (job.piece.request->op->in_slot) job.piece.request->result = answer.data;
     job_bytes_ -= job.bytes;
     finished->push_back(job.piece);
+    finished->back().gpu_ns = Memory::LoadRelaxed(&area_->job_when[idx % engine::kJobEntries]);
   }
 }
 

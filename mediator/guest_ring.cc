@@ -411,6 +411,10 @@ bool GuestRing::NextPiece(uint64_t length, int64_t now_ns, Trace* trace, Piece* 
 bool GuestRing::PieceFinished(const Piece& piece, int64_t now_ns, Trace* trace) {
   Request* request = piece.request;
   assert(request == running_ && request->pieces > 0);
+  if (trace != nullptr && piece.gpu_ns != 0) [[unlikely]] {
+    TraceRequest(trace, uint8_t(TraceEvent::kDoneByGpu), *request, static_cast<int64_t>(piece.gpu_ns),
+                 static_cast<uint32_t>(piece.begin));
+  }
   if (--request->pieces != 0) return false;
   if (!running_dropped_ && request->next != request->count) return false;
   if (running_dropped_) {

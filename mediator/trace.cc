@@ -17,6 +17,7 @@ const char* TraceEventName(TraceEvent event) {
     case TraceEvent::kStarted: return "started";
     case TraceEvent::kPiece: return "piece";
     case TraceEvent::kAnswered: return "answered";
+    case TraceEvent::kDoneByGpu: return "by GPU";
   }
   return "unknown";
 }

@@ -12,13 +12,13 @@
 
 namespace vgpu::mediator {
 
-enum class TraceEvent : uint8_t { kTaken, kStarted, kPiece, kAnswered };
+enum class TraceEvent : uint8_t { kTaken, kStarted, kPiece, kAnswered, kDoneByGpu };
 const char* TraceEventName(TraceEvent event);
 
 struct TraceRecord {
-  int64_t time_ns;  // steady clock
+  int64_t time_ns;  // steady clock; kDoneByGpu: the GPU's
   uint32_t vm_id;
-  uint32_t idx;     // of the request in its ring; kPiece: low 32 bits of the first element
+  uint32_t idx;     // of the request in its ring; kPiece, kDoneByGpu: low 32 bits of the first element
   uint8_t ring;
   uint8_t priority;
   TraceEvent event;

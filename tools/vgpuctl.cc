@@ -116,6 +116,10 @@ ring::Result<void> Status(const std::string& socket, bool as_json) {
   return {};
 }
 
+bool NamesElement(mediator::TraceEvent event) {
+  return event == mediator::TraceEvent::kPiece || event == mediator::TraceEvent::kDoneByGpu;
+}
+
 ring::Result<void> PrintTrace(const std::string& path) {
   uint64_t dropped = 0;
   const auto records = mediator::ReadTrace(path, &dropped);
@@ -124,7 +128,7 @@ ring::Result<void> PrintTrace(const std::string& path) {
   for (const mediator::TraceRecord& record : *records) {
     fmt::print("{:>16} ns  vm {} {:<6} ring {} {:<8} {} {}\n", record.time_ns, record.vm_id,
                kPriorityNames[record.priority % 3], record.ring, TraceEventName(record.event),
-               record.event == mediator::TraceEvent::kPiece ? "from" : "index", record.idx);
+               NamesElement(record.event) ? "from" : "index", record.idx);
   }
   if (dropped != 0) fmt::print("the trace was full: {} more records were dropped\n", dropped);
   return {};

@@ -6,8 +6,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <iterator>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/daemon/daemon.h"
@@ -17,13 +20,18 @@ namespace vgpu::test {
 
 class GpuTest : public testing::Test {
  protected:
-  // `gpu` are lines of the table [gpu], `environment` settings of the fake driver.
-  void Start(const std::string& gpu = "", std::vector<std::string> environment = {}, const std::string& wait = "adaptive") {
+  // `gpu` are lines of the table [gpu], `environment` settings of the fake driver, `tables` further ones of the file.
+  void Start(const std::string& gpu = "", std::vector<std::string> environment = {}, const std::string& wait = "adaptive",
+             const std::string& tables = "") {
 #ifdef VGPU_REAL_GPU
-    if (!environment.empty()) GTEST_SKIP() << "this needs the fake driver";
-    WriteFile(config_, "backend = \"cuda\"\n[gpu]\n" + gpu);
+    for (const std::string& setting : std::exchange(environment, {})) {
+      if (!setting.starts_with(kDevices)) GTEST_SKIP() << "this needs the fake driver";
+      const std::string wanted = setting.substr(std::string(kDevices).size());
+      if (Gpus() < std::stoul(wanted)) GTEST_SKIP() << "this needs " << wanted << " GPUs";
+    }
+    WriteFile(config_, "backend = \"cuda\"\n[gpu]\n" + gpu + tables);
 #else
-    WriteFile(config_, "backend = \"cuda\"\n[gpu]\ndriver_library = \"" + FakeDriver() + "\"\n" + gpu);
+    WriteFile(config_, "backend = \"cuda\"\n[gpu]\ndriver_library = \"" + FakeDriver() + "\"\n" + gpu + tables);
 #endif
     daemon_ = std::make_unique<Daemon>(DaemonOptions{.binary = kGpuMediator,
                                                      .socket = folder_ / "socket",
@@ -38,6 +46,12 @@ class GpuTest : public testing::Test {
     }
 #endif
     ASSERT_TRUE(serving) << daemon_->Log();
+  }
+  // How many there are here.
+  static size_t Gpus() {
+    std::error_code error;
+    const std::filesystem::directory_iterator gpus("/proc/driver/nvidia/gpus", error);
+    return error ? 0 : static_cast<size_t>(std::distance(begin(gpus), end(gpus)));
   }
   // The tests run in their runfiles.
   static std::string FakeDriver() {
@@ -82,6 +96,7 @@ class GpuTest : public testing::Test {
 #else
   static constexpr const char* kGpuMediator = "mediator/mediator_fake_gpu";
 #endif
+  static constexpr const char* kDevices = "FAKE_CUDA_DEVICES=";
   const TempFolder folder_;
   const std::string config_ = folder_ / "m.toml";
   std::unique_ptr<Daemon> daemon_;
