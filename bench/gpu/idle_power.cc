@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <deque>
 #include <sstream>
 #include <thread>
 
@@ -18,7 +19,9 @@ namespace {
 constexpr uint32_t kGuests = 32;
 constexpr uint32_t kAskerVm = 100;
 constexpr const char* kParkSoon = "park_s = 1";
-constexpr uint32_t kSamples = 4;
+constexpr uint32_t kSamples = 6;
+constexpr double kSettledWatts = 1.5;  // the readings differ by less
+constexpr std::chrono::seconds kSettleMax{20};
 constexpr std::chrono::milliseconds kBetween{250};
 
 struct Sample {
@@ -43,18 +46,24 @@ Result<Sample> ReadGpu() {
   return sample;
 }
 
-// Medians of a few readings, after a time for what went before to fade.
-Result<Sample> Settled(std::chrono::milliseconds settle) {
-  std::this_thread::sleep_for(settle);
-  std::vector<double> utilisation, watts;
-  for (uint32_t i = 0; i < kSamples; ++i) {
+// Medians of a few readings, once they no longer change: what went before takes seconds to fade.
+Result<Sample> Settled() {
+  std::deque<double> utilisation, watts;
+  const auto deadline = std::chrono::steady_clock::now() + kSettleMax;
+  for (;;) {
     const auto sample = ReadGpu();
     if (!sample) return sample;
     utilisation.push_back(sample->utilisation);
     watts.push_back(sample->watts);
+    if (watts.size() > kSamples) {
+      utilisation.pop_front();
+      watts.pop_front();
+      const auto [low, high] = std::minmax_element(watts.begin(), watts.end());
+      if (*high - *low < kSettledWatts || std::chrono::steady_clock::now() > deadline) break;
+    }
     std::this_thread::sleep_for(kBetween);
   }
-  return Sample{Median(utilisation), Median(watts)};
+  return Sample{Median({utilisation.begin(), utilisation.end()}), Median({watts.begin(), watts.end()})};
 }
 
 struct Readings {
@@ -84,8 +93,7 @@ Result<void> ComeBack(const MediatorProcess& mediator, guest::Client* asker, Rea
 }
 
 Result<void> TakeReadings(const Setup& setup, Readings* readings) {
-  const auto settle = setup.Span(2'000);
-  const auto without = Settled(settle);
+  const auto without = Settled();
   if (!without) return tl::make_unexpected(without.error());
   const auto mediator = setup.Mediator(kParkSoon);
   if (!mediator) return tl::make_unexpected(mediator.error());
@@ -97,11 +105,11 @@ Result<void> TakeReadings(const Setup& setup, Readings* readings) {
   const auto asker = OpenGuest(**mediator, options);
   if (!asker) return tl::make_unexpected(asker.error());
   if (const auto parked = (*mediator)->AwaitRunsOn(kAskerVm, "parked"); !parked) return parked;
-  const auto with = Settled(settle);
+  const auto with = Settled();
   if (!with) return tl::make_unexpected(with.error());
   if (const auto back = ComeBack(**mediator, asker->get(), readings); !back) return back;
   (*guests)->Work(kGuests);
-  const auto loaded = Settled(settle / 2);
+  const auto loaded = Settled();
   if (!loaded) return tl::make_unexpected(loaded.error());
   if (const auto rested = (*guests)->Rest(); !rested) return rested;
   readings->without.push_back(without->watts);
@@ -122,7 +130,7 @@ Result<void> MeasureIdlePower(Setup* setup) {
   }
   setup->lab.reset();  // a context of this process draws power, too
   Readings all;
-  for (uint32_t round = 0; round < 5; ++round) {
+  for (uint32_t round = 0; round < setup->rounds(5); ++round) {
     if (const auto done = TakeReadings(*setup, &all); !done) return done;
   }
   Figure idle;
