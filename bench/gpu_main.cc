@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/gpu/neighbour.h"
 #include "bench/gpu/setup.h"
 #include "bench/process.h"
 
@@ -34,7 +35,8 @@ struct Measurement {
 constexpr Measurement kAll[] = {
     {"idle", MeasureIdlePower}, {"rtt", MeasureRtt},           {"native-flood", MeasureNativeFlood},
     {"flood", MeasureBesideFlood}, {"rates", MeasureRates},    {"copies", MeasureCopyRates},
-    {"crossing", MeasureCrossing}, {"hung", MeasureHung},      {"vm", MeasureVmRtt},
+    {"crossing", MeasureCrossing}, {"others", MeasureOthers},  {"hung", MeasureHung},
+    {"vm", MeasureVmRtt},
 };
 
 Result<void> OpenLab(Setup* setup) {
@@ -125,6 +127,8 @@ int ParseAndRun(int argc, char** argv) {
   Flags flags;
   std::string board;
   uint32_t seat = 0;
+  std::string file;
+  bool rehearse = false;
   CLI::App app("What guests get from the GPU, and what a program on the host gets from it by itself", "gpu");
   app.add_option("--backend", flags.backend, "of the mediator; cpu: a rehearsal, in which nothing is judged")
       ->check(CLI::IsMember({"cuda", "cpu"}))
@@ -136,8 +140,12 @@ int ParseAndRun(int argc, char** argv) {
   CLI::App* guest = app.add_subcommand("guest", "")->group("");  // one of our own processes
   guest->add_option("--board", board)->required();
   guest->add_option("--seat", seat)->required();
+  CLI::App* neighbour = app.add_subcommand("neighbour", "")->group("");  // the same, but nothing to do with a mediator
+  neighbour->add_option("--file", file)->required();
+  neighbour->add_flag("--rehearse", rehearse);
   CLI11_PARSE(app, argc, argv);
-  return *guest ? RunGuest(board, seat) : Run(flags);
+  if (*guest) return RunGuest(board, seat);
+  return *neighbour ? RunNeighbour(file, !rehearse) : Run(flags);
 }
 
 }  // namespace

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // An urgent VM's adds while another VM, of the lowest class, always has long vectors outstanding.
+//
+// The longest answer is judged, and a virtual machine's processors stand still now and then. So each round also watches
+// the two processors that every answer needs, the client's and the mediator's, while neither has anything to do: an
+// answer may be late by the longest pause of each, and by no more.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <thread>
 
 #include "bench/gpu/setup.h"
+#include "bench/stall.h"
 
 namespace vgpu::bench {
 namespace {
@@ -18,16 +22,67 @@ double GigabytesPerSecond(const Window& window) {
   return window.per_second * 3 * static_cast<double>(kFlood.bytes) / 1e9;
 }
 
+double Us(uint64_t ns) { return static_cast<double>(ns) / 1e3; }
+
 struct Side {
   base::Histogram latency_ns;
   std::vector<double> p99_ns;
+  std::vector<uint64_t> max_ns;  // by round
   uint64_t wrong = 0;
 
   void Run(Contestant& asker, uint64_t count) {
     base::Histogram round_ns;
     wrong += asker.Run(count, &round_ns).wrong;
     p99_ns.push_back(static_cast<double>(round_ns.Percentile(99)));
+    max_ns.push_back(round_ns.max());
     latency_ns.Merge(round_ns);
+  }
+  // Answers that took longer than kMaxNs, to the histogram's 1.6 %.
+  uint64_t late() const {
+    uint64_t count = 0;
+    for (size_t i = base::Histogram::BucketOf(kMaxNs) + 1; i < base::Histogram::bucket_count(); ++i) {
+      count += latency_ns.bucket(i);
+    }
+    return count;
+  }
+  std::string Text() const {
+    return fmt::format("{}, max {:.1f} us, {} over {:.0f} us", LatencyText(latency_ns), Us(latency_ns.max()), late(),
+                       Us(kMaxNs));
+  }
+  nlohmann::json Json() const {
+    return {{"samples", latency_ns.count()}, {"p50_ns", latency_ns.Percentile(50)},
+            {"p99_ns", latency_ns.Percentile(99)}, {"p99_9_ns", latency_ns.Percentile(99.9)},
+            {"max_ns", latency_ns.max()}, {"max_ns_by_round", max_ns}, {"late", late()}};
+  }
+};
+
+// The machine's own pauses, on the processors of the client and of the mediator.
+struct Pauses {
+  Stalls client, mediator;
+  std::vector<uint64_t> client_max_ns, mediator_max_ns;  // by round
+
+  // While both sleep.
+  Result<void> Watch(std::chrono::nanoseconds span) {
+    const auto seen = WatchStalls({kClientCpu, kServerCpu}, span);
+    if (!seen) return tl::make_unexpected(seen.error());
+    client.Merge(seen->at(0));
+    mediator.Merge(seen->at(1));
+    client_max_ns.push_back(seen->at(0).ns.max());
+    mediator_max_ns.push_back(seen->at(1).ns.max());
+    return {};
+  }
+  uint64_t longest_ns() const { return client.ns.max() + mediator.ns.max(); }
+  std::string Text() const {
+    return fmt::format("the machine's own pauses: at most {:.1f} us of the client's processor, {:.1f} of the "
+                       "mediator's ({:.1f} and {:.1f} a second over {:.0f} us)",
+                       Us(client.ns.max()), Us(mediator.ns.max()), client.per_second(), mediator.per_second(),
+                       Us(StallRecorder::kStallMinNs));
+  }
+  nlohmann::json Json() const {
+    nlohmann::json json = {{"client", ToJson(client)}, {"mediator", ToJson(mediator)}};
+    json["client"]["longest_ns_by_round"] = client_max_ns;
+    json["mediator"]["longest_ns_by_round"] = mediator_max_ns;
+    return json;
   }
 };
 
@@ -53,6 +108,7 @@ Result<void> MeasureBesideFlood(Setup* setup) {
   const std::chrono::duration<double, std::nano> span = setup->Span(400);
   const auto count = static_cast<uint64_t>(span.count() / (*asker)->Run(10'000, &ignored).ns_per_request);
   Side alone, beside;
+  Pauses pauses;
   std::vector<double> flood_alone, flood_beside, cpu_us;
   for (uint32_t round = 0; round < setup->rounds(12); ++round) {
     alone.Run(**asker, count);
@@ -63,26 +119,35 @@ Result<void> MeasureBesideFlood(Setup* setup) {
     (*flood)->Work(1);
     std::this_thread::sleep_for(kRampUp);
     const Meter meter(**flood, **mediator);
+    const auto begin = guest::Clock::now();
     beside.Run(**asker, count);
+    const auto took = guest::Clock::now() - begin;
     flood_beside.push_back(GigabytesPerSecond(meter.Read()));
     if (const auto rested = (*flood)->Rest(); !rested) return rested;
+    std::this_thread::sleep_for(setup->pause());  // the mediator falls asleep
+    if (const auto watched = pauses.Watch(took); !watched) return watched;
   }
 
   const double rate = Median(flood_beside);
   Figure figure = Compare("beside_flood", "p99 of an urgent add beside a flood / alone",
                           {1.5, Better::kLower, 1.15}, beside.p99_ns, alone.p99_ns, "");
   figure.note = fmt::format(
-      "beside: {}, max {:.1f} us; alone: {}, max {:.1f} us; the flood moves {:.1f} GB/s, {:.0f} % of the {:.1f} that "
-      "it moves alone ({:.0f} us CPU a vector)",
-      LatencyText(beside.latency_ns), static_cast<double>(beside.latency_ns.max()) / 1e3,
-      LatencyText(alone.latency_ns), static_cast<double>(alone.latency_ns.max()) / 1e3, rate,
-      100 * rate / Median(flood_alone), Median(flood_alone), Median(cpu_us));
+      "beside: {}; alone: {}; {}; the flood moves {:.1f} GB/s, {:.0f} % of the {:.1f} that it moves alone ({:.0f} us "
+      "CPU a vector)",
+      beside.Text(), alone.Text(), pauses.Text(), rate, 100 * rate / Median(flood_alone), Median(flood_alone),
+      Median(cpu_us));
   figure.detail["flood_alone_gb_s"] = flood_alone;
   figure.detail["flood_beside_gb_s"] = flood_beside;
+  figure.detail["beside"] = beside.Json();
+  figure.detail["alone"] = alone.Json();
+  figure.detail["pauses"] = pauses.Json();
   figure.detail["max_ns"] = beside.latency_ns.max();
-  // What the machine does to a guest that is alone is not the flood's.
-  if (setup->cuda() && beside.latency_ns.max() > std::max<uint64_t>(kMaxNs, alone.latency_ns.max())) {
-    figure.broken = fmt::format("one answer took {:.0f} us", static_cast<double>(beside.latency_ns.max()) / 1e3);
+  const uint64_t limit_ns = kMaxNs + pauses.longest_ns();
+  figure.detail["limit_ns"] = limit_ns;
+  // What the machine does to a program that only reads the clock is not the flood's.
+  if (setup->cuda() && beside.latency_ns.max() > limit_ns) {
+    figure.broken = fmt::format("one answer took {:.0f} us; with the machine's own pauses {:.0f} are allowed",
+                                Us(beside.latency_ns.max()), Us(limit_ns));
   }
   if (rate == 0) figure.broken = "the flood stood still";
   NoteWrong(alone.wrong + beside.wrong + (*flood)->Total().wrong, &figure);

@@ -15,25 +15,30 @@ constexpr int kAhead = 8;  // launches that wait in the stream
 }  // namespace
 
 struct Flood::Impl {
-  explicit Impl(Lab* lab) : lab(lab), thread([this] { Work(); }) {}
+  Impl(Lab* lab, std::atomic<uint64_t>* launches) : lab(lab), launches(launches), thread([this] { Work(); }) {}
 
   void Work() {
     if (!lab->device->MakeCurrent()) return;
     uint64_t ns = kBlockNs;
     void* parameters[] = {&ns};
-    for (uint64_t i = 0; !stop; ++i) {
-      lab->device->Launch(gpu::Kernel::kBusy, kBlocks, kThreads, lab->background->get(), parameters);
-      if (i % kAhead == kAhead - 1) lab->driver.StreamSynchronize(lab->background->get());
+    while (!stop) {
+      bool done = true;
+      for (int i = 0; i < kAhead; ++i) {
+        done &= lab->device->Launch(gpu::Kernel::kBusy, kBlocks, kThreads, lab->background->get(), parameters) ==
+                gpu::kCuSuccess;
+      }
+      done &= lab->driver.StreamSynchronize(lab->background->get()) == gpu::kCuSuccess;
+      if (done && launches != nullptr) *launches += kAhead;
     }
-    lab->driver.StreamSynchronize(lab->background->get());
   }
 
   Lab* const lab;
+  std::atomic<uint64_t>* const launches;
   std::atomic<bool> stop{false};
   std::thread thread;
 };
 
-Flood::Flood(Lab* lab) : impl_(std::make_unique<Impl>(lab)) {}
+Flood::Flood(Lab* lab, std::atomic<uint64_t>* launches) : impl_(std::make_unique<Impl>(lab, launches)) {}
 
 Flood::~Flood() {
   impl_->stop = true;

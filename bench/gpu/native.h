@@ -4,6 +4,9 @@
 #ifndef VGPU_BENCH_GPU_NATIVE_H_
 #define VGPU_BENCH_GPU_NATIVE_H_
 
+#include <atomic>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -16,6 +19,8 @@ namespace vgpu::bench {
 
 // A kernel launch and a wait for the stream; operands and sum in registered host memory.
 std::unique_ptr<Contestant> MakeNativeLaunch(Lab* lab);
+// The same for who times its requests: launches request `i` and waits; is the sum right?
+std::function<bool(uint64_t)> MakeNativeAsk(Lab* lab);
 // The same as a graph of one node.
 std::unique_ptr<Contestant> MakeNativeGraph(Lab* lab);
 // Copies of pinned memory in and out around the kernel.
@@ -62,7 +67,8 @@ class Copies {
 // While it lives, a thread keeps every processor of the GPU busy with blocks of 50 us, at the lowest priority.
 class Flood {
  public:
-  explicit Flood(Lab* lab);
+  // `launches`, if any, counts those that the GPU has ended.
+  explicit Flood(Lab* lab, std::atomic<uint64_t>* launches = nullptr);
   ~Flood();
   Flood(const Flood&) = delete;
   Flood& operator=(const Flood&) = delete;

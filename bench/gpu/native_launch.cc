@@ -27,6 +27,14 @@ class NativeKernel : public Contestant {
     return RunOneByOne(count, latency_ns, [this](uint64_t i) { return Ask(i); }, 1);
   }
 
+  // One request; is its answer right?
+  virtual bool Ask(uint64_t i) {
+    const Operands operands = OperandsOf(i);
+    Set(operands);
+    Serve();
+    return *word(256) == operands.sum();
+  }
+
  protected:
   explicit NativeKernel(Lab* lab, uint64_t bytes = kMemoryBytes) : lab_(lab) {
     auto memory = GpuMemory::Create(*lab->device, bytes);
@@ -47,14 +55,6 @@ class NativeKernel : public Contestant {
   void Set(const Operands& operands) {
     *word(0) = static_cast<uint32_t>(operands.a);
     *word(128) = static_cast<uint32_t>(operands.b);
-  }
-
-  // One request; is its answer right?
-  virtual bool Ask(uint64_t i) {
-    const Operands operands = OperandsOf(i);
-    Set(operands);
-    Serve();
-    return *word(256) == operands.sum();
   }
   virtual void Serve() = 0;
 
@@ -174,6 +174,9 @@ class NativeAsyncLaunches final : public NativeKernel {
 }  // namespace
 
 std::unique_ptr<Contestant> MakeNativeLaunch(Lab* lab) { return std::make_unique<NativeLaunch>(lab); }
+std::function<bool(uint64_t)> MakeNativeAsk(Lab* lab) {
+  return [launch = std::make_shared<NativeLaunch>(lab)](uint64_t i) { return launch->Ask(i); };
+}
 std::unique_ptr<Contestant> MakeNativeGraph(Lab* lab) { return std::make_unique<NativeGraph>(lab); }
 std::unique_ptr<Contestant> MakeNativeCopies(Lab* lab) { return std::make_unique<NativeCopies>(lab); }
 std::unique_ptr<Contestant> MakeNativeVector(Lab* lab) { return std::make_unique<NativeVector>(lab); }

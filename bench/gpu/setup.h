@@ -88,6 +88,7 @@ Result<void> MeasureBesideFlood(Setup* setup);
 Result<void> MeasureRates(Setup* setup);
 Result<void> MeasureCopyRates(Setup* setup);
 Result<void> MeasureCrossing(Setup* setup);
+Result<void> MeasureOthers(Setup* setup);  // beside a process that is not ours
 Result<void> MeasureHung(Setup* setup);
 Result<void> MeasureVmRtt(Setup* setup);
 
