@@ -105,9 +105,10 @@ gpu::Result<void> Engine::Open() {
   if (!lanes) return tl::make_unexpected(lanes.error());
   lanes_ = std::move(*lanes);
   regions_ = std::make_unique<Regions>(device_.get(), area_->resident.slots);
-  return driver_.Check(driver_.MemAlloc(&left_, kJobEntries * sizeof(uint32_t)), "memory of the GPU").and_then([&] {
-    return driver_.Check(driver_.MemsetD32(left_, 0, kJobEntries), "memory of the GPU");
-  });
+  return driver_.Check(driver_.MemAlloc(&left_, kJobEntries * sizeof(uint32_t)), "memory of the GPU")
+      .and_then([&] { return driver_.Check(driver_.MemsetD32(left_, 0, kJobEntries), "memory of the GPU"); })
+      .and_then([&] { return driver_.Check(lanes_->WarmUp(area_->job_when), "a first launch"); })
+      .and_then([&] { return driver_.Check(resident_->WarmUp(), "the resident kernel"); });
 }
 
 gpu::Result<void> Engine::OpenArea() {

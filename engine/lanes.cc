@@ -46,6 +46,22 @@ Lanes::~Lanes() {
   for (const Lane& lane : lanes_) device_->driver().MemFree(lane.staging);
 }
 
+gpu::CuResult Lanes::WarmUp(uint64_t* host) {
+  const gpu::CudaDriver& driver = device_->driver();
+  VgpuBatch batch{};
+  batch.jobs[0].kind = VGPU_JOB_VADD_I32;  // of no elements
+  for (const Lane& lane : lanes_) {
+    const gpu::CuStream stream = lane.stream.get();
+    for (const gpu::CuResult result : {driver.MemcpyHtoDAsync(lane.staging, host, sizeof *host, stream),
+                                       LaunchBatch(batch, 1, 1, stream),
+                                       driver.MemcpyDtoHAsync(host, lane.staging, sizeof *host, stream),
+                                       driver.StreamSynchronize(stream)}) {
+      if (result != gpu::kCuSuccess) return result;
+    }
+  }
+  return gpu::kCuSuccess;
+}
+
 bool Lanes::Together(const Job& first, const Job& other) {
   return first.priority == other.priority && Small(first) && Small(other);
 }

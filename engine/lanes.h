@@ -29,6 +29,8 @@ class Lanes {
   static gpu::Result<std::unique_ptr<Lanes>> Create(const gpu::Device* device);
   ~Lanes();
 
+  // Uses every lane once, for nothing: a driver's first launch takes milliseconds. `host` is 8 bytes that the GPU may use.
+  gpu::CuResult WarmUp(uint64_t* host);
   // May these be one launch?
   static bool Together(const Job& first, const Job& other);
   // Starts jobs that may be together; at most VGPU_BATCH_JOBS. Errors are the GPU's.

@@ -20,6 +20,19 @@ void Resident::SetState(ResidentState state) {
   Memory::StoreRelease(&area_->resident_state, vgpu_word(state, generation_));
 }
 
+gpu::CuResult Resident::Launch() {
+  gpu::CuDevicePtr address = address_ + offsetof(Area, resident);
+  void* parameters[] = {&address};
+  return device_->Launch(gpu::Kernel::kResident, VGPU_RESIDENT_ENTRIES / kThreads, kThreads, stream_->get(), parameters);
+}
+
+gpu::CuResult Resident::WarmUp() {
+  if (!options_.allowed) return gpu::kCuSuccess;
+  Memory::StoreRelease(&area_->resident.stop, 1);
+  const gpu::CuResult started = Launch();
+  return started == gpu::kCuSuccess ? device_->driver().StreamSynchronize(stream_->get()) : started;
+}
+
 gpu::CuResult Resident::Want(Time now) {
   if (!options_.allowed || forbidden_ || state_ != kAway || now < not_before_) return gpu::kCuSuccess;
   VgpuResidentRing& ring = area_->resident;
@@ -27,10 +40,7 @@ gpu::CuResult Resident::Want(Time now) {
   std::memset(ring.finished, 0, sizeof ring.finished);
   ring.gaps = 0;
   Memory::StoreRelease(&ring.stop, 0);
-  gpu::CuDevicePtr address = address_ + offsetof(Area, resident);
-  void* parameters[] = {&address};
-  const gpu::CuResult started =
-      device_->Launch(gpu::Kernel::kResident, VGPU_RESIDENT_ENTRIES / kThreads, kThreads, stream_->get(), parameters);
+  const gpu::CuResult started = Launch();
   if (started != gpu::kCuSuccess) return started;
   ++generation_;
   told_to_stop_ = false;

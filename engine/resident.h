@@ -27,6 +27,8 @@ class Resident {
            ResidentOptions options)
       : device_(device), stream_(stream), area_(area), address_(address), options_(options) {}
 
+  // Starts it once and lets it leave. Waits for its end.
+  gpu::CuResult WarmUp();
   // An add came another way: it would like the kernel to be there. An error is the GPU's.
   gpu::CuResult Want(Time now);
   // Call it every kTick at most while !away(). Errors are the GPU's.
@@ -39,6 +41,7 @@ class Resident {
   static constexpr std::chrono::milliseconds kTick{5};
 
  private:
+  gpu::CuResult Launch();
   void SetState(ResidentState state);
   void Leave();
   void LookForOthers(Time now);
