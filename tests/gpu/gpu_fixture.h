@@ -24,12 +24,14 @@ class GpuTest : public testing::Test {
   void Start(const std::string& gpu = "", std::vector<std::string> environment = {}, const std::string& wait = "adaptive",
              const std::string& tables = "") {
 #ifdef VGPU_REAL_GPU
+    // As with the fake driver: one GPU, unless a test asks for more.
+    const bool one = environment.empty() && gpu.find("pool_") == std::string::npos;
     for (const std::string& setting : std::exchange(environment, {})) {
       if (!setting.starts_with(kDevices)) GTEST_SKIP() << "this needs the fake driver";
       const std::string wanted = setting.substr(std::string(kDevices).size());
       if (Gpus() < std::stoul(wanted)) GTEST_SKIP() << "this needs " << wanted << " GPUs";
     }
-    WriteFile(config_, "backend = \"cuda\"\n[gpu]\n" + gpu + tables);
+    WriteFile(config_, "backend = \"cuda\"\n[gpu]\n" + gpu + (one ? "pool_a = [0]\npool_b = [0]\n" : "") + tables);
 #else
     WriteFile(config_, "backend = \"cuda\"\n[gpu]\ndriver_library = \"" + FakeDriver() + "\"\n" + gpu + tables);
 #endif
