@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <vector>
@@ -63,6 +64,9 @@ Result<void> Introduce(Setup* setup) {
              MachineText());
   setup->json["gpu"] = lab.device->name();
   setup->json["cuda"] = version;
+  std::string driver;
+  std::ifstream("/sys/module/nvidia/version") >> driver;
+  setup->json["driver"] = driver;
   return {};
 }
 
