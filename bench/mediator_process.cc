@@ -73,6 +73,7 @@ Result<void> MediatorProcess::AwaitRunsOn(uint32_t vm_id, const std::string& whe
     for (const auto& vm : (*status)["vms"]) {
       if (vm["vm_id"] == vm_id && vm["runs_on"].get<std::string>().starts_with(where)) return {};
     }
+    std::this_thread::sleep_for(kLook);  // to say so costs the loop that is measured
   }
   return tl::make_unexpected(fmt::format("VM {} does not come onto: {}", vm_id, where));
 }

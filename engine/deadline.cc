@@ -7,6 +7,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 
 #include "engine/channel.h"
@@ -15,10 +16,12 @@
 namespace vgpu::engine {
 namespace {
 
-Message last_words{};  // written before the timer starts
+Message last_words{};            // written before the timer starts
+std::atomic<bool> armed{false};  // an alarm may still be on its way when its timer is stopped
 
 // Only what a signal handler may do.
 void OnAlarm(int) {
+  if (!armed) return;
   send(kSocketFd, &last_words, sizeof last_words, MSG_NOSIGNAL | MSG_DONTWAIT);
   _exit(EXIT_FAILURE);
 }
@@ -36,9 +39,13 @@ Deadline::Deadline(std::chrono::milliseconds time, const char* what) {
   last_words.type = kHangs;
   SetText(last_words.text, fmt::format("the driver hangs: {} takes more than {} ms (gpu.start_ms)", what, time.count()));
   signal(SIGALRM, OnAlarm);
+  armed = true;
   SetTimer(time);
 }
 
-Deadline::~Deadline() { SetTimer(std::chrono::milliseconds(0)); }
+Deadline::~Deadline() {
+  armed = false;
+  SetTimer(std::chrono::milliseconds(0));
+}
 
 }  // namespace vgpu::engine

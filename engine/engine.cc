@@ -42,6 +42,7 @@ class Engine {
   Engine(EngineOptions options, const Channel* channel) : options_(std::move(options)), channel_(channel) {}
 
   gpu::Result<void> Open();
+  void TellReady();
   // The job thread; returns only with an error of the GPU.
   gpu::CuResult Work();
   // The control thread; ends the process when the mediator is gone.
@@ -50,7 +51,6 @@ class Engine {
 
  private:
   gpu::Result<void> OpenArea();
-  void TellReady();
   uint32_t TakeJobs();
   bool Translate(const ring::SlotCopy& copy, uint32_t idx, Job* job, bool* wants_resident) const;
   gpu::CuResult StartJobs(uint32_t count);
@@ -61,6 +61,7 @@ class Engine {
   }
   int SleepMs(steady_clock::time_point now) const;
   bool Sleep(steady_clock::time_point now);
+  static void KickJobThread();
   void HandleRegister(const Message& message, const ring::UniqueFd& fd);
   void HandleUnregister(const Message& message);
 
@@ -252,6 +253,7 @@ bool Engine::Sleep(steady_clock::time_point now) {
 
 gpu::CuResult Engine::Work() {
   auto last_work = steady_clock::now();
+  NotIdle(last_work);
   auto last_look = last_work;
   for (uint32_t looks = 0;;) {
     if (const uint32_t count = TakeJobs(); count != 0) {
@@ -260,6 +262,7 @@ gpu::CuResult Engine::Work() {
       busy_ = true;
       looks = 0;
       last_work = steady_clock::now();
+      NotIdle(last_work);
     } else if (++looks % kLooksPerClock != 0) {
       __builtin_ia32_pause();
       continue;
@@ -280,6 +283,11 @@ gpu::CuResult Engine::Work() {
 
 // ---- control ----
 
+void Engine::KickJobThread() {
+  const uint64_t one = 1;
+  if (write(kKickFd, &one, sizeof one) < 0) std::_Exit(EXIT_FAILURE);
+}
+
 void Engine::HandleRegister(const Message& message, const ring::UniqueFd& fd) {
   Message answer{};
   answer.type = kRegistered;
@@ -290,17 +298,17 @@ void Engine::HandleRegister(const Message& message, const ring::UniqueFd& fd) {
   }();
   answer.ok = added.has_value();
   if (!added) SetText(answer.text, added.error());
+  KickJobThread();  // this was work, too
   channel_->Send(answer);
 }
 
 void Engine::HandleUnregister(const Message& message) {
-  kept_away_ = false;
-  keep_away_ = true;
-  const uint64_t one = 1;
-  if (write(kKickFd, &one, sizeof one) < 0) std::_Exit(EXIT_FAILURE);
-  kept_away_.wait(false, std::memory_order_acquire);
   {
     const Deadline deadline(std::chrono::milliseconds(options_.start_ms), "to unregister a VM's memory");
+    kept_away_ = false;
+    keep_away_ = true;
+    KickJobThread();
+    kept_away_.wait(false, std::memory_order_acquire);
     regions_->Remove(message.region);
   }
   keep_away_ = false;
@@ -312,7 +320,6 @@ void Engine::HandleUnregister(const Message& message) {
 
 void Engine::Control() {
   if (!device_->MakeCurrent()) std::_Exit(EXIT_FAILURE);
-  TellReady();
   for (;;) {
     Message message;
     ring::UniqueFd fd;
@@ -358,6 +365,7 @@ int EngineMain(int argc, char** argv) {
   {
     const Deadline deadline(std::chrono::milliseconds(options.start_ms), "to start");
     if (const auto opened = engine.Open(); !opened) Fail(channel, opened.error());
+    engine.TellReady();
   }
   std::thread control([&] { engine.Control(); });
   Fail(channel, engine.Explain(engine.Work()));

@@ -31,7 +31,7 @@ struct Area {
   alignas(128) uint64_t resident_users;  // mediator: not 0 while it may have requests with the kernel
   alignas(128) uint64_t resident_asked;  // mediator: requests given to the kernel so far; tells an idle kernel
   alignas(4096) VgpuResidentRing resident;
-  alignas(128) uint64_t job_when[kJobEntries];  // GPU: when it had done each job, ns of its own clock; there before the done word
+  alignas(128) uint64_t job_when[kJobEntries];  // GPU: when a kernel had each job's sum, ns of its own clock; there before the done word
   alignas(4096) unsigned char jobs[VGPU_SLOTS_OFF + kJobEntries * sizeof(vgpu_slot)];
 };
 

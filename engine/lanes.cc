@@ -54,6 +54,7 @@ gpu::CuResult Lanes::WarmUp(uint64_t* host) {
     const gpu::CuStream stream = lane.stream.get();
     for (const gpu::CuResult result : {driver.MemcpyHtoDAsync(lane.staging, host, sizeof *host, stream),
                                        LaunchBatch(batch, 1, 1, stream),
+                                       driver.StreamWriteValue64(stream, reinterpret_cast<gpu::CuDevicePtr>(host), 0, 0),
                                        driver.MemcpyDtoHAsync(host, lane.staging, sizeof *host, stream),
                                        driver.StreamSynchronize(stream)}) {
       if (result != gpu::kCuSuccess) return result;

@@ -30,7 +30,7 @@ struct VgpuJob {
   uint32_t seq;     // its sequence half; its data half is the sum of an ADD, else 0
   uint32_t kind;    // VGPU_JOB_*
   uint32_t* left;   // zero; the GPU's own memory: counts the blocks that have ended
-  uint64_t* when;   // gets the time at which the kernel had it done, ns of the GPU's clock; there before `done`; null: none
+  uint64_t* when;   // gets the time at which the kernel had the sum, ns of the GPU's clock; there before `done`; null: none
 };
 
 struct VgpuBatch {

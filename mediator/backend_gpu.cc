@@ -30,8 +30,9 @@ constexpr uint32_t kPollsPerLook = 256;
 // An engine that lived this long was well.
 constexpr int64_t kWellNs = 60'000'000'000;
 constexpr int kDelayMaxMs = 30'000;
-constexpr int64_t kStartAgainNs = 1'000'000'000;
-// So many engines may end while they register the memory of one VM.
+// So many engines in a row may die young; then only a request starts another one.
+constexpr uint32_t kDeathsMax = 8;
+// So many engines may hang or crash while they register the memory of one VM.
 constexpr uint32_t kEnginesEndedMax = 2;
 
 }  // namespace
@@ -81,13 +82,16 @@ ring::Result<void> GpuBackend::Open() {
 // ---- engines ----
 
 ring::Result<GpuBackend::Engine> GpuBackend::Start(int ordinal, int delay_ms) {
-  const engine::EngineOptions options{ordinal, config_.driver_library, config_.resident, static_cast<int>(config_.idle_ms),
-                                      static_cast<int>(config_.park_s),
-                                      static_cast<int>(config_.start_ms),
-                                      delay_ms};
+  const engine::EngineOptions options{.gpu = ordinal,
+                                      .driver_library = config_.driver_library,
+                                      .resident = config_.resident,
+                                      .idle_ms = static_cast<int>(config_.idle_ms),
+                                      .park_s = static_cast<int>(config_.park_s),
+                                      .start_ms = static_cast<int>(config_.start_ms),
+                                      .delay_ms = delay_ms};
   auto process = EngineProcess::Start(loop_, this, options, cpus_);
   if (!process) return tl::make_unexpected(process.error());
-  return Engine{std::move(*process), nullptr};
+  return Engine{ordinal, std::move(*process), nullptr};
 }
 
 ring::Result<GpuBackend::Engine> GpuBackend::StartAndWait(int ordinal) {
@@ -112,13 +116,9 @@ void GpuBackend::Replace(Gpu* gpu) {
     }
   };
   if (!gpu->parked && gpu->current.process == nullptr) start(&gpu->current, "an engine");
-  if (!gpu->parked && gpu->current.process == nullptr && gpu->spare.process == nullptr) {  // no memory, or no descriptors: a request asks for another try
-    gpu->not_before_ns = clock_.Now() + kStartAgainNs;
-    Park(gpu);
-  }
-  if (!gpu->parked && gpu->spare.process == nullptr && config_.spare && !gpu->spare_refused && gpu->current.port != nullptr) {
-    start(&gpu->spare, "a spare engine");
-  }
+  if (!gpu->parked && gpu->current.process == nullptr && gpu->spare.process == nullptr) ParkFailing(gpu);
+  const bool spare_wanted = config_.spare && !gpu->spare_refused && gpu->current.port != nullptr;
+  if (!gpu->parked && gpu->spare.process == nullptr && spare_wanted) start(&gpu->spare, "a spare engine");
   WriteRecord();
 }
 
@@ -157,23 +157,34 @@ void GpuBackend::OnEngineReady(EngineProcess* process) {
   Replace(gpu);
 }
 
+void GpuBackend::Register(Session* session, EngineProcess* engine) {
+  const DeviceSeat& seat = session->seat;
+  if (seat.leaving || seat.refused || engine->Holds(seat.region)) return;
+  engine->Register(seat.region, session->memory().layout, session->memory().region_fd.get());
+}
+
+// A spare engine gets what the current one has survived.
 void GpuBackend::RegisterAll(const Gpu& gpu, EngineProcess* engine) {
-  for (const Session* session : seats_) {
-    if (session == nullptr || session->seat.leaving || gpus_[session->seat.gpu].get() != &gpu) continue;
-    if (session->seat.engines_ended >= kEnginesEndedMax) continue;
-    engine->Register(session->seat.region, session->memory().layout, session->memory().region_fd.get());
+  const EngineProcess* current = gpu.current.process.get();
+  for (Session* session : seats_) {
+    if (session == nullptr || gpus_[session->seat.gpu].get() != &gpu) continue;
+    if (engine == current || current->Uses(session->seat.region)) Register(session, engine);
   }
 }
 
 void GpuBackend::OnRegistered(EngineProcess* engine, uint32_t region, const std::string& error) {
   Session* session = seats_[region];
   if (session == nullptr) return;
+  const Gpu& gpu = *gpus_[session->seat.gpu];
+  if (gpu.current.process.get() != engine) return error.empty() ? void() : SeatsMayBeFree();
   if (!error.empty()) {
     spdlog::warn("VM {} stays on the CPU: the GPU cannot use its memory: {}", session->vm_id(), error);
+    session->seat.refused = true;
     return SeatsMayBeFree();
   }
-  const Gpu& gpu = *gpus_[session->seat.gpu];
-  if (gpu.current.process.get() == engine && !session->seat.leaving) listener_->SetOnDevice(session, true);
+  if (session->seat.leaving) return;
+  listener_->SetOnDevice(session, true);
+  if (gpu.spare.port != nullptr) Register(session, gpu.spare.process.get());
 }
 
 void GpuBackend::OnUnregistered(EngineProcess*, uint32_t) { SeatsMayBeFree(); }
@@ -181,7 +192,6 @@ void GpuBackend::OnUnregistered(EngineProcess*, uint32_t) { SeatsMayBeFree(); }
 void GpuBackend::OnEngineFailed(EngineProcess* process, const std::string& reason) {
   Gpu* gpu = GpuOf(process);
   if (gpu == nullptr) return;  // it is dying already
-  Blame(*process);
   if (gpu->spare.process.get() == process) {
     // In exclusive mode a GPU takes one process only.
     gpu->spare_refused = gpu->spare.port == nullptr;
@@ -197,47 +207,71 @@ void GpuBackend::OnEngineFailed(EngineProcess* process, const std::string& reaso
       listener_->SetOnDevice(session, false);
     }
   }
-  if (gpu->spare.port != nullptr) Adopt(gpu);
+  if (gpu->spare.port != nullptr) return Adopt(gpu);
+  if (gpu->deaths >= kDeathsMax) ParkFailing(gpu);
 }
 
-// Whoever's memory ends engines stays on the CPU.
+// Whoever's memory ends engines stays on the CPU, also when it comes back under the same number.
 void GpuBackend::Blame(const EngineProcess& engine) {
   if (engine.culprit() < 0) return;
   Session* session = seats_[static_cast<uint32_t>(engine.culprit())];
-  if (session == nullptr || ++session->seat.engines_ended != kEnginesEndedMax) return;
+  if (session == nullptr || ++engines_ended_by_[session->vm_id()] < kEnginesEndedMax) return;
+  session->seat.refused = true;
   spdlog::warn("VM {} stays on the CPU: {} engines ended while they registered its memory", session->vm_id(),
                kEnginesEndedMax);
 }
 
+// ---- parking ----
+
 void GpuBackend::OnEngineIdle(EngineProcess* process) {
   Gpu* gpu = GpuOf(process);
-  if (gpu == nullptr || gpu->current.process.get() != process || gpu->current.port->in_flight() != 0) return;
-  Park(gpu);
+  if (gpu == nullptr || gpu->current.process.get() != process) return;
+  // It may have said so before it was the current one, or before it got what it has now.
+  const bool is_idle = gpu->current.port->in_flight() == 0 && !process->busy() &&
+                       clock_.Now() - gpu->started_ns >= int64_t{config_.park_s} * 500'000'000;
+  if (is_idle) return Park(gpu);
+  SignalEventfd(process->kick_fd());  // its idle time begins again
 }
 
 void GpuBackend::Park(Gpu* gpu) {
   spdlog::debug("GPU {}: parked", gpu->ordinal);
   gpu->parked = true;
-  gpu->spare_refused = false;
+  gpu->wanted = false;
+  gpu->deaths = 0;
   SetParked(*gpu, true);
   for (Engine* engine : {&gpu->current, &gpu->spare}) {
     if (engine->process != nullptr) Bury(engine);
   }
 }
 
+void GpuBackend::ParkFailing(Gpu* gpu) {
+  spdlog::error("GPU {}: no engine lives; a request, {} s from now or later, will start one again", gpu->ordinal,
+                kDelayMaxMs / 1000);
+  gpu->not_before_ns = clock_.Now() + int64_t{kDelayMaxMs} * 1'000'000;
+  Park(gpu);
+}
+
 void GpuBackend::SetParked(const Gpu& gpu, bool parked) {
   for (Session* session : seats_) {
     if (session == nullptr || gpus_[session->seat.gpu].get() != &gpu) continue;
-    session->seat.parked = parked;
+    session->seat.parked = parked && !session->seat.refused;
     if (session->seat.on_device) listener_->SetOnDevice(session, false);
   }
 }
 
 void GpuBackend::Wake(Session* session) {
   Gpu* gpu = gpus_[session->seat.gpu].get();
-  if (clock_.Now() < gpu->not_before_ns) return;
-  spdlog::debug("GPU {}: VM {} asks for it", gpu->ordinal, session->vm_id());
-  gpu->parked = false;
+  if (!gpu->parked || clock_.Now() < gpu->not_before_ns) return;
+  gpu->wanted = true;
+  UnparkIfWanted(gpu);
+}
+
+// Not beside its old engines: a GPU may have no room for both, or take one process only.
+void GpuBackend::UnparkIfWanted(Gpu* gpu) {
+  const auto of_this_gpu = [gpu](const Engine& engine) { return engine.ordinal == gpu->ordinal; };
+  if (!gpu->wanted || std::any_of(dying_.begin(), dying_.end(), of_this_gpu)) return;
+  spdlog::debug("GPU {}: asked for", gpu->ordinal);
+  gpu->wanted = gpu->parked = false;
   SetParked(*gpu, false);
   Replace(gpu);
 }
@@ -260,6 +294,7 @@ void GpuBackend::Adopt(Gpu* gpu) {
     if (session == nullptr || gpus_[session->seat.gpu].get() != gpu || session->seat.leaving) continue;
     if (gpu->current.process->Uses(session->seat.region)) listener_->SetOnDevice(session, true);
   }
+  RegisterAll(*gpu, gpu->current.process.get());  // what the one before had not come to
 }
 
 void GpuBackend::OnEngineGone(EngineProcess* process) {
@@ -273,9 +308,13 @@ void GpuBackend::OnEngineGone(EngineProcess* process) {
     engine->port->TakeAll(&pieces);
     Recover(std::move(pieces));
   }
+  Blame(*process);
   dead_.push_back(std::move(*engine));
   dying_.erase(engine);
-  for (const auto& gpu : gpus_) Replace(gpu.get());
+  for (const auto& gpu : gpus_) {
+    UnparkIfWanted(gpu.get());
+    Replace(gpu.get());
+  }
   SeatsMayBeFree();
 }
 
@@ -337,12 +376,13 @@ void GpuBackend::Attach(Session* session) {
   session->seat.ordinal = best->ordinal;
   session->seat.gpu = static_cast<uint32_t>(
       std::find_if(gpus_.begin(), gpus_.end(), [best](const auto& gpu) { return gpu.get() == best; }) - gpus_.begin());
-  session->seat.parked = best->parked;
-  for (EngineProcess* engine : ReadyEngines(*best)) {
-    if (engine != nullptr) {
-      engine->Register(session->seat.region, session->memory().layout, session->memory().region_fd.get());
-    }
+  const auto blamed = engines_ended_by_.find(session->vm_id());
+  session->seat.refused = blamed != engines_ended_by_.end() && blamed->second >= kEnginesEndedMax;
+  if (session->seat.refused) {
+    spdlog::warn("VM {} stays on the CPU: engines ended while they registered its memory before", session->vm_id());
   }
+  session->seat.parked = best->parked && !session->seat.refused;
+  if (best->current.port != nullptr) Register(session, best->current.process.get());
 }
 
 // Found before any of them is spoken to: one that turns out to be dead changes places with the other.

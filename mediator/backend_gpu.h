@@ -12,6 +12,7 @@
 #define VGPU_MEDIATOR_BACKEND_GPU_H_
 
 #include <array>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -55,6 +56,7 @@ class GpuBackend final : public Backend, private EngineOwner {
 
  private:
   struct Engine {
+    int ordinal = -1;
     std::unique_ptr<EngineProcess> process;
     std::unique_ptr<EnginePort> port;  // once it is ready
   };
@@ -66,7 +68,8 @@ class GpuBackend final : public Backend, private EngineOwner {
     Engine spare;
     bool spare_refused = false;
     bool parked = false;
-    int64_t not_before_ns = 0;  // parked because no engine could be started: when to try again
+    bool wanted = false;        // parked, and a request has asked for it
+    int64_t not_before_ns = 0;  // parked because no engine lived: when to try again
     uint32_t deaths = 0;     // in a row
     int64_t started_ns = 0;  // the current engine's start
     uint32_t sessions = 0;
@@ -89,9 +92,12 @@ class GpuBackend final : public Backend, private EngineOwner {
   static std::array<EngineProcess*, 2> ReadyEngines(const Gpu& gpu);
   void Blame(const EngineProcess& engine);
   void Park(Gpu* gpu);
+  void ParkFailing(Gpu* gpu);
+  void UnparkIfWanted(Gpu* gpu);
   void SetParked(const Gpu& gpu, bool parked);
   void Bury(Engine* engine);
   void Adopt(Gpu* gpu);
+  void Register(Session* session, EngineProcess* engine);
   void RegisterAll(const Gpu& gpu, EngineProcess* engine);
   void Recover(std::vector<Piece> pieces);
   void RunAgain();
@@ -114,6 +120,7 @@ class GpuBackend final : public Backend, private EngineOwner {
   std::vector<Engine> dying_;  // killed, not reaped
   std::vector<Engine> dead_;   // reaped just now: not freed within its own callback
   std::array<Session*, engine::kRegionsMax> seats_{};  // by region
+  std::map<uint32_t, uint32_t> engines_ended_by_;  // VM -> how many hung or crashed while they registered its memory
   std::vector<Piece> again_;   // of dead engines: to be run on the CPU
   std::vector<Piece> ended_;   // of dead engines: have their answer
   uint32_t polls_ = 0;

@@ -148,7 +148,8 @@ void ReadPool(Reader* reader, const toml::table& table, const char* key, char po
 void ReadGpu(Reader* reader, const toml::table& root, GpuConfig* gpu) {
   const toml::table* table = reader->Table(root, "gpu");
   if (table == nullptr) return;
-  reader->OnlyKeys(*table, {"engine", "driver_library", "spare", "timeout_ms", "idle_ms", "park_s", "start_ms", "copy_from_kib", "pool_a", "pool_b"});
+  reader->OnlyKeys(*table, {"engine", "driver_library", "spare", "timeout_ms", "idle_ms", "park_s", "start_ms",
+                            "copy_from_kib", "pool_a", "pool_b"});
   Choose(reader, *table, "engine", ParseEngine, &gpu->resident);
   gpu->driver_library = reader->String(*table, "driver_library").value_or(gpu->driver_library);
   gpu->spare = reader->Bool(*table, "spare").value_or(gpu->spare);
@@ -158,8 +159,10 @@ void ReadGpu(Reader* reader, const toml::table& root, GpuConfig* gpu) {
   number("timeout_ms", 10, 600'000, &gpu->timeout_ms);
   number("idle_ms", 1, 600'000, &gpu->idle_ms);
   number("park_s", 0, 86'400, &gpu->park_s);
-  number("start_ms", 100, 600'000, &gpu->start_ms);
+  number("start_ms", 1000, 600'000, &gpu->start_ms);
   number("copy_from_kib", 0, INT32_MAX, &gpu->copy_from_kib);
+  // Else a VM would be blamed for a hang that is another one's.
+  if (gpu->start_ms <= gpu->timeout_ms) reader->Fail(*table, "start_ms is not more than timeout_ms");
   ReadPool(reader, *table, "pool_a", 'A', &gpu->gpus);
   ReadPool(reader, *table, "pool_b", 'B', &gpu->gpus);
 }

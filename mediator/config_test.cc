@@ -70,7 +70,7 @@ id = 4294967295
 TEST(ConfigTest, GpuTable_EveryKey) {
   const auto config = ParseConfig(
       "[gpu]\nengine = \"launch\"\ndriver_library = \"x.so\"\nspare = false\ntimeout_ms = 10\nidle_ms = 1\npark_s = 0\n"
-      "start_ms = 100\ncopy_from_kib = 0\npool_a = [1, 0]\npool_b = [1]\n",
+      "start_ms = 1000\ncopy_from_kib = 0\npool_a = [1, 0]\npool_b = [1]\n",
       "a.toml");
   ASSERT_TRUE(config) << config.error();
   const GpuConfig& gpu = config->gpu;
@@ -80,7 +80,7 @@ TEST(ConfigTest, GpuTable_EveryKey) {
   EXPECT_EQ(gpu.timeout_ms, 10u);
   EXPECT_EQ(gpu.idle_ms, 1u);
   EXPECT_EQ(gpu.park_s, 0u);
-  EXPECT_EQ(gpu.start_ms, 100u);
+  EXPECT_EQ(gpu.start_ms, 1000u);
   EXPECT_EQ(gpu.copy_from_kib, 0u);
   ASSERT_EQ(gpu.gpus.size(), 2u);
   EXPECT_EQ(gpu.gpus[0].ordinal, 1);
@@ -115,7 +115,8 @@ TEST(ConfigTest, Mistakes_NameFileLineAndReason) {
       {"[limits]\nregion_bytes_max = 68719476737", "a.toml:2: region_bytes_max is not an integer from"},
       {"[gpu]\npark_ms = 1", "a.toml:2: unknown key 'park_ms'"},
       {"[gpu]\npark_s = -1", "a.toml:2: park_s is not an integer from 0 to 86400"},
-      {"[gpu]\nstart_ms = 99", "a.toml:2: start_ms is not an integer from 100 to 600000"},
+      {"[gpu]\nstart_ms = 999", "a.toml:2: start_ms is not an integer from 1000 to 600000"},
+      {"[gpu]\nstart_ms = 2000\ntimeout_ms = 2000", "a.toml:1: start_ms is not more than timeout_ms"},
       {"[gpu]\nengine = \"resident\"", "a.toml:2: engine 'resident' is none of"},
       {"vm = 1", "a.toml:1: vm is not a list: write [[vm]]"},
       {"vm = [1, 2]", "a.toml:1: vm is not a list: write [[vm]]"},

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <utility>
 
 #include "mediator/bus_error_guard.h"
 #include "mediator/crash_point.h"
@@ -27,6 +26,7 @@ Dispatcher::Dispatcher(EventLoop* loop, Backend* backend, Trace* trace, WaitMode
   [[maybe_unused]] const int watch = loop_->Watch(backend_->finished_fd(), this);
   assert(watch >= 0);
   queues_.resize(1 + backend_->gpus());
+  ask_for_gpu_.reserve(backend_->gpus());
   backend_->SetListener(this);
 }
 
@@ -204,7 +204,10 @@ bool Dispatcher::Turn() {
   SubmitAll();
   if (!answered_.empty()) CallGuests();
   // To start an engine takes longer than a turn: after the answers.
-  if (asks_for_gpu_ != nullptr) [[unlikely]] backend_->Wake(std::exchange(asks_for_gpu_, nullptr));
+  if (!ask_for_gpu_.empty()) [[unlikely]] {
+    for (Session* session : ask_for_gpu_) backend_->Wake(session);
+    ask_for_gpu_.clear();
+  }
   if (bus_error_guard::TotalHits() != bus_errors_seen_) [[unlikely]] {
     bus_errors_seen_ = bus_error_guard::TotalHits();
     if (on_bus_error_) on_bus_error_();
@@ -231,15 +234,22 @@ bool Dispatcher::TakeAll() {
     took = true;
     ring->worked = true;
     counters_.requests += taken;
-    if (ring->session()->seat.parked && !ring->window()) [[unlikely]] asks_for_gpu_ = ring->session();
+    if (ring->session()->seat.parked && ring->TookForGpu(taken)) [[unlikely]] AskForGpu(ring->session());
     if (!ring->idle()) Classify(ring);
   }
   return took;
 }
 
+void Dispatcher::AskForGpu(Session* session) {
+  const auto same = [session](const Session* other) { return other->seat.gpu == session->seat.gpu; };
+  if (std::none_of(ask_for_gpu_.begin(), ask_for_gpu_.end(), same)) ask_for_gpu_.push_back(session);
+}
+
 // Then its requests need no queue: whatever the order of service is, they are next.
 bool Dispatcher::NobodyElseWaits(const GuestRing& ring) const {
-  return hot_.size() == 1 && ring.idle() && !ring.session()->seat.on_device && inline_scheduler_.empty() && trace_ == nullptr;
+  const DeviceSeat& seat = ring.session()->seat;
+  return hot_.size() == 1 && ring.idle() && !seat.on_device && !seat.parked && inline_scheduler_.empty() &&
+         trace_ == nullptr;
 }
 
 void Dispatcher::Classify(GuestRing* ring) {

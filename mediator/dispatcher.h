@@ -85,6 +85,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   bool ArmAll();
   void ArmIdleRings();
 
+  void AskForGpu(Session* session);
   bool NobodyElseWaits(const GuestRing& ring) const;
   void Classify(GuestRing* ring);
   Queues& QueuesOf(const Session& session) {
@@ -109,7 +110,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   std::vector<GuestRing*> hot_;
   std::vector<GuestRing*> answered_;  // rings with answers in this turn
   std::vector<Piece> finished_;
-  Session* asks_for_gpu_ = nullptr;    // in this turn, and its GPU is parked
+  std::vector<Session*> ask_for_gpu_;  // in this turn; one for each GPU that is parked
   std::function<void()> on_bus_error_;
   LoopCounters counters_;
   uint32_t turns_ = 0;

@@ -45,10 +45,13 @@ class Affinity {
 // This program again; `fds` become kSocketFd, kAreaFd and kKickFd, and it has no others. Returns its pid, or -errno. Not
 // fork(), after which the loop would pay a page fault for every page that it writes to: 5 ms of everybody's time.
 pid_t SpawnThisProgram(std::vector<std::string> words, const std::array<int, 3>& fds) {
+  std::vector<ring::UniqueFd> high;  // out of the way of the numbers that they become
+  for (const int fd : fds) {
+    high.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, 16));
+    if (!high.back()) return -errno;
+  }
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  std::vector<ring::UniqueFd> high;  // out of the way of the numbers that they become
-  for (const int fd : fds) high.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, 16));
   for (size_t i = 0; i < fds.size(); ++i) {
     posix_spawn_file_actions_adddup2(&actions, high[i].get(), engine::kSocketFd + static_cast<int>(i));
   }
@@ -191,11 +194,9 @@ void EngineProcess::Fail(const std::string& reason) {
   owner_->OnEngineFailed(this, reason);
 }
 
-void EngineProcess::FailAtErrand(const std::string& reason) {
-  if (!failed_ && !errands_.empty() && errands_.front().message.type == engine::kRegister) {
-    culprit_ = static_cast<int>(errands_.front().message.region);
-  }
-  Fail(reason);
+void EngineProcess::NoteCulprit() {
+  if (culprit_ >= 0 || errands_.empty() || errands_.front().message.type != engine::kRegister) return;
+  culprit_ = static_cast<int>(errands_.front().message.region);
 }
 
 void EngineProcess::OnMessage() {
@@ -207,14 +208,17 @@ void EngineProcess::OnMessage() {
       case engine::Channel::Received::kMessage: Handle(message); break;
       case engine::Channel::Received::kClosed:
         loop_->Unwatch(std::exchange(socket_watch_, -1));
-        return FailAtErrand("it ended");
+        return Fail("it ended");
     }
   }
 }
 
 void EngineProcess::Handle(const engine::Message& message) {
   if (message.type == engine::kFailed) return Fail(message.text);
-  if (message.type == engine::kHangs) return FailAtErrand(message.text);
+  if (message.type == engine::kHangs) {
+    NoteCulprit();
+    return Fail(message.text);
+  }
   if (message.type == engine::kReady && !ready_ && !failed_) {
     hello_ = message;
     ready_ = true;
@@ -242,10 +246,12 @@ void EngineProcess::Handle(const engine::Message& message) {
 void EngineProcess::OnGone() {
   // What it said last comes first.
   if (socket_watch_ >= 0) OnMessage();
-  if (waitpid(pid_, nullptr, WNOHANG) != pid_) return;
+  int status = 0;
+  if (waitpid(pid_, &status, WNOHANG) != pid_) return;
   reaped_ = true;
+  if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) NoteCulprit();
   loop_->Unwatch(std::exchange(process_watch_, -1));
-  FailAtErrand("it ended");
+  Fail("it ended");
   holds_.reset();
   uses_.reset();
   errands_.clear();

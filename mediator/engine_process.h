@@ -68,7 +68,10 @@ class EngineProcess {
   // Has it answered that the GPU can use it?
   bool Uses(uint32_t region) const { return uses_[region]; }
 
-  // The region at whose registration it ended or hung; -1: none.
+  // Has it been asked for anything that it has not answered?
+  bool busy() const { return !errands_.empty(); }
+  // Once it is reaped: the region at whose registration it hung, or crashed; -1: none. That somebody killed it then is
+  // no region's fault.
   int culprit() const { return culprit_; }
 
   void Kill();
@@ -95,7 +98,7 @@ class EngineProcess {
   void Handle(const engine::Message& message);
   void OnGone();
   void Fail(const std::string& reason);
-  void FailAtErrand(const std::string& reason);
+  void NoteCulprit();
 
   EventLoop* const loop_;
   EngineOwner* const owner_;

@@ -229,6 +229,14 @@ GuestRing::TakeStatus GuestRing::Take(uint32_t max, int64_t now_ns, Trace* trace
   return TakeStatus::kOk;
 }
 
+bool GuestRing::TookForGpu(uint32_t taken) {
+  for (uint32_t i = 1; i <= taken; ++i) {
+    const Operation* op = At(consumer_.cons() - i).op;
+    if (op != nullptr && op->gpu_job != kNotOnGpu) return true;
+  }
+  return false;
+}
+
 void GuestRing::JournalTaken(uint32_t count) {
   VGPU_CRASH_POINT("before_journal_cons");
   Journal32(&journal_->cons, consumer_.cons());

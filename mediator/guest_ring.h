@@ -97,6 +97,8 @@ class GuestRing final : public ReadyHandler {
   // the table. One of another kind is queued, and ends it. For a ring that is idle(), when nobody else waits. Returns
   // how many it answered, and counts all that it took in *taken.
   uint32_t TakeAndAnswer(uint32_t max, int64_t now_ns, uint32_t* taken);
+  // Is a GPU's work among the last `taken` requests that Take has taken?
+  bool TookForGpu(uint32_t taken);
   // Nothing of this ring is queued or runs.
   bool idle() const { return sched_ == consumer_.cons() && !busy(); }
   // The request whose turn it is: null if none waits, or one still runs in pieces.

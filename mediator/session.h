@@ -54,7 +54,7 @@ struct DeviceSeat {
   uint32_t gpu = kNone;    // index into the backend's
   int ordinal = -1;        // of that GPU, as the driver counts
   uint32_t region = kNone; // the region's number with the engines
-  uint32_t engines_ended = 0;  // while they registered this region
+  bool refused = false;    // the GPU cannot use its memory, or must not
 };
 
 struct RingEventfds {

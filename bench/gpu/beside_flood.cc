@@ -145,7 +145,7 @@ Result<void> MeasureBesideFlood(Setup* setup) {
   figure.detail["pauses"] = pauses.Json();
   figure.detail["max_ns"] = beside.latency_ns.max();
   const auto late_alone = static_cast<double>(alone.late());
-  const double late_max = late_alone + 3 * std::sqrt(late_alone + 1);
+  const double late_max = late_alone + 3 * std::sqrt(2 * late_alone + 1);  // of a difference of two counts
   const uint64_t max_ns = kMaxNs + alone.latency_ns.max() + pauses.longest_ns();
   figure.detail["late_limit"] = late_max;
   figure.detail["max_limit_ns"] = max_ns;

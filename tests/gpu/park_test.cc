@@ -20,6 +20,13 @@ class ParkTest : public GpuTest {
   bool NoEngines() {
     return Eventually([&] { return ChildrenOf(daemon_->pid()).empty(); });
   }
+  // Asks until the GPU is there: it may be parked again before anybody looks.
+  bool AsksUntilOnGpu(Guest* guest, uint32_t vm_id) {
+    return Eventually([&] {
+      ExpectRightAnswers(guest);
+      return OnGpu(vm_id);
+    });
+  }
   static void ExpectRightAnswers(Guest* guest) {
     for (int32_t i = 0; i < 100; ++i) {
       const ring::Answer answer = guest->Ask(guest->Add(i, 5));
@@ -33,17 +40,17 @@ TEST_F(ParkTest, IdleGpu_ItsEnginesEnd_AndComeBackWithTheNextRequest) {
   Start("park_s = 1\n");
   if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> guest;
-  const auto owner = Attach(1, &guest);
+  const auto owner = AttachAnywhere(1, &guest);
   for (int times = 0; times < 2; ++times) {
-    ExpectRightAnswers(guest.get());
-    ASSERT_TRUE(Eventually([&] { return OnGpu(1); })) << daemon_->Log();
+    ASSERT_TRUE(AsksUntilOnGpu(guest.get(), 1)) << daemon_->Log();
     ASSERT_TRUE(NoEngines()) << daemon_->Log();
     EXPECT_EQ(RunsOn(1), "parked gpu 0");
     const uint64_t before = GpuPieces(1);
-    ExpectRightAnswers(guest.get());
-    ASSERT_TRUE(Eventually([&] { return OnGpu(1); })) << daemon_->Log();
-    ExpectRightAnswers(guest.get());
-    EXPECT_GE(GpuPieces(1), before + 100);
+    ASSERT_TRUE(AsksUntilOnGpu(guest.get(), 1)) << daemon_->Log();
+    EXPECT_TRUE(Eventually([&] {
+      ExpectRightAnswers(guest.get());
+      return GpuPieces(1) >= before + 100;
+    })) << daemon_->Log();
   }
 }
 
@@ -55,36 +62,55 @@ TEST_F(ParkTest, NobodyAttached_ParkedToo_AndAVmThatComesLaterGetsTheGpu) {
   const auto owner = AttachAnywhere(1, &guest);
   const auto neighbour = AttachAnywhere(2, &other);
   EXPECT_EQ(RunsOn(1), "parked gpu 0");
-  ExpectRightAnswers(guest.get());
-  // One VM's request brings the GPU back for both.
-  EXPECT_TRUE(Eventually([&] { return OnGpu(1) && OnGpu(2); })) << daemon_->Log();
+  // One VM's requests bring the GPU back for both.
+  EXPECT_TRUE(Eventually([&] {
+    ExpectRightAnswers(guest.get());
+    return OnGpu(1) && OnGpu(2);
+  })) << daemon_->Log();
   ExpectRightAnswers(other.get());
+}
+
+// What a GPU cannot do does not bring it back.
+TEST_F(ParkTest, RequestsForTheCpu_DoNotWakeIt) {
+  Start("park_s = 1\n");
+  if (IsSkipped() || HasFatalFailure()) return;
+  ASSERT_TRUE(NoEngines()) << daemon_->Log();
+  std::unique_ptr<Guest> guest;
+  const auto owner = AttachAnywhere(1, &guest);
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_EQ(guest->Ask(guest->Stage(VGPU_OP_DEVICE_INFO, 0, {0, sizeof(vgpu_device_info)})).code, VGPU_OK);
+    ASSERT_EQ(guest->Ask(guest->Stage(7)).code, VGPU_ERR_UNSUPPORTED);
+    ASSERT_EQ(guest->Ask(guest->Stage(VGPU_OP_VECTOR_ADD, 99, {1, 0, 0, 0})).code, VGPU_ERR_INVALID_REQUEST);
+  }
+  // Each was answered in a turn that would have woken it.
+  EXPECT_EQ(RunsOn(1), "parked gpu 0");
+  EXPECT_TRUE(ChildrenOf(daemon_->pid()).empty());
 }
 
 TEST_F(ParkTest, VmEndsWhileItsGpuIsParked_ItsMemoryIsFree) {
   Start("park_s = 1\n");
   if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> guest;
-  auto owner = Attach(1, &guest);
+  auto owner = AttachAnywhere(1, &guest);
+  ASSERT_TRUE(AsksUntilOnGpu(guest.get(), 1)) << daemon_->Log();
   ASSERT_TRUE(NoEngines()) << daemon_->Log();
   guest.reset();
   owner.reset();
   EXPECT_TRUE(Eventually([&] { return daemon_->VmCount() == 0; })) << daemon_->Log();
   const auto again = AttachAnywhere(1, &guest);
-  ExpectRightAnswers(guest.get());
-  EXPECT_TRUE(Eventually([&] { return OnGpu(1); })) << daemon_->Log();
+  EXPECT_TRUE(AsksUntilOnGpu(guest.get(), 1)) << daemon_->Log();
 }
 
 TEST_F(ParkTest, GpuInUse_IsNotParked) {
+  auto last = steady_clock::now();
+  steady_clock::duration longest{};
   Start("park_s = 2\nspare = false\n");
   if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> guest;
-  const auto owner = Attach(1, &guest);
+  const auto owner = AttachAnywhere(1, &guest);
+  ASSERT_TRUE(AsksUntilOnGpu(guest.get(), 1)) << daemon_->Log();
   const std::vector<pid_t> engines = ChildrenOf(daemon_->pid());
-  ASSERT_EQ(engines.size(), 1u);
   const auto begin = steady_clock::now();
-  auto last = begin;
-  steady_clock::duration longest{};
   while (last - begin < std::chrono::seconds(5)) {
     ExpectRightAnswers(guest.get());
     const auto now = steady_clock::now();
@@ -92,6 +118,7 @@ TEST_F(ParkTest, GpuInUse_IsNotParked) {
     last = now;
   }
   if (longest >= std::chrono::seconds(1)) GTEST_SKIP() << "this machine stood still for a second: nothing can be said";
+  ASSERT_EQ(engines.size(), 1u);
   EXPECT_EQ(ChildrenOf(daemon_->pid()), engines) << daemon_->Log();
   EXPECT_TRUE(OnGpu(1));
 }
