@@ -30,8 +30,10 @@ constexpr uint32_t kPollsPerLook = 256;
 // An engine that lived this long was well.
 constexpr int64_t kWellNs = 60'000'000'000;
 constexpr int kDelayMaxMs = 30'000;
-// So many engines in a row may die young; then only a request starts another one.
-constexpr uint32_t kDeathsMax = 8;
+// So many engines in a row may die before they are ready; then only a request starts another one.
+constexpr uint32_t kStillbornMax = 8;
+// While a dead engine's context is torn down the GPU may stand still for its heir: so many times the time-out.
+constexpr int64_t kPatienceWithHeir = 4;
 // So many engines may hang or crash while they register the memory of one VM.
 constexpr uint32_t kEnginesEndedMax = 2;
 
@@ -201,6 +203,7 @@ void GpuBackend::OnEngineFailed(EngineProcess* process, const std::string& reaso
   spdlog::error("GPU {}: {}; its engine is replaced", gpu->ordinal, reason);
   const bool was_well = gpu->current.port != nullptr && clock_.Now() - gpu->started_ns >= kWellNs;
   gpu->deaths = was_well ? 1 : gpu->deaths + 1;
+  gpu->stillborn = gpu->current.port == nullptr ? gpu->stillborn + 1 : 0;
   Bury(&gpu->current);
   for (Session* session : seats_) {
     if (session != nullptr && gpus_[session->seat.gpu].get() == gpu && session->seat.on_device) {
@@ -208,7 +211,7 @@ void GpuBackend::OnEngineFailed(EngineProcess* process, const std::string& reaso
     }
   }
   if (gpu->spare.port != nullptr) return Adopt(gpu);
-  if (gpu->deaths >= kDeathsMax) ParkFailing(gpu);
+  if (gpu->stillborn >= kStillbornMax) ParkFailing(gpu);
 }
 
 // Whoever's memory ends engines stays on the CPU, also when it comes back under the same number.
@@ -237,7 +240,7 @@ void GpuBackend::Park(Gpu* gpu) {
   spdlog::debug("GPU {}: parked", gpu->ordinal);
   gpu->parked = true;
   gpu->wanted = false;
-  gpu->deaths = 0;
+  gpu->deaths = gpu->stillborn = 0;
   SetParked(*gpu, true);
   for (Engine* engine : {&gpu->current, &gpu->spare}) {
     if (engine->process != nullptr) Bury(engine);
@@ -268,12 +271,16 @@ void GpuBackend::Wake(Session* session) {
 
 // Not beside its old engines: a GPU may have no room for both, or take one process only.
 void GpuBackend::UnparkIfWanted(Gpu* gpu) {
-  const auto of_this_gpu = [gpu](const Engine& engine) { return engine.ordinal == gpu->ordinal; };
-  if (!gpu->wanted || std::any_of(dying_.begin(), dying_.end(), of_this_gpu)) return;
+  if (!gpu->wanted || HasDying(*gpu)) return;
   spdlog::debug("GPU {}: asked for", gpu->ordinal);
   gpu->wanted = gpu->parked = false;
   SetParked(*gpu, false);
   Replace(gpu);
+}
+
+bool GpuBackend::HasDying(const Gpu& gpu) const {
+  return std::any_of(dying_.begin(), dying_.end(),
+                     [&gpu](const Engine& engine) { return engine.ordinal == gpu.ordinal; });
 }
 
 // Kills it; what it has in flight waits for its end.
@@ -312,6 +319,7 @@ void GpuBackend::OnEngineGone(EngineProcess* process) {
   dead_.push_back(std::move(*engine));
   dying_.erase(engine);
   for (const auto& gpu : gpus_) {
+    if (gpu->ordinal == dead_.back().ordinal && !HasDying(*gpu)) gpu->alone_since_ns = clock_.Now();
     UnparkIfWanted(gpu.get());
     Replace(gpu.get());
   }
@@ -349,8 +357,11 @@ void GpuBackend::RunAgain() {
 void GpuBackend::LookForOverdue(int64_t now_ns) {
   for (const auto& gpu : gpus_) {
     if (gpu->current.port == nullptr) continue;
-    const int64_t since_ns = gpu->current.port->WaitingSince(now_ns);
-    if (since_ns == INT64_MAX || now_ns - since_ns < int64_t{config_.timeout_ms} * 1'000'000) continue;
+    const int64_t waiting_ns = gpu->current.port->WaitingSince(now_ns);
+    if (waiting_ns == INT64_MAX) continue;
+    const bool heir = HasDying(*gpu);
+    const int64_t since_ns = heir ? waiting_ns : std::max(waiting_ns, gpu->alone_since_ns);
+    if (now_ns - since_ns < int64_t{config_.timeout_ms} * 1'000'000 * (heir ? kPatienceWithHeir : 1)) continue;
     OnEngineFailed(gpu->current.process.get(), fmt::format("no answer for {} ms", config_.timeout_ms));
   }
 }

@@ -71,6 +71,8 @@ class GpuBackend final : public Backend, private EngineOwner {
     bool wanted = false;        // parked, and a request has asked for it
     int64_t not_before_ns = 0;  // parked because no engine lived: when to try again
     uint32_t deaths = 0;     // in a row
+    uint32_t stillborn = 0;  // engines in a row that died before they were ready
+    int64_t alone_since_ns = 0;  // when its last dying engine was gone
     int64_t started_ns = 0;  // the current engine's start
     uint32_t sessions = 0;
     std::array<int64_t, kPriorities> last_add_ns{};  // by class, of the dispatcher's clock
@@ -94,6 +96,7 @@ class GpuBackend final : public Backend, private EngineOwner {
   void Park(Gpu* gpu);
   void ParkFailing(Gpu* gpu);
   void UnparkIfWanted(Gpu* gpu);
+  bool HasDying(const Gpu& gpu) const;
   void SetParked(const Gpu& gpu, bool parked);
   void Bury(Engine* engine);
   void Adopt(Gpu* gpu);

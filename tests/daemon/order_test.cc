@@ -70,6 +70,8 @@ class Replay {
       case TraceEvent::kAnswered:
         ring.running = false;
         return ring.pieces_left == 0 ? "" : "answered before its last piece";
+      case TraceEvent::kDoneByGpu:
+        return "this daemon has no GPU";
     }
     return "an unknown event";
   }
