@@ -184,8 +184,8 @@ Usage operator-(const Usage& after, const Usage& before) {
   return {after.cpu_ns - before.cpu_ns, after.voluntary - before.voluntary, after.involuntary - before.involuntary};
 }
 
-TempDir::TempDir() {
-  std::string pattern = (fs::temp_directory_path() / "vgpu-bench-XXXXXX").string();
+TempDir::TempDir(const std::string& parent) {
+  std::string pattern = ((parent.empty() ? fs::temp_directory_path() : fs::path(parent)) / "vgpu-bench-XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) {
     throw fs::filesystem_error("cannot make a folder", pattern, {errno, std::generic_category()});
   }
