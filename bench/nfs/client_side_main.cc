@@ -26,7 +26,7 @@ int Run(int argc, char** argv) {
   app.add_option("--count", plan.count, "requests")->capture_default_str();
   app.add_option("--warm-up", plan.warm_up, "requests before those")->capture_default_str();
   app.add_option("--poll-ms", poll_ms, "between two looks for the answer; 0: none")->capture_default_str();
-  app.add_flag("--direct", plan.direct, "files stay open, direct I/O: as fast as files can be, and not the old program");
+  app.add_flag("--direct", plan.direct, "files stay open, direct I/O: not what the old program did");
   app.add_option("--pause-max-ms", pause_max_ms, "longest pause before a request, at random")->capture_default_str();
   app.add_option("--seed", plan.seed, "of operands and pauses")->capture_default_str();
   CLI11_PARSE(app, argc, argv);

@@ -85,7 +85,8 @@ Result<std::unique_ptr<Ganesha>> Ganesha::Start(const std::string& folder, const
   spawn.cpu = kServerCpu;
   spawn.err = log;
   spawn.environment = {"LD_LIBRARY_PATH=" + folder + "/usr/lib/ganesha"};
-  auto child = Spawn({folder + "/usr/bin/ganesha.nfsd", "-F", "-f", config, "-L", log, "-p", server->own_ / "pid"}, spawn);
+  const std::string program = folder + "/usr/bin/ganesha.nfsd";
+  auto child = Spawn({program, "-F", "-f", config, "-L", log, "-p", server->own_ / "pid"}, spawn);
   if (!child) return tl::make_unexpected(child.error());
   server->child_ = std::move(*child);
   const auto deadline = steady_clock::now() + kStartMax;

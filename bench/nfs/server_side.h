@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The old system's host: looks through vm*/request.txt, serves by priority and then arrival, writes vm<id>/response.txt.
+// The old system's host: looks through vm*/request.txt, serves by priority and then arrival, and writes the answers to
+// vm<id>/response.txt.
 #ifndef VGPU_BENCH_NFS_SERVER_SIDE_H_
 #define VGPU_BENCH_NFS_SERVER_SIDE_H_
 

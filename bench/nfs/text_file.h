@@ -3,7 +3,8 @@
 //
 // What the old system left open, and we chose: both files stay; who has taken a line empties its file, so that no line
 // is ever taken twice, nor an earlier request's answer for a later one's. (Removing them instead would be slower: a
-// client with attribute caching may believe for 30 s that a file is not there.) A line counts once its newline is there.
+// client with attribute caching may believe for 30 s that a file is not there.) A line counts once its newline is
+// there.
 #ifndef VGPU_BENCH_NFS_TEXT_FILE_H_
 #define VGPU_BENCH_NFS_TEXT_FILE_H_
 

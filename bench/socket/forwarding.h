@@ -4,9 +4,10 @@
 //
 // Modelled, with every copy, system call and wake-up of it: guest memory -> REQUEST_BUF -> message -> socket -> the
 // daemon's buffer, decode, add -> message -> socket -> QEMU's buffer -> RESPONSE_BUF -> guest memory. The doorbell is a
-// call in the guest's own thread, as an exit is: QEMU runs in the thread of the VM's processor then, and nobody has to be
-// woken. The answer arrives in QEMU's main loop, here a process of its own; it sets STATUS and raises the interrupt (an
-// eventfd on which the guest sleeps).
+// call in the guest's own thread, as an exit is: QEMU runs in the thread of the VM's processor then, and nobody has to
+// be woken. The answer arrives in QEMU's main loop, here a process of its own; it sets STATUS and raises the interrupt
+// (an eventfd on which the guest sleeps). Where there are only two processors, main loop and guest share one, and that
+// wake-up costs next to nothing.
 //
 // Left out, all of it in favour of this rival: what an exit costs (one for every four bytes of a register), interrupt
 // delivery, QEMU's big lock, other work of its main loop, and the daemon's queue, scheduling and backend.
@@ -23,7 +24,7 @@ namespace vgpu::bench::socket {
 enum class Waiting : uint8_t {
   kAsItWas,   // guest and daemon look every 2 ms
   kBlocking,  // everybody sleeps until there is something: no polls
-  kSpinning,  // nobody sleeps; the guest's look at STATUS is an exit in which QEMU looks at the socket: no main loop in between
+  kSpinning,  // nobody sleeps; in the guest's look at STATUS, an exit, QEMU looks at the socket: no main loop between
 };
 
 std::unique_ptr<Contestant> MakeForwarding(Waiting waiting);
