@@ -114,7 +114,7 @@ Result<void> MeasureInVm(const Effort& effort, LatencyResults* results) {
   auto vm = VmProcess::Boot(options, ScriptOf(effort, rounds + 1, system ? system->get() : nullptr));
   if (!vm) return tl::make_unexpected(vm.error());
   std::vector<Row> rows;
-  for (const Turn& turn : TurnsOf(effort, 0, static_cast<bool>(system))) rows.push_back({turn.name, {}, {}, {}, 0});
+  for (const Turn& turn : TurnsOf(effort, 0, static_cast<bool>(system))) rows.push_back({turn.name, {}, {}, {}, 0, ""});
   for (uint64_t round = 0; round <= rounds; ++round) {
     for (size_t turn = 0; turn < rows.size(); ++turn) {
       const auto json = (*vm)->Json(kPatience);

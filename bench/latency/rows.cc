@@ -25,7 +25,7 @@ std::string TimesText(const Row& row, const Row& ours) {
 }  // namespace
 
 Row RowOf(const Series& series) {
-  return {series.name, series.latency_ns, series.p50_ns, series.p99_ns, series.wrong};
+  return {series.name, series.latency_ns, series.p50_ns, series.p99_ns, series.wrong, ""};
 }
 
 void AddRound(const nlohmann::json& printed, Row* row) {
@@ -33,6 +33,7 @@ void AddRound(const nlohmann::json& printed, Row* row) {
   row->latency_ns.Merge(base::HistogramFrom(latency.at("buckets")));
   row->p50_ns.push_back(latency.at("p50_ns").get<double>());
   row->p99_ns.push_back(latency.at("p99_ns").get<double>());
+  row->setting = printed.value("mount", "");
   row->wrong += printed.at("wrong").get<uint64_t>();
 }
 
@@ -80,6 +81,7 @@ nlohmann::json ToJson(const RowGroup& group) {
                     {"p99", latency.Percentile(99)},
                     {"p99_9", latency.Percentile(99.9)},
                     {"max", latency.max()},
+                    {"setting", row.setting},
                     {"round_p50_ns", row.p50_ns},
                     {"round_p99_ns", row.p99_ns},
                     {"buckets", base::BucketsJson(latency)}});

@@ -18,6 +18,7 @@ struct Row {
   base::Histogram latency_ns;          // of all rounds
   std::vector<double> p50_ns, p99_ns;  // by round
   uint64_t wrong = 0;
+  std::string setting;  // of which the result says nothing otherwise: how a folder was really mounted
 };
 
 struct RowGroup {

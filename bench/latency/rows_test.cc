@@ -27,7 +27,7 @@ TEST(Rows, FactorsAreReadable) {
 }
 
 TEST(Rows, RoundsMerge) {
-  Row row{"x", {}, {}, {}, 0};
+  Row row{"x", {}, {}, {}, 0, ""};
   const auto round = nlohmann::json::parse(
       R"({"wrong": 1, "latency": {"p50_ns": 10, "p99_ns": 20, "buckets": [[10, 3], [20, 1]]}})");
   AddRound(round, &row);
@@ -39,7 +39,7 @@ TEST(Rows, RoundsMerge) {
 }
 
 TEST(Rows, TheTableComparesRoundByRound) {
-  RowGroup group{"way", {{"ours", {}, {1, 10, 100}, {}, 0}, {"theirs", {}, {5, 60, 700}, {}, 0}}};
+  RowGroup group{"way", {{"ours", {}, {1, 10, 100}, {}, 0, ""}, {"theirs", {}, {5, 60, 700}, {}, 0, ""}}};
   group.rows[0].latency_ns.RecordMany(1, 1000);
   group.rows[1].latency_ns.RecordMany(6, 99);
   const std::string table = Table(group);

@@ -6,16 +6,26 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "base/histogram_json.h"
 #include "bench/nfs/client_side.h"
+#include "bench/nfs/mount.h"
 
 namespace {
 
 using vgpu::bench::nfs::ClientPlan;
 using vgpu::bench::nfs::ClientResult;
+using vgpu::bench::nfs::MountOf;
+
+std::string Mounts() {
+  std::ifstream file("/proc/self/mounts");
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
 
 int Run(int argc, char** argv) {
   ClientPlan plan;
@@ -32,10 +42,13 @@ int Run(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   plan.poll_every = std::chrono::microseconds(static_cast<int64_t>(poll_ms * 1e3));
   plan.pause_max = std::chrono::microseconds(static_cast<int64_t>(pause_max_ms * 1e3));
+  // Before Ask, which changes the working directory.
+  const std::string folder = std::filesystem::absolute(plan.folder).lexically_normal();
   const ClientResult result = Ask(plan);
   const auto& latency = result.latency_ns;
   const nlohmann::json json = {{"count", latency.count()},
                                {"wrong", result.wrong},
+                               {"mount", MountOf(folder, Mounts())},
                                {"latency",
                                 {{"samples", latency.count()},
                                  {"p50_ns", latency.Percentile(50)},

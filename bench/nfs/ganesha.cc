@@ -70,6 +70,11 @@ std::string Ganesha::Config(const std::string& folder, const std::vector<Export>
 }
 
 Result<std::unique_ptr<Ganesha>> Ganesha::Start(const std::string& folder, const std::vector<Export>& exports) {
+  const std::string program = folder + "/usr/bin/ganesha.nfsd";
+  if (access(program.c_str(), X_OK) != 0) {
+    return tl::make_unexpected(
+        fmt::format("there is no NFS server at {}: unset VGPU_GANESHA, or run tools/lib/ganesha.sh", program));
+  }
   for (const Export& each : exports) {
     if (OpensByHandle(each.path)) continue;
     return tl::make_unexpected("nfs-ganesha must open files by their handles: run this as root, outside of containers");
@@ -85,7 +90,6 @@ Result<std::unique_ptr<Ganesha>> Ganesha::Start(const std::string& folder, const
   spawn.cpu = kServerCpu;
   spawn.err = log;
   spawn.environment = {"LD_LIBRARY_PATH=" + folder + "/usr/lib/ganesha"};
-  const std::string program = folder + "/usr/bin/ganesha.nfsd";
   auto child = Spawn({program, "-F", "-f", config, "-L", log, "-p", server->own_ / "pid"}, spawn);
   if (!child) return tl::make_unexpected(child.error());
   server->child_ = std::move(*child);

@@ -47,6 +47,10 @@ TEST_F(OldSystemTest, AnswersEveryWay) {
     ASSERT_TRUE(json) << WayName(way) << ": " << json.error();
     EXPECT_EQ((*json)["count"], 2) << WayName(way);
     EXPECT_EQ((*json)["wrong"], 0) << WayName(way);
+    const auto mount = (*json)["mount"].get<std::string>();
+    EXPECT_NE(mount.find(" nfs4 "), std::string::npos) << mount;
+    EXPECT_EQ(mount.find("noac") != std::string::npos, way == Way::kUncached) << mount;
+    EXPECT_EQ(mount.find("lookupcache=none") != std::string::npos, way == Way::kUncached) << mount;
     const auto ns = (*json)["latency"]["p50_ns"].get<uint64_t>();
     if (way == Way::kAsItWas) {
       EXPECT_LE(ns, 3'000'000'000u) << "the host looks every second, the guest ten times as often";

@@ -5,8 +5,7 @@
 
 namespace vgpu::bench::socket {
 
-void Doorbell(Registers* registers, int socket) {
-  registers->status.store(kBusy, std::memory_order_relaxed);
+void SendRequest(const Registers* registers, int socket) {
   Message message;
   message.header = {registers->request_len, registers->request_id};
   std::memcpy(message.body.data(), registers->request_buf.data(), registers->request_len);

@@ -24,8 +24,8 @@ struct Registers {
   std::array<uint8_t, kBytesMax> response_buf;
 };
 
-// The doorbell's handler: the request goes over the socket.
-void Doorbell(Registers* registers, int socket);
+// The doorbell was rung: the request goes over the socket.
+void SendRequest(const Registers* registers, int socket);
 
 // A message has come from the daemon: the response is in its buffer afterwards, and STATUS says so.
 void Complete(Registers* registers, const Message& response);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/socket/forwarding.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <stdexcept>
@@ -35,11 +37,22 @@ struct Pair {
   ring::UniqueFd qemu, daemon;
 };
 
+void Raise(int event) {
+  const uint64_t one = 1;
+  if (write(event, &one, sizeof one) != sizeof one) throw std::runtime_error("cannot write to an eventfd");
+}
+
+// Sleeps until it was raised.
+void Drain(int event) {
+  uint64_t count;
+  if (read(event, &count, sizeof count) != sizeof count) throw std::runtime_error("cannot read an eventfd");
+}
+
 class Forwarding final : public Contestant {
  public:
   explicit Forwarding(Waiting waiting)
-      : waiting_(waiting), interrupt_(eventfd(0, EFD_CLOEXEC)), answers_(socket_.qemu.get()),
-        daemon_([this](uint64_t count) { Serve(count); }) {
+      : waiting_(waiting), doorbell_(eventfd(0, EFD_CLOEXEC)), interrupt_(eventfd(0, EFD_CLOEXEC)),
+        answers_(socket_.qemu.get()), daemon_([this](uint64_t count) { Serve(count); }) {
     if (waiting_ == Waiting::kSpinning) return;
     auto loop = Fork(kElsewhere, [this] { MainLoop(); });
     if (!loop) throw std::runtime_error(loop.error());
@@ -50,6 +63,7 @@ class Forwarding final : public Contestant {
     switch (waiting_) {
       case Waiting::kAsItWas: return "socket as it was (2 ms polls)";
       case Waiting::kBlocking: return "socket, blocking";
+      case Waiting::kHandedOn: return "socket, blocking, main loop sends";
       case Waiting::kSpinning: return "socket, spinning";
     }
     return "socket";
@@ -66,6 +80,8 @@ class Forwarding final : public Contestant {
   }
 
  private:
+  bool blocking() const { return waiting_ == Waiting::kBlocking || waiting_ == Waiting::kHandedOn; }
+
   // ---- the daemon's process ----
 
   void Serve(uint64_t count) {
@@ -73,7 +89,7 @@ class Forwarding final : public Contestant {
     Message request;
     Message response;
     while (count > 0) {
-      if (requests.Take(waiting_ == Waiting::kBlocking, &request)) {
+      if (requests.Take(blocking(), &request)) {
         Answer(request, &response);
         Send(socket_.daemon.get(), response);
         --count;
@@ -86,12 +102,17 @@ class Forwarding final : public Contestant {
   // ---- QEMU's main loop ----
 
   void MainLoop() {
+    std::array<pollfd, 2> events = {pollfd{socket_.qemu.get(), POLLIN, 0}, pollfd{doorbell_.get(), POLLIN, 0}};
     Message response;
-    while (answers_.Take(true, &response)) {
+    while (poll(events.data(), events.size(), -1) > 0) {
+      if (events[1].revents != 0) {
+        Drain(doorbell_.get());
+        SendRequest(registers_.get(), socket_.qemu.get());
+      }
+      if (events[0].revents == 0) continue;
+      if (!answers_.Take(true, &response)) return;
       Complete(registers_.get(), response);
-      if (waiting_ != Waiting::kBlocking) continue;
-      const uint64_t one = 1;
-      if (write(interrupt_.get(), &one, sizeof one) != sizeof one) return;
+      if (blocking()) Raise(interrupt_.get());
     }
   }
 
@@ -109,7 +130,12 @@ class Forwarding final : public Contestant {
     std::memcpy(registers.request_buf.data(), &request, sizeof request);
     registers.request_len = sizeof request;
     registers.request_id = ++request_id_;
-    Doorbell(&registers, socket_.qemu.get());
+    registers.status.store(kBusy, std::memory_order_relaxed);
+    if (waiting_ == Waiting::kHandedOn) {
+      Raise(doorbell_.get());
+    } else {
+      SendRequest(&registers, socket_.qemu.get());
+    }
     Await();
     AddResponse response;
     std::memcpy(&response, registers.response_buf.data(), sizeof response);
@@ -121,15 +147,11 @@ class Forwarding final : public Contestant {
     while (registers_->status.load(std::memory_order_acquire) == kBusy) {
       switch (waiting_) {
         case Waiting::kAsItWas: std::this_thread::sleep_for(kOldPoll); break;
-        case Waiting::kBlocking: Block(); break;
+        case Waiting::kBlocking:
+        case Waiting::kHandedOn: Drain(interrupt_.get()); break;
         case Waiting::kSpinning: LookAtSocket(); break;
       }
     }
-  }
-
-  void Block() const {
-    uint64_t count;
-    if (read(interrupt_.get(), &count, sizeof count) != sizeof count) throw std::runtime_error("no interrupt");
   }
 
   void LookAtSocket() {
@@ -140,7 +162,7 @@ class Forwarding final : public Contestant {
   const Waiting waiting_;
   uint32_t request_id_ = 0;
   Pair socket_;
-  const ring::UniqueFd interrupt_;
+  const ring::UniqueFd doorbell_, interrupt_;
   Receiver answers_;
   Shared<Registers> registers_;
   RivalServer daemon_;
