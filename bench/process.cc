@@ -20,6 +20,8 @@
 #include <string_view>
 #include <thread>
 
+#include "bench/janitor.h"
+
 namespace vgpu::bench {
 namespace {
 
@@ -190,6 +192,7 @@ TempDir::TempDir(const std::string& parent) {
     throw fs::filesystem_error("cannot make a folder", pattern, {errno, std::generic_category()});
   }
   path_ = pattern;
+  RemoveAtEnd(path_);
 }
 
 TempDir::~TempDir() {

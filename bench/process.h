@@ -97,7 +97,8 @@ Usage UsageOf(pid_t pid);
 Usage UsageWithChildren(pid_t pid);
 Usage operator-(const Usage& after, const Usage& before);
 
-// A folder in `parent` (by default the system's temporary one), removed with all that is in it.
+// A folder in `parent` (by default the system's temporary one), removed with all that is in it, also if this process is
+// killed.
 class TempDir {
  public:
   explicit TempDir(const std::string& parent = "");
