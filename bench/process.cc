@@ -187,7 +187,8 @@ Usage operator-(const Usage& after, const Usage& before) {
 }
 
 TempDir::TempDir(const std::string& parent) {
-  std::string pattern = ((parent.empty() ? fs::temp_directory_path() : fs::path(parent)) / "vgpu-bench-XXXXXX").string();
+  const fs::path above = parent.empty() ? fs::temp_directory_path() : fs::path(parent);
+  std::string pattern = (above / "vgpu-bench-XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) {
     throw fs::filesystem_error("cannot make a folder", pattern, {errno, std::generic_category()});
   }

@@ -21,8 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Sleeps until something is written in a folder that was there at the start. Measured against looking without a pause,
-// on two processors: a tenth to a third faster, since it leaves the processor to the NFS server.
+// Sleeps until something is written in a folder that was there at the start. Against looking without a pause, a run of
+// 1,000 requests of each on two processors: 1.5 ms instead of 2.1 with direct I/O, the same by name (5.0 and 5.1 ms):
+// the NFS server has the processor to itself.
 class Watch {
  public:
   explicit Watch(const std::string& folder) : events_(inotify_init1(IN_CLOEXEC)) {
