@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/contest.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <thread>
 
 #include "bench/stats.h"
 
 namespace vgpu::bench {
+namespace {
+
+// How often this thread went to sleep.
+uint64_t OwnSleeps() {
+  rusage usage{};
+  getrusage(RUSAGE_THREAD, &usage);
+  return static_cast<uint64_t>(usage.ru_nvcsw);
+}
+
+}  // namespace
 
 nlohmann::json ToJson(const Series& series) {
   const base::Histogram& latency = series.latency_ns;
@@ -18,6 +30,7 @@ nlohmann::json ToJson(const Series& series) {
           {"p50_ns", series.p50_ns},
           {"p99_ns", series.p99_ns},
           {"server_sleeps_per_request", series.sleeps},
+          {"client_sleeps_per_request", series.client_sleeps},
           {"server_cpu_ns", series.cpu_ns},
           {"latency_ns",
            {{"samples", latency.count()},
@@ -37,8 +50,12 @@ std::vector<Series> RunContest(const Contestants& contestants, uint32_t rounds, 
       Contestant& contestant = *contestants[who];
       Series& series = all[who];
       base::Histogram latency_ns;
+      const uint64_t share = contestant.share(count);
+      const auto requests = static_cast<double>(share);
       const Usage before = contestant.usage();
-      const Round result = contestant.Run(count, &latency_ns);
+      const uint64_t slept = OwnSleeps();
+      const Round result = contestant.Run(share, &latency_ns);
+      series.client_sleeps.push_back(static_cast<double>(OwnSleeps() - slept) / requests);
       std::this_thread::sleep_for(pause);
       const Usage used = contestant.usage() - before;
       series.latency_ns.Merge(latency_ns);
@@ -47,9 +64,9 @@ std::vector<Series> RunContest(const Contestants& contestants, uint32_t rounds, 
         series.p50_ns.push_back(static_cast<double>(latency_ns.Percentile(50)));
         series.p99_ns.push_back(static_cast<double>(latency_ns.Percentile(99)));
       }
-      series.cpu_ns.push_back(static_cast<double>(used.cpu_ns) / static_cast<double>(count));
-      series.sleeps.push_back(static_cast<double>(used.voluntary) / static_cast<double>(count));
-      series.requests += count;
+      series.cpu_ns.push_back(static_cast<double>(used.cpu_ns) / requests);
+      series.sleeps.push_back(static_cast<double>(used.voluntary) / requests);
+      series.requests += share;
       series.wrong += result.wrong;
     }
   }

@@ -34,6 +34,8 @@ class Contestant {
   virtual pid_t server() const = 0;
   // What answering has cost so far.
   virtual Usage usage() const { return UsageOf(server()); }
+  // How many requests its round has where others' has `count`: one that takes milliseconds makes fewer.
+  virtual uint64_t share(uint64_t count) const { return count; }
   // Sends `count` requests, checks every answer, and records the latency of some (of all that are timed one by one).
   // Both sides are warm when the time begins to run.
   virtual Round Run(uint64_t count, base::Histogram* latency_ns) = 0;
@@ -46,6 +48,7 @@ struct Series {
   std::vector<double> ns_per_request;  // by round
   std::vector<double> p50_ns, p99_ns;  // by round; of those that are timed one by one
   std::vector<double> sleeps;          // of the server, by request and round
+  std::vector<double> client_sleeps;   // of this thread, by request and round
   std::vector<double> cpu_ns;          // of the server, by request and round, the warm-up included
   base::Histogram latency_ns;
   uint64_t requests = 0;

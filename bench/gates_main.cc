@@ -13,6 +13,7 @@
 
 #include "bench/figure.h"
 #include "bench/gates/gates.h"
+#include "bench/latency/latency.h"
 #include "bench/process.h"
 #include "bench/ring_figures.h"
 #include "bench/vm_process.h"
@@ -36,6 +37,16 @@ Result<void> Depth1(const Effort& effort, Figures* figures) { return MeasureRing
 Result<void> Depth64(const Effort& effort, Figures* figures) { return MeasureRing(MeasureDepth64, effort, figures); }
 Result<void> Doorbell(const Effort& effort, Figures* figures) { return MeasureRing(MeasureDoorbell, effort, figures); }
 
+Result<void> MeasureLatency(Result<void> (*measure)(const Effort&, LatencyResults*), const Effort& effort,
+                            Figures* figures) {
+  LatencyResults results;
+  const auto measured = measure(effort, &results);
+  figures->insert(figures->end(), results.figures.begin(), results.figures.end());
+  return measured;
+}
+Result<void> Nfs(const Effort& effort, Figures* figures) { return MeasureLatency(MeasureInVm, effort, figures); }
+Result<void> Socket(const Effort& effort, Figures* figures) { return MeasureLatency(MeasureSockets, effort, figures); }
+
 // A measurement, and its gates for the case that it cannot be made.
 struct Measurement {
   const char* name;
@@ -48,6 +59,7 @@ constexpr Measurement kAll[] = {
     {"vm-window", true, MeasureVmWindow}, {"saturated", false, MeasureSaturated},
     {"cpu-1000", false, MeasureCpuAt1000}, {"idle", false, MeasureIdle},
     {"steady-state", false, MeasureSteadyState}, {"seven-vms", true, MeasureSevenVms},
+    {"nfs", true, Nfs},                  {"socket", false, Socket},
     {"gpu", false, MeasureGpu},
 };
 

@@ -145,6 +145,32 @@ class OursAsleep final : public Ours {
   const std::chrono::nanoseconds pause_;
 };
 
+class OursBothAsleep final : public Ours {
+ public:
+  OursBothAsleep(pid_t mediator, std::unique_ptr<Client> client) : Ours(mediator, std::move(client), {}) {}
+  std::string name() const override { return "vgpu-ring, both asleep"; }
+
+  Round Run(uint64_t count, base::Histogram* latency_ns) override {
+    const auto deadline = guest::Clock::now() + kAnswerMax;
+    return RunOneByOne(count, latency_ns, [&](uint64_t i) { return IsRight(Ask(i, deadline), i); }, 1);
+  }
+
+ private:
+  Answer Ask(uint64_t i, guest::TimePoint deadline) {
+    const uint32_t idx = SendAdd(client(), i);
+    client().Flush();
+    Answer answer;
+    for (;;) {
+      if (client().producer().ArmCall()) {
+        client().transport().SleepUntilCall(client().ring_idx(), deadline);
+        client().producer().DisarmCall();
+      }
+      if (client().Poll(idx, &answer)) return answer;
+      if (guest::Clock::now() > deadline) throw std::runtime_error("no answer");
+    }
+  }
+};
+
 uint32_t NextVmId() {
   static uint32_t next = 1000;
   return next++;
@@ -175,6 +201,10 @@ Result<std::unique_ptr<Contestant>> MakeOursVector(const MediatorProcess& mediat
 
 Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth, uint32_t batch) {
   return Make<OursDeep>(mediator, kRegionBytes, kPriority, depth, batch);
+}
+
+Result<std::unique_ptr<Contestant>> MakeOursBothAsleep(const MediatorProcess& mediator) {
+  return Make<OursBothAsleep>(mediator, kRegionBytes, kPriority);
 }
 
 Result<std::unique_ptr<Contestant>> MakeOursAsleep(const MediatorProcess& mediator, std::chrono::nanoseconds pause) {

@@ -32,6 +32,9 @@ Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator
 // Doorbell to answer: `pause` goes by before each request, so that the mediator sleeps.
 Result<std::unique_ptr<Contestant>> MakeOursAsleep(const MediatorProcess& mediator, std::chrono::nanoseconds pause);
 
+// One at a time, and this side goes to sleep at once instead of spinning for a while; for a mediator that does, too.
+Result<std::unique_ptr<Contestant>> MakeOursBothAsleep(const MediatorProcess& mediator);
+
 }  // namespace vgpu::bench
 
 #endif  // VGPU_BENCH_OURS_H_

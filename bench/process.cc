@@ -20,6 +20,8 @@
 #include <string_view>
 #include <thread>
 
+#include "bench/janitor.h"
+
 namespace vgpu::bench {
 namespace {
 
@@ -184,12 +186,14 @@ Usage operator-(const Usage& after, const Usage& before) {
   return {after.cpu_ns - before.cpu_ns, after.voluntary - before.voluntary, after.involuntary - before.involuntary};
 }
 
-TempDir::TempDir() {
-  std::string pattern = (fs::temp_directory_path() / "vgpu-bench-XXXXXX").string();
+TempDir::TempDir(const std::string& parent) {
+  const fs::path above = parent.empty() ? fs::temp_directory_path() : fs::path(parent);
+  std::string pattern = (above / "vgpu-bench-XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) {
     throw fs::filesystem_error("cannot make a folder", pattern, {errno, std::generic_category()});
   }
   path_ = pattern;
+  RemoveAtEnd(path_);
 }
 
 TempDir::~TempDir() {

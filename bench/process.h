@@ -97,10 +97,11 @@ Usage UsageOf(pid_t pid);
 Usage UsageWithChildren(pid_t pid);
 Usage operator-(const Usage& after, const Usage& before);
 
-// A folder under the system's temporary one, removed with all that is in it.
+// A folder in `parent` (by default the system's temporary one), removed with all that is in it, also if this process is
+// killed.
 class TempDir {
  public:
-  TempDir();
+  explicit TempDir(const std::string& parent = "");
   ~TempDir();
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;

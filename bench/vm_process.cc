@@ -21,9 +21,24 @@ using std::chrono::steady_clock;
 
 Result<std::unique_ptr<VmProcess>> VmProcess::Boot(const VmOptions& options, const std::string& script) {
   const auto vm = Runfile("tools/vm");
-  const auto client = Runfile("guest/vgpu-client");
   if (!vm) return tl::make_unexpected(vm.error());
-  if (!client) return tl::make_unexpected(client.error());
+  std::vector<std::string> argv = {*vm};
+  if (options.device) {
+    argv.insert(argv.end(), {"--socket", options.socket, "--vm_id", std::to_string(options.vm_id), "--pool_id",
+                             options.pool, "--priority", options.priority});
+  } else {
+    argv.emplace_back("--no-device");
+  }
+  if (options.net) argv.emplace_back("--net");
+  for (const std::string& module : options.modules) argv.insert(argv.end(), {"--module", module});
+  std::vector<std::string> copies = {"guest/vgpu-client"};
+  copies.insert(copies.end(), options.copies.begin(), options.copies.end());
+  for (const std::string& copy : copies) {
+    const auto file = Runfile(copy);
+    if (!file) return tl::make_unexpected(file.error());
+    argv.insert(argv.end(), {"--copy", *file});
+  }
+  argv.insert(argv.end(), {"--", "sh", "-c", script});
   int pipe[2];
   if (pipe2(pipe, O_CLOEXEC) != 0) return tl::make_unexpected(fmt::format("no pipe: {}", std::strerror(errno)));
   std::unique_ptr<VmProcess> process(new VmProcess);
@@ -33,9 +48,7 @@ Result<std::unique_ptr<VmProcess>> VmProcess::Boot(const VmOptions& options, con
   spawn.cpu = options.cpu;
   spawn.out_fd = write_end.get();
   spawn.err = process->folder_ / "err";
-  auto child = Spawn({*vm, "--socket", options.socket, "--vm_id", std::to_string(options.vm_id), "--pool_id",
-                      options.pool, "--priority", options.priority, "--copy", *client, "--", "sh", "-c", script},
-                     spawn);
+  auto child = Spawn(argv, spawn);
   if (!child) return tl::make_unexpected(child.error());
   process->child_ = std::move(*child);
   return process;

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bench/process.h"
 #include "ring/unique_fd.h"
@@ -15,11 +16,15 @@
 namespace vgpu::bench {
 
 struct VmOptions {
-  std::string socket;  // of the mediator
+  bool device = true;  // vgpu-stub, attached to the mediator at `socket`
+  std::string socket;
   uint32_t vm_id = 1;
   std::string pool = "A";
   std::string priority = "medium";
   int cpu = kClientCpu;  // all of QEMU
+  bool net = false;      // user networking: the host is 10.0.2.2
+  std::vector<std::string> modules;
+  std::vector<std::string> copies;  // more files for /, as paths of runfiles
 };
 
 class VmProcess {

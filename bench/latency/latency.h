@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// This transport beside those that it replaces. Each measurement starts its own processes, cleans up after itself, and
+// adds its rows and figures; an error means that nothing could be measured.
+#ifndef VGPU_BENCH_LATENCY_LATENCY_H_
+#define VGPU_BENCH_LATENCY_LATENCY_H_
+
+#include <vector>
+
+#include "bench/figure.h"
+#include "bench/latency/rows.h"
+#include "bench/process.h"
+#include "bench/ring_figures.h"
+
+namespace vgpu::bench {
+
+struct LatencyResults {
+  std::vector<RowGroup> groups;
+  std::vector<Figure> figures;
+};
+
+// One addition at a time in one VM: ring, register window, and the old NFS system's ways in turns. Where there is no
+// NFS server, the figures about it are skipped.
+Result<void> MeasureInVm(const Effort& effort, LatencyResults* results);
+
+// One addition at a time between processes of the host: ring, and forwarding over a socket.
+Result<void> MeasureSockets(const Effort& effort, LatencyResults* results);
+
+}  // namespace vgpu::bench
+
+#endif  // VGPU_BENCH_LATENCY_LATENCY_H_

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/latency/rows.h"
+
+#include <fmt/format.h>
+
+#include "base/histogram_json.h"
+#include "bench/stats.h"
+
+namespace vgpu::bench {
+namespace {
+
+// A percentile of too few samples is one of them, by chance.
+std::string PercentileText(const Row& row, double percent) {
+  constexpr double kBeyond = 1;  // samples that must lie above it
+  const auto count = static_cast<double>(row.latency_ns.count());
+  if (count * (100 - percent) / 100 < kBeyond) return "-";
+  return TimeText(static_cast<double>(row.latency_ns.Percentile(percent)));
+}
+
+std::string TimesText(const Row& row, const Row& ours) {
+  if (row.p50_ns.size() != ours.p50_ns.size() || row.p50_ns.empty()) return "-";
+  return FactorText(Quantile(Ratios(row.p50_ns, ours.p50_ns), 0.5)) + " x";
+}
+
+}  // namespace
+
+Row RowOf(const Series& series) {
+  return {series.name, series.latency_ns, series.p50_ns, series.p99_ns, series.wrong, ""};
+}
+
+void AddRound(const nlohmann::json& printed, Row* row) {
+  const nlohmann::json& latency = printed.at("latency");
+  row->latency_ns.Merge(base::HistogramFrom(latency.at("buckets")));
+  row->p50_ns.push_back(latency.at("p50_ns").get<double>());
+  row->p99_ns.push_back(latency.at("p99_ns").get<double>());
+  row->setting = printed.value("mount", "");
+  row->wrong += printed.at("wrong").get<uint64_t>();
+}
+
+std::string FactorText(double factor) {
+  if (factor < 100) return fmt::format("{:.3g}", factor);
+  const std::string digits = fmt::format("{:.0f}", factor);
+  std::string text;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i != 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
+  return text;
+}
+
+std::string TimeText(double ns) {
+  if (ns < 1e3) return fmt::format("{:.0f} ns", ns);
+  if (ns < 1e6) return fmt::format("{:.3g} us", ns / 1e3);
+  if (ns < 1e9) return fmt::format("{:.3g} ms", ns / 1e6);
+  return fmt::format("{:.3g} s", ns / 1e9);
+}
+
+std::string Describe(const Row& row) {
+  return fmt::format("{} {} (p99 {}; {} timed)", row.name, PercentileText(row, 50), PercentileText(row, 99),
+                     row.latency_ns.count());
+}
+
+std::string Table(const RowGroup& group) {
+  constexpr const char* kLine = "{:<36} {:>9} {:>9} {:>9} {:>9}  {:>12}\n";
+  std::string text = fmt::format(kLine, group.title, "p50", "p99", "p99.9", "samples", "p50 / ours");
+  for (const Row& row : group.rows) {
+    text += fmt::format(kLine, row.name, PercentileText(row, 50), PercentileText(row, 99), PercentileText(row, 99.9),
+                        row.latency_ns.count(), TimesText(row, group.rows.front()));
+  }
+  return text;
+}
+
+nlohmann::json ToJson(const RowGroup& group) {
+  nlohmann::json rows = nlohmann::json::array();
+  for (const Row& row : group.rows) {
+    const base::Histogram& latency = row.latency_ns;
+    rows.push_back({{"name", row.name},
+                    {"samples", latency.count()},
+                    {"wrong", row.wrong},
+                    {"p50", latency.Percentile(50)},
+                    {"p99", latency.Percentile(99)},
+                    {"p99_9", latency.Percentile(99.9)},
+                    {"max", latency.max()},
+                    {"setting", row.setting},
+                    {"round_p50_ns", row.p50_ns},
+                    {"round_p99_ns", row.p99_ns},
+                    {"buckets", base::BucketsJson(latency)}});
+  }
+  return {{"title", group.title}, {"rows", rows}};
+}
+
+}  // namespace vgpu::bench

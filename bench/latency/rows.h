@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ways to get an answer, measured in the same rounds: a table of latencies.
+#ifndef VGPU_BENCH_LATENCY_ROWS_H_
+#define VGPU_BENCH_LATENCY_ROWS_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/histogram.h"
+#include "bench/contest.h"
+
+namespace vgpu::bench {
+
+struct Row {
+  std::string name;
+  base::Histogram latency_ns;          // of all rounds
+  std::vector<double> p50_ns, p99_ns;  // by round
+  uint64_t wrong = 0;
+  std::string setting;  // of which the result says nothing otherwise: how a folder was really mounted
+};
+
+struct RowGroup {
+  std::string title;
+  std::vector<Row> rows;  // the first is ours: the others are compared with it
+};
+
+Row RowOf(const Series& series);
+// A round of a guest's program: the JSON that it printed.
+void AddRound(const nlohmann::json& printed, Row* row);
+
+// 0.97, 18.1, 1,413,000.
+std::string FactorText(double factor);
+// 380 ns, 12.3 us, 5.1 ms, 0.55 s.
+std::string TimeText(double ns);
+// "name 0.38 us (p99 1.2 us; 600,000 requests)": for a figure's note.
+std::string Describe(const Row& row);
+std::string Table(const RowGroup& group);
+nlohmann::json ToJson(const RowGroup& group);
+
+}  // namespace vgpu::bench
+
+#endif  // VGPU_BENCH_LATENCY_ROWS_H_

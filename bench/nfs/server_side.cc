@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/nfs/server_side.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "bench/nfs/text_file.h"
+
+namespace vgpu::bench::nfs {
+
+namespace fs = std::filesystem;
+
+std::string ServerSide::PathOf(uint32_t vm_id, const char* file) const {
+  return fmt::format("{}/vm{}/{}", folder_, vm_id, file);
+}
+
+void ServerSide::Look() {
+  std::vector<std::pair<fs::file_time_type, Request>> found;
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    const auto vm_id = VmIdOf(entry.path().filename().string());
+    if (!vm_id) continue;
+    const std::string path = PathOf(*vm_id, kRequestFile);
+    std::error_code none;
+    const fs::file_time_type written = fs::last_write_time(path, none);
+    if (none) continue;
+    const std::string line = ReadLine(path);
+    if (line.empty()) continue;
+    Empty(path);
+    if (const auto request = ParseRequest(line, *vm_id)) {
+      found.emplace_back(written, *request);
+    } else {
+      WriteLine(PathOf(*vm_id, kResponseFile), fmt::format("ERROR: {}\n", request.error()));
+    }
+  }
+  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [written, request] : found) queue_.Push(request);
+}
+
+bool ServerSide::ServeOne() {
+  const auto request = queue_.Pop();
+  if (!request) return false;
+  WriteLine(PathOf(request->vm_id, kResponseFile), fmt::format("{}\n", request->sum()));
+  return true;
+}
+
+}  // namespace vgpu::bench::nfs

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The old system's host: looks through vm*/request.txt, serves by priority and then arrival, and writes the answers to
+// vm<id>/response.txt.
+#ifndef VGPU_BENCH_NFS_SERVER_SIDE_H_
+#define VGPU_BENCH_NFS_SERVER_SIDE_H_
+
+#include <cstddef>
+#include <string>
+
+#include "bench/nfs/queue.h"
+
+namespace vgpu::bench::nfs {
+
+class ServerSide {
+ public:
+  explicit ServerSide(std::string folder) : folder_(std::move(folder)) {}
+
+  // Takes every complete request into the queue: of several found in one look, that whose file was written first has
+  // arrived first. A line against the rules is answered with "ERROR: " and why, at once (our choice).
+  void Look();
+  // Answers the next one; false: there is none.
+  bool ServeOne();
+
+ private:
+  std::string PathOf(uint32_t vm_id, const char* file) const;
+
+  const std::string folder_;
+  Queue queue_;
+};
+
+}  // namespace vgpu::bench::nfs
+
+#endif  // VGPU_BENCH_NFS_SERVER_SIDE_H_

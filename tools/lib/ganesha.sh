@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Fetches the NFS server of the old system (nfs-ganesha) into the cache and prints the folder that then holds
+# usr/bin/ganesha.nfsd. It is not installed: Debian's package would start a service for the whole machine.
+set -euo pipefail
+# shellcheck source=tools/lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+readonly PACKAGES=(nfs-ganesha nfs-ganesha-vfs)
+
+fetch() {
+  local dir=$1 work=$1.new package
+  rm -rf "$work"
+  mkdir -p "$work"
+  note "fetching ${PACKAGES[*]}"
+  (cd "$work" && private_apt apt-get -q download "${PACKAGES[@]}" >"$VGPU_CACHE/ganesha.log" 2>&1) ||
+    die "cannot fetch ${PACKAGES[*]} (see $VGPU_CACHE/ganesha.log); remove $VGPU_CACHE/apt and try again"
+  for package in "$work"/*.deb; do
+    dpkg -x "$package" "$work"
+    rm -f "$package"
+  done
+  rm -rf "$dir"
+  mv "$work" "$dir"
+}
+
+main() {
+  local dir=$VGPU_CACHE/ganesha
+  need_packages nfs
+  if [ ! -x "$dir/usr/bin/ganesha.nfsd" ]; then
+    take_lock ganesha
+    [ -x "$dir/usr/bin/ganesha.nfsd" ] || fetch "$dir"
+  fi
+  printf '%s\n' "$dir"
+}
+
+main "$@"
