@@ -25,6 +25,7 @@ using std::chrono::steady_clock;
 constexpr std::chrono::seconds kStartMax{20};
 constexpr std::chrono::milliseconds kLook{20};
 constexpr const char* kServes = "NFS SERVER INITIALIZED";
+constexpr const char* kNoExport = "Could not create export";
 
 Result<uint16_t> FreePort() {
   const ring::UniqueFd probe(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -75,6 +76,10 @@ Result<std::unique_ptr<Ganesha>> Ganesha::Start(const std::string& folder, const
     return tl::make_unexpected(
         fmt::format("there is no NFS server at {}: unset VGPU_GANESHA, or run tools/lib/ganesha.sh", program));
   }
+  if (access("/etc/mtab", R_OK) != 0) {
+    return tl::make_unexpected(
+        "nfs-ganesha looks for mounted file systems in /etc/mtab: ln -s ../proc/self/mounts /etc/mtab");
+  }
   for (const Export& each : exports) {
     if (OpensByHandle(each.path)) continue;
     return tl::make_unexpected("nfs-ganesha must open files by their handles: run this as root, outside of containers");
@@ -99,6 +104,10 @@ Result<std::unique_ptr<Ganesha>> Ganesha::Start(const std::string& folder, const
       return tl::make_unexpected("nfs-ganesha does not start; it said:\n" + ReadFile(log));
     }
     std::this_thread::sleep_for(kLook);
+  }
+  // It serves without an export that it does not like.
+  if (const std::string said = ReadFile(log); said.find(kNoExport) != std::string::npos) {
+    return tl::make_unexpected("nfs-ganesha does not export the folders; it said:\n" + said);
   }
   return server;
 }

@@ -24,9 +24,15 @@ fetch() {
   mv "$work" "$dir"
 }
 
+# The server finds mounted file systems there. Every Debian that has booted has it; a minimal chroot has not.
+need_mtab() {
+  [ -e /etc/mtab ] || [ ! -w /etc ] || { note "making /etc/mtab" && ln -s ../proc/self/mounts /etc/mtab; }
+}
+
 main() {
   local dir=$VGPU_CACHE/ganesha
   need_packages nfs
+  need_mtab
   if [ ! -x "$dir/usr/bin/ganesha.nfsd" ]; then
     take_lock ganesha
     [ -x "$dir/usr/bin/ganesha.nfsd" ] || fetch "$dir"
