@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""bench/compare and bench/plot."""
+
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import unittest
+import xml.dom.minidom
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.dont_write_bytecode = True
+
+
+def load(name):
+    loader = importlib.machinery.SourceFileLoader(name, os.path.join(HERE, name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
+compare = load("compare")
+plot = load("plot")
+
+
+def figure(median, spread=0.05, better="lower", **more):
+    return {"name": "f", "better": better, "median": median, "q1": median * (1 - spread), "q3": median * (1 + spread),
+            "rounds": 10, **more}
+
+
+class Compare(unittest.TestCase):
+    def check(self, old, new, word, worse):
+        said, is_worse = compare.verdict(old, new)
+        self.assertEqual(is_worse, worse, said)
+        self.assertTrue(said.startswith(word), said)
+
+    def test_moved_the_wrong_way_and_apart_is_worse(self):
+        self.check(figure(1.0), figure(1.3), "worse", True)
+        self.check(figure(1.3, better="higher"), figure(1.0, better="higher"), "worse", True)
+
+    def test_moved_the_right_way_is_better(self):
+        self.check(figure(1.3), figure(1.0), "better", False)
+        self.check(figure(1.0, better="higher"), figure(1.3, better="higher"), "better", False)
+
+    def test_within_the_noise_is_as_before(self):
+        self.check(figure(1.0), figure(1.05, spread=0.001), "as before", False)  # less than a tenth
+        self.check(figure(1.0, spread=0.3), figure(1.3, spread=0.3), "as before", False)  # quartiles overlap
+
+    def test_zero_must_stay_zero(self):
+        self.check(figure(0), figure(0), "as before", False)
+        self.check(figure(0), figure(3), "worse", True)
+
+    def test_what_is_gone_or_broken_is_worse_what_is_skipped_is_not(self):
+        self.check(figure(1.0), None, "gone", True)
+        self.check(figure(1.0), figure(1.0, broken="3 wrong answers"), "broken: 3 wrong", True)
+        self.check(figure(1.0), {"name": "f", "rounds": 0, "skipped": "no GPU"}, "skipped now: no GPU", False)
+        self.check(None, figure(1.0), "new", False)
+        self.check({"name": "f", "rounds": 0, "skipped": "no GPU"}, None, "not measured", False)
+
+    def test_table_counts_what_is_worse(self):
+        old = {"figures": [figure(1.0), {**figure(1.0), "name": "g"}]}
+        new = {"figures": [figure(2.0), {**figure(1.0), "name": "h"}]}
+        lines, worse = compare.compare(old, new)
+        self.assertEqual(worse, 2)  # f; and g is gone
+        self.assertEqual([line.split()[0] for line in lines[1:]], ["f", "g", "h"])
+
+
+class Plot(unittest.TestCase):
+    MACHINE = {"cpu": "a <processor>", "cpus": 2, "kernel": "6.1", "date": "2026-01-01T00:00:00Z"}
+
+    def test_curve_ends_where_no_sample_lies_above(self):
+        points = plot.curve([[100, 90], [200, 9], [400, 1]])
+        self.assertEqual([ns for _, ns in points], [100, 100, 200, 200, 400])
+        self.assertAlmostEqual(points[2][0], 1.0)  # 90 % below: one nine
+        self.assertAlmostEqual(points[-1][0], 2.0)  # 99 % below, one sample above it
+
+    def test_latency_result_is_a_drawing_with_a_line_for_each_way(self):
+        rows = [{"name": name, "buckets": [[ns, 990], [3 * ns, 10]], "p50": ns} for name, ns in (("vgpu-ring", 300), ("NFS & files", 5e6))]
+        drawing = plot.draw({"machine": self.MACHINE, "groups": [{"title": "in a VM", "rows": rows}], "figures": []})
+        document = xml.dom.minidom.parseString(drawing)
+        self.assertEqual(len(document.getElementsByTagName("polyline")), 2)
+        self.assertIn("NFS &amp; files", drawing)
+
+    def test_gpu_result_is_a_drawing(self):
+        series = [{"name": name, "latency_ns": {"p50": 4000, "p99": 9000}, "ns_per_request": [100.0]}
+                  for name in ("launch", "vgpu-ring")]
+        drawing = plot.draw({"machine": self.MACHINE, "gpu": "a GPU", "alone": series, "deep": series})
+        self.assertGreater(len(xml.dom.minidom.parseString(drawing).getElementsByTagName("rect")), 6)
+
+
+if __name__ == "__main__":
+    unittest.main()
