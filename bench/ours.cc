@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
 #include <vector>
 
@@ -200,7 +201,14 @@ Result<std::unique_ptr<Contestant>> MakeOursVector(const MediatorProcess& mediat
 }
 
 Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth, uint32_t batch) {
-  return Make<OursDeep>(mediator, kRegionBytes, kPriority, depth, batch);
+  guest::HostOptions options;
+  options.vm_id = NextVmId();
+  options.priority = kPriority;
+  options.entries = std::max<uint32_t>(VGPU_ENTRIES_DEFAULT, std::bit_ceil(depth));
+  options.region_bytes = kRegionBytes * (options.entries / VGPU_ENTRIES_DEFAULT);
+  auto client = OpenGuest(mediator, options);
+  if (!client) return tl::make_unexpected(client.error());
+  return std::make_unique<OursDeep>(mediator.pid(), std::move(*client), depth, batch);
 }
 
 Result<std::unique_ptr<Contestant>> MakeOursBothAsleep(const MediatorProcess& mediator) {

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "bench/mediator_process.h"
 #include "bench/ours.h"
 #include "bench/rivals/rivals.h"
@@ -134,6 +136,72 @@ Result<void> MeasureDepth64(const Effort& effort, RingResults* results) {
   RequireAwake(us, &figure);
   results->figures.push_back(figure);
   Keep("depth_64", series, results);
+  return {};
+}
+
+namespace {
+
+struct Rival {
+  std::unique_ptr<Contestant> (*make)(const PairPlan&);
+  bool kernel;  // so slow that a few requests say it
+};
+constexpr Rival kRivals[] = {{MakeBoostPair, false},  {MakeReaderWriterPair, false}, {MakeVirtioSplit, false},
+                             {MakeVirtioPacked, false}, {MakePipePair, true},        {MakeSocketPair, true}};
+
+std::vector<uint32_t> BatchesFor(uint32_t depth) {
+  std::vector<uint32_t> batches;
+  for (uint32_t batch = 1; batch <= std::min(depth, 64u); batch *= 4) batches.push_back(batch);
+  if (batches.back() != std::min(depth, 64u)) batches.push_back(std::min(depth, 64u));
+  return batches;
+}
+
+Result<void> MeasureAtDepth(const MediatorProcess& mediator, uint32_t depth, const Effort& effort, RingResults* results) {
+  Contestants variants;
+  for (const uint32_t batch : BatchesFor(depth)) {
+    auto ours = MakeOursDeep(mediator, depth, batch);
+    if (!ours) return tl::make_unexpected(ours.error());
+    variants.push_back(std::move(*ours));
+  }
+  nlohmann::json tried;
+  Contestants all;
+  all.push_back(Fastest(std::move(variants), effort.requests() / 2, &tried));
+  all.push_back(MakeRawPingPong(Polling::kEager));
+  for (const Rival& rival : kRivals) {
+    if (rival.kernel) {
+      all.push_back(rival.make({depth, std::min(depth, 64u), Polling::kEager}));
+    } else {
+      all.push_back(BestVariant(effort, depth, BatchesFor(depth), rival.make, &tried));
+    }
+  }
+  const std::vector<Series> series = RunContest(all, effort.rounds() / 2, effort.requests());
+  const Series& us = series[0];
+  const Series& rival = series[BestRival(series, 2)];
+  const std::string name = fmt::format("best_{}", depth);
+  const std::string title = fmt::format("request+response rate, depth {} / best of all rivals", depth);
+  Figure figure = MakeFigure(name.c_str(), title.c_str(), {1.0, Better::kHigher, 2.0}, {&us, &rival});
+  figure.values = Ratios(rival.ns_per_request, us.ns_per_request);
+  figure.drift = Drift(series[1].ns_per_request);
+  figure.note = fmt::format("{}: {:.1f} ns; ", us.name, Median(us));
+  for (size_t i = 2; i < series.size(); ++i) figure.note += fmt::format("{} {:.1f}, ", series[i].name, Median(series[i]));
+  figure.note += fmt::format("{} requests each", us.requests);
+  figure.detail.push_back({{"tried", tried}});
+  for (const Series& each : series) {
+    if (each.wrong != 0) figure.broken = fmt::format("{}: {} wrong answers", each.name, each.wrong);
+  }
+  RequireAwake(us, &figure);
+  results->figures.push_back(figure);
+  Keep(name.c_str(), series, results);
+  return {};
+}
+
+}  // namespace
+
+Result<void> MeasureDepths(const Effort& effort, RingResults* results) {
+  auto mediator = MediatorProcess::Start({});
+  if (!mediator) return tl::make_unexpected(mediator.error());
+  for (const uint32_t depth : {8u, 64u, 1024u}) {
+    if (const auto measured = MeasureAtDepth(**mediator, depth, effort, results); !measured) return measured;
+  }
   return {};
 }
 

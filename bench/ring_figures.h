@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The four figures of the ring itself, between two processes of this host.
+// The figures of the ring itself, between two processes of this host.
 #ifndef VGPU_BENCH_RING_FIGURES_H_
 #define VGPU_BENCH_RING_FIGURES_H_
 
@@ -28,6 +28,8 @@ struct RingResults {
 Result<void> MeasureDepth1(const Effort& effort, RingResults* results);
 // Requests and responses a second with 64 outstanding, against the best rival.
 Result<void> MeasureDepth64(const Effort& effort, RingResults* results);
+// The same with 8, 64 and 1024 outstanding, against the best of all rivals: pairs of queues, virtio's layouts, the kernel's.
+Result<void> MeasureDepths(const Effort& effort, RingResults* results);
 // Doorbell to answer while the mediator sleeps, against a raw eventfd wake.
 Result<void> MeasureDoorbell(const Effort& effort, RingResults* results);
 

@@ -64,7 +64,7 @@ int Run(const Flags& flags) {
   const HighPriority priority;
   if (!priority.granted()) fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
   RingResults results;
-  for (const auto measure : {MeasureDepth1, MeasureDepth64, MeasureDoorbell}) {
+  for (const auto measure : {MeasureDepth1, MeasureDepth64, MeasureDepths, MeasureDoorbell}) {
     if (const auto measured = measure(flags.effort, &results); !measured) {
       fmt::print(stderr, "{}\n", measured.error());
       return EXIT_FAILURE;

@@ -8,6 +8,7 @@ namespace vgpu::bench {
 namespace {
 
 // Of fixed capacity it holds its slots in itself and has no pointers, so it may lie in shared memory.
+template <size_t kRoom>
 class BoostQueue {
  public:
   static constexpr const char* kName = "Boost.Lockfree spsc_queue";
@@ -16,13 +17,14 @@ class BoostQueue {
   size_t Pop(Message* messages, size_t n) { return n == 1 ? queue_.pop(*messages) : queue_.pop(messages, n); }
 
  private:
-  boost::lockfree::spsc_queue<Message, boost::lockfree::capacity<2 * kDepthMax>> queue_;
+  boost::lockfree::spsc_queue<Message, boost::lockfree::capacity<kRoom>> queue_;
 };
+
+template <size_t kRoom>
+using BoostQueues = TwoQueues<BoostQueue<kRoom>>;
 
 }  // namespace
 
-std::unique_ptr<Contestant> MakeBoostPair(const PairPlan& plan) {
-  return std::make_unique<QueuePair<BoostQueue>>(plan);
-}
+std::unique_ptr<Contestant> MakeBoostPair(const PairPlan& plan) { return MakeExchange<BoostQueues>(plan); }
 
 }  // namespace vgpu::bench

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A pair of queues as a contestant. Queue has `size_t Push(const Message*, size_t)` and `size_t Pop(Message*, size_t)`,
-// which move as many as they can, and a static `kName`; it lives in shared memory.
+// What carries requests one way and replies the other, as a contestant. It lives in shared memory, has a static `kName`, and
+// moves as many messages as it can at each call: a client's SendRequests and TakeReplies, a server's TakeRequests and
+// SendReplies, which come in the order of the requests. A pair of queues is one: QueuePair.
 #ifndef VGPU_BENCH_RIVALS_QUEUE_PAIR_H_
 #define VGPU_BENCH_RIVALS_QUEUE_PAIR_H_
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <string>
 
 #include "bench/rivals/rival_server.h"
@@ -23,15 +25,15 @@ struct alignas(64) Message {
 };
 static_assert(sizeof(Message) == 64);
 
-inline constexpr size_t kDepthMax = 64;
+inline constexpr size_t kDepthMax = 1024;
 
-template <class Queue>
-class QueuePair final : public Contestant {
+template <class Carrier>
+class Exchange final : public Contestant {
  public:
-  explicit QueuePair(const PairPlan& plan) : plan_(plan), server_([this](uint64_t count) { Serve(count); }) {}
+  explicit Exchange(const PairPlan& plan) : plan_(plan), server_([this](uint64_t count) { Serve(count); }) {}
 
   std::string name() const override {
-    std::string name = std::string(Queue::kName) + PollingName(plan_.polling);
+    std::string name = std::string(Carrier::kName) + PollingName(plan_.polling);
     if (plan_.depth > 1) name += ", batch " + std::to_string(plan_.batch);
     return name;
   }
@@ -48,11 +50,6 @@ class QueuePair final : public Contestant {
   }
 
  private:
-  struct Queues {
-    alignas(128) Queue requests;
-    alignas(128) Queue replies;
-  };
-
   void Rest() const {
     if (plan_.polling == Polling::kRelaxed) Relax();
   }
@@ -60,13 +57,13 @@ class QueuePair final : public Contestant {
   void Serve(uint64_t count) {
     std::array<Message, kDepthMax> batch;
     while (count > 0) {
-      const size_t n = queues_->requests.Pop(batch.data(), plan_.batch);
+      const size_t n = carrier_->TakeRequests(batch.data(), plan_.batch);
       if (n == 0) Rest();
       for (size_t i = 0; i < n; ++i) {
         batch[i].opcode = 0;
         batch[i].a += batch[i].b;
       }
-      for (size_t sent = 0; sent < n;) sent += queues_->replies.Push(batch.data() + sent, n - sent);
+      for (size_t sent = 0; sent < n;) sent += carrier_->SendReplies(batch.data() + sent, n - sent);
       count -= n;
     }
   }
@@ -93,12 +90,12 @@ class QueuePair final : public Contestant {
       const Operands operands = OperandsOf(first + i);
       batch[i] = {first + i, 1, 0, static_cast<uint32_t>(operands.a), static_cast<uint32_t>(operands.b), {}};
     }
-    return queues_->requests.Push(batch.data(), n);
+    return carrier_->SendRequests(batch.data(), n);
   }
 
   size_t Receive(uint64_t first) {
     std::array<Message, kDepthMax> batch;
-    const size_t n = queues_->replies.Pop(batch.data(), plan_.batch);
+    const size_t n = carrier_->TakeReplies(batch.data(), plan_.batch);
     for (size_t i = 0; i < n; ++i) {
       const bool right = batch[i].id == first + i && batch[i].opcode == 0 && batch[i].a == OperandsOf(first + i).sum();
       wrong_ += !right;
@@ -108,9 +105,34 @@ class QueuePair final : public Contestant {
 
   const PairPlan plan_;
   uint64_t wrong_ = 0;
-  Shared<Queues> queues_;
+  Shared<Carrier> carrier_;
   RivalServer server_;
 };
+
+// Queue has `size_t Push(const Message*, size_t)` and `size_t Pop(Message*, size_t)`, and kName.
+template <class Queue>
+class TwoQueues {
+ public:
+  static constexpr const char* kName = Queue::kName;
+
+  size_t SendRequests(const Message* messages, size_t n) { return requests_.Push(messages, n); }
+  size_t TakeRequests(Message* messages, size_t n) { return requests_.Pop(messages, n); }
+  size_t SendReplies(const Message* messages, size_t n) { return replies_.Push(messages, n); }
+  size_t TakeReplies(Message* messages, size_t n) { return replies_.Pop(messages, n); }
+
+ private:
+  alignas(128) Queue requests_;
+  alignas(128) Queue replies_;
+};
+
+// Of a queue or layout whose room is a template parameter, the one that this plan needs: more would leave the nearest
+// caches for nothing.
+template <template <size_t> class Carrier>
+std::unique_ptr<Contestant> MakeExchange(const PairPlan& plan) {
+  constexpr size_t kShallow = 64;
+  if (plan.depth <= kShallow) return std::make_unique<Exchange<Carrier<2 * kShallow>>>(plan);
+  return std::make_unique<Exchange<Carrier<2 * kDepthMax>>>(plan);
+}
 
 }  // namespace vgpu::bench
 

@@ -11,7 +11,7 @@
 
 namespace {
 
-constexpr size_t kArenaBytes = 1 << 20;
+constexpr size_t kArenaBytes = 16 << 20;
 constexpr size_t kAlignment = 128;
 
 char* Arena() {
@@ -28,7 +28,7 @@ size_t arena_used = 0;
 
 namespace std {  // the header says std::malloc
 
-// Nothing is given back: a queue makes one block of about 10 KiB, and a run a few dozen queues.
+// Nothing is given back: a queue makes one block of 10 to 140 KiB, and a run a few dozen queues.
 inline void* vgpu_arena_malloc(size_t bytes) {
   const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   if (Arena() == nullptr || kArenaBytes - arena_used < rounded) return nullptr;
@@ -49,6 +49,7 @@ inline void vgpu_arena_free(void*) {}
 namespace vgpu::bench {
 namespace {
 
+template <size_t kRoom>
 class ReaderWriterQueue {
  public:
   static constexpr const char* kName = "readerwriterqueue";
@@ -66,13 +67,14 @@ class ReaderWriterQueue {
 
  private:
   // A block of its own power of two: all that can be outstanding lies in one block.
-  moodycamel::ReaderWriterQueue<Message, 2 * kDepthMax> queue_{2 * kDepthMax - 1};
+  moodycamel::ReaderWriterQueue<Message, kRoom> queue_{kRoom - 1};
 };
+
+template <size_t kRoom>
+using ReaderWriterQueues = TwoQueues<ReaderWriterQueue<kRoom>>;
 
 }  // namespace
 
-std::unique_ptr<Contestant> MakeReaderWriterPair(const PairPlan& plan) {
-  return std::make_unique<QueuePair<ReaderWriterQueue>>(plan);
-}
+std::unique_ptr<Contestant> MakeReaderWriterPair(const PairPlan& plan) { return MakeExchange<ReaderWriterQueues>(plan); }
 
 }  // namespace vgpu::bench

@@ -32,6 +32,14 @@ std::unique_ptr<Contestant> MakeBoostPair(const PairPlan& plan);
 // it has no batch interface.
 std::unique_ptr<Contestant> MakeReaderWriterPair(const PairPlan& plan);
 
+// The layouts of virtio 1.2, both sides polling, one descriptor for each request, whose buffer the reply is written to; the
+// order is that of the requests, so a free list is not needed (VIRTIO_F_IN_ORDER). No event index, no indirect tables.
+std::unique_ptr<Contestant> MakeVirtioSplit(const PairPlan& plan);
+std::unique_ptr<Contestant> MakeVirtioPacked(const PairPlan& plan);
+// The kernel's: two pipes; two stream sockets. Non-blocking, both sides polling; a batch is one system call.
+std::unique_ptr<Contestant> MakePipePair(const PairPlan& plan);
+std::unique_ptr<Contestant> MakeSocketPair(const PairPlan& plan);
+
 // A process that is blocked in read() of an eventfd and then stores a word, on which the client spins. Before each
 // request the client lets `pause` go by, so that the other process really sleeps.
 std::unique_ptr<Contestant> MakeEventfdWake(std::chrono::nanoseconds pause);
