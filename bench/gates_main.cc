@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,7 +13,7 @@
 #include "bench/figure.h"
 #include "bench/gates/gates.h"
 #include "bench/latency/latency.h"
-#include "bench/process.h"
+#include "bench/program.h"
 #include "bench/ring_figures.h"
 #include "bench/vm_process.h"
 
@@ -72,13 +71,7 @@ void Add(const Measurement& measurement, const Effort& effort, const std::option
     figures->push_back(Skipped(measurement.name, *no_vm));
     return;
   }
-  fmt::print(stderr, "== {}\n", measurement.name);
-  Result<void> measured;
-  try {
-    measured = measurement.measure(effort, figures);
-  } catch (const std::exception& error) {
-    measured = tl::make_unexpected(std::string(error.what()));
-  }
+  const auto measured = Measured(measurement.name, [&] { return measurement.measure(effort, figures); });
   if (!measured) figures->push_back(Failed(measurement.name, measured.error()));
 }
 
@@ -93,12 +86,8 @@ int Run(const Flags& flags) {
       break;
     }
   }
-  if (const auto pinned = PinTo(kClientCpu); !pinned) {
-    fmt::print(stderr, "{}\n", pinned.error());
-    return EXIT_FAILURE;
-  }
-  const HighPriority priority;
-  if (!priority.granted()) fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
+  const auto priority = TakeClientCpu();
+  if (priority == nullptr) return EXIT_FAILURE;
   Figures figures;
   for (const Measurement& measurement : kAll) {
     if (wanted(measurement)) Add(measurement, flags.effort, no_vm, &figures);
@@ -124,10 +113,5 @@ int ParseAndRun(int argc, char** argv) {
 }  // namespace vgpu::bench
 
 int main(int argc, char** argv) {
-  try {
-    return vgpu::bench::ParseAndRun(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return EXIT_FAILURE;
-  }
+  return vgpu::bench::StatusOf([&] { return vgpu::bench::ParseAndRun(argc, argv); });
 }

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <fstream>
 #include <optional>
 #include <string>
@@ -15,7 +14,7 @@
 
 #include "bench/gpu/neighbour.h"
 #include "bench/gpu/setup.h"
-#include "bench/process.h"
+#include "bench/program.h"
 
 namespace vgpu::bench {
 namespace {
@@ -71,13 +70,9 @@ Result<void> Introduce(Setup* setup) {
 }
 
 void Measure(Setup* setup, const Measurement& measurement) {
-  fmt::print(stderr, "== {}\n", measurement.name);
-  Result<void> measured;
-  try {
-    measured = OpenLab(setup).and_then([&] { return measurement.measure(setup); });
-  } catch (const std::exception& error) {
-    measured = tl::make_unexpected(std::string(error.what()));
-  }
+  const auto measured = Measured(measurement.name, [&] {
+    return OpenLab(setup).and_then([&] { return measurement.measure(setup); });
+  });
   if (!measured) setup->figures.push_back(Failed(measurement.name, measured.error()));
 }
 
@@ -109,12 +104,8 @@ int Run(const Flags& flags) {
     fmt::print("SKIPPED: {}\n", introduced.error());
     return EXIT_SUCCESS;
   }
-  if (const auto pinned = PinTo(kClientCpu); !pinned) {
-    fmt::print(stderr, "{}\n", pinned.error());
-    return EXIT_FAILURE;
-  }
-  const HighPriority priority;
-  if (!priority.granted()) fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
+  const auto priority = TakeClientCpu();
+  if (priority == nullptr) return EXIT_FAILURE;
   for (const Measurement& measurement : kAll) {
     const auto& only = flags.only;
     if (!only.empty() && std::find(only.begin(), only.end(), measurement.name) == only.end()) continue;
@@ -156,10 +147,5 @@ int ParseAndRun(int argc, char** argv) {
 }  // namespace vgpu::bench
 
 int main(int argc, char** argv) {
-  try {
-    return vgpu::bench::ParseAndRun(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return EXIT_FAILURE;
-  }
+  return vgpu::bench::StatusOf([&] { return vgpu::bench::ParseAndRun(argc, argv); });
 }

@@ -6,13 +6,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "bench/latency/latency.h"
-#include "bench/process.h"
+#include "bench/program.h"
 #include "bench/vm_process.h"
 
 namespace vgpu::bench {
@@ -28,15 +27,10 @@ struct Flags {
   }
 };
 
-template <class Measure>
-void Add(const char* part, LatencyResults* results, Measure measure) {
-  fmt::print(stderr, "== {}\n", part);
-  Result<void> measured;
-  try {
-    measured = measure();
-  } catch (const std::exception& error) {
-    measured = tl::make_unexpected(std::string(error.what()));
-  }
+using Measure = Result<void> (*)(const Effort&, LatencyResults*);
+
+void Add(const char* part, Measure measure, const Effort& effort, LatencyResults* results) {
+  const auto measured = Measured(part, [&] { return measure(effort, results); });
   if (!measured) results->figures.push_back(Failed(part, measured.error()));
 }
 
@@ -52,18 +46,14 @@ int Run(const Flags& flags) {
   LatencyResults results;
   const bool vm_wanted = flags.Wants("vm");
   const auto no_vm = vm_wanted ? NoVmBecause() : std::nullopt;  // first and on all processors: it may build QEMU
-  if (const auto pinned = PinTo(kClientCpu); !pinned) {
-    fmt::print(stderr, "{}\n", pinned.error());
-    return EXIT_FAILURE;
-  }
-  const HighPriority priority;
-  if (!priority.granted()) fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
+  const auto priority = TakeClientCpu();
+  if (priority == nullptr) return EXIT_FAILURE;
   if (no_vm) {
     results.figures.push_back(Skipped("vm", *no_vm));
   } else if (vm_wanted) {
-    Add("vm", &results, [&] { return MeasureInVm(flags.effort, &results); });
+    Add("vm", MeasureInVm, flags.effort, &results);
   }
-  if (flags.Wants("host")) Add("host", &results, [&] { return MeasureSockets(flags.effort, &results); });
+  if (flags.Wants("host")) Add("host", MeasureSockets, flags.effort, &results);
   fmt::print("{}\n", MachineText());
   for (const RowGroup& group : results.groups) fmt::print("\n{}", Table(group));
   fmt::print("\n{}", Table(results.figures));
@@ -86,10 +76,5 @@ int ParseAndRun(int argc, char** argv) {
 }  // namespace vgpu::bench
 
 int main(int argc, char** argv) {
-  try {
-    return vgpu::bench::ParseAndRun(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return EXIT_FAILURE;
-  }
+  return vgpu::bench::StatusOf([&] { return vgpu::bench::ParseAndRun(argc, argv); });
 }

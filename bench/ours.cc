@@ -211,6 +211,18 @@ Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator
   return std::make_unique<OursDeep>(mediator.pid(), std::move(*client), depth, batch);
 }
 
+Result<std::unique_ptr<Contestant>> MakeOursFastestDeep(const MediatorProcess& mediator, uint32_t depth,
+                                                        const std::vector<uint32_t>& batches, uint64_t count,
+                                                        nlohmann::json* tried) {
+  Contestants variants;
+  for (const uint32_t batch : batches) {
+    auto ours = MakeOursDeep(mediator, depth, batch);
+    if (!ours) return ours;
+    variants.push_back(std::move(*ours));
+  }
+  return Fastest(std::move(variants), count, tried);
+}
+
 Result<std::unique_ptr<Contestant>> MakeOursBothAsleep(const MediatorProcess& mediator) {
   return Make<OursBothAsleep>(mediator, kRegionBytes, kPriority);
 }

@@ -6,7 +6,9 @@
 
 #include <chrono>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "bench/contest.h"
 #include "bench/mediator_process.h"
@@ -28,6 +30,11 @@ Result<std::unique_ptr<Contestant>> MakeOursVector(const MediatorProcess& mediat
 
 // `depth` requests outstanding, flushed `batch` at a time.
 Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth, uint32_t batch);
+
+// The fastest of these batches, in a few short rounds of `count` requests; *tried says what each came to.
+Result<std::unique_ptr<Contestant>> MakeOursFastestDeep(const MediatorProcess& mediator, uint32_t depth,
+                                                        const std::vector<uint32_t>& batches, uint64_t count,
+                                                        nlohmann::json* tried);
 
 // Doorbell to answer: `pause` goes by before each request, so that the mediator sleeps.
 Result<std::unique_ptr<Contestant>> MakeOursAsleep(const MediatorProcess& mediator, std::chrono::nanoseconds pause);

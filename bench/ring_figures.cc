@@ -109,16 +109,12 @@ Result<void> MeasureDepth64(const Effort& effort, RingResults* results) {
   const std::vector<uint32_t> batches = {8, 16, 32, 64};
   auto mediator = MediatorProcess::Start({});
   if (!mediator) return tl::make_unexpected(mediator.error());
-  Contestants variants;
-  for (const uint32_t batch : batches) {
-    auto ours = MakeOursDeep(**mediator, kDepth, batch);
-    if (!ours) return tl::make_unexpected(ours.error());
-    variants.push_back(std::move(*ours));
-  }
   nlohmann::json tried;
+  auto ours = MakeOursFastestDeep(**mediator, kDepth, batches, effort.requests() / 2, &tried);
+  if (!ours) return tl::make_unexpected(ours.error());
   const uint64_t count = effort.requests() * 4;
   Contestants all;
-  all.push_back(Fastest(std::move(variants), effort.requests() / 2, &tried));
+  all.push_back(std::move(*ours));
   all.push_back(MakeRawPingPong(Polling::kEager));
   all.push_back(BestVariant(effort, kDepth, batches, MakeBoostPair, &tried));
   all.push_back(BestVariant(effort, kDepth, {1, 8, 16, 32}, MakeReaderWriterPair, &tried));
@@ -156,15 +152,11 @@ std::vector<uint32_t> BatchesFor(uint32_t depth) {
 }
 
 Result<void> MeasureAtDepth(const MediatorProcess& mediator, uint32_t depth, const Effort& effort, RingResults* results) {
-  Contestants variants;
-  for (const uint32_t batch : BatchesFor(depth)) {
-    auto ours = MakeOursDeep(mediator, depth, batch);
-    if (!ours) return tl::make_unexpected(ours.error());
-    variants.push_back(std::move(*ours));
-  }
   nlohmann::json tried;
+  auto ours = MakeOursFastestDeep(mediator, depth, BatchesFor(depth), effort.requests() / 2, &tried);
+  if (!ours) return tl::make_unexpected(ours.error());
   Contestants all;
-  all.push_back(Fastest(std::move(variants), effort.requests() / 2, &tried));
+  all.push_back(std::move(*ours));
   all.push_back(MakeRawPingPong(Polling::kEager));
   for (const Rival& rival : kRivals) {
     if (rival.kernel) {

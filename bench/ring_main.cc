@@ -7,11 +7,10 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <string>
 
 #include "bench/figure.h"
-#include "bench/process.h"
+#include "bench/program.h"
 #include "bench/ring_figures.h"
 
 namespace vgpu::bench {
@@ -57,12 +56,8 @@ void List(const std::string& contest, const Series& series, uint64_t per_round) 
 }
 
 int Run(const Flags& flags) {
-  if (const auto pinned = PinTo(kClientCpu); !pinned) {
-    fmt::print(stderr, "{}\n", pinned.error());
-    return EXIT_FAILURE;
-  }
-  const HighPriority priority;
-  if (!priority.granted()) fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
+  const auto priority = TakeClientCpu();
+  if (priority == nullptr) return EXIT_FAILURE;
   RingResults results;
   for (const auto measure : {MeasureDepth1, MeasureDepth64, MeasureDepths, MeasureDoorbell}) {
     if (const auto measured = measure(flags.effort, &results); !measured) {
@@ -90,10 +85,5 @@ int main(int argc, char** argv) {
   }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return EXIT_FAILURE;
-  try {
-    return vgpu::bench::Run(flags);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return EXIT_FAILURE;
-  }
+  return vgpu::bench::StatusOf([&] { return vgpu::bench::Run(flags); });
 }

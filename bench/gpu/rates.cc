@@ -23,21 +23,11 @@ std::vector<double> RatesOf(const Series* series) {
   return rates;
 }
 
-Result<std::unique_ptr<Contestant>> OursDeep(const Setup& setup, const MediatorProcess& mediator) {
-  Contestants variants;
-  for (const uint32_t batch : {8u, 16u, 32u}) {
-    auto ours = MakeOursDeep(mediator, kDepth, batch);
-    if (!ours) return tl::make_unexpected(ours.error());
-    variants.push_back(std::move(*ours));
-  }
-  nlohmann::json tried;
-  return Fastest(std::move(variants), setup.quick ? 2'000 : 10'000, &tried);
-}
-
 Result<void> MeasureOneGuest(Setup* setup) {
   const auto mediator = setup->Mediator();
   if (!mediator) return tl::make_unexpected(mediator.error());
-  auto ours = OursDeep(*setup, **mediator);
+  nlohmann::json tried;
+  auto ours = MakeOursFastestDeep(**mediator, kDepth, {8, 16, 32}, setup->quick ? 2'000 : 10'000, &tried);
   if (!ours) return tl::make_unexpected(ours.error());
   Contestants all;
   const std::string our_name = (*ours)->name();
