@@ -29,14 +29,6 @@ class BrokenGpuTest : public GpuTest {
   bool Ready(size_t engines) {
     return Eventually([&] { return ChildrenOf(daemon_->pid()).size() == engines; });
   }
-  // Adds until `over`; every answer must be right.
-  static void KeepAsking(Guest* guest, const std::function<bool()>& over) {
-    for (uint32_t i = 0; !over(); ++i) {
-      const ring::Answer answer = guest->Ask(guest->Add(static_cast<int32_t>(i), 7));
-      ASSERT_EQ(answer.code, VGPU_OK);
-      ASSERT_EQ(answer.data, i + 7);
-    }
-  }
   // One VM breaks the GPU with this operation; another one must not notice.
   void ExpectOnlyTheCulpritSuffers(uint32_t opcode) {
     std::unique_ptr<Guest> culprit, other;
@@ -51,7 +43,7 @@ class BrokenGpuTest : public GpuTest {
     EXPECT_EQ(answer.code, VGPU_ERR_INTERRUPTED);
     ASSERT_TRUE(Eventually([&] { return OnGpu(1) && OnGpu(2); })) << daemon_->Log();
     EXPECT_EQ(culprit->Ask(culprit->Add(1, 2)).data, 3u);
-    KeepAsking(other.get(), [count = 0]() mutable { return ++count > 100; });
+    Ask(other.get(), 100);
     EXPECT_EQ(daemon_->VmCount(), 2u);
   }
 };
@@ -157,7 +149,7 @@ TEST_F(BrokenGpuTest, DriverHangsAtAVmsMemory_ThatVmStaysOnTheCpu) {
   const std::vector<pid_t> engines = ChildrenOf(daemon_->pid());
   const auto until = Clock::now() + std::chrono::seconds(3);
   KeepAsking(other.get(), [&] { return Clock::now() > until; });
-  KeepAsking(guest.get(), [count = 0]() mutable { return ++count > 100; });
+  Ask(guest.get(), 100);
   EXPECT_EQ(ChildrenOf(daemon_->pid()), engines) << daemon_->Log();
   EXPECT_EQ(RunsOn(1), "gpu 0");
   EXPECT_EQ(RunsOn(2), "cpu");
@@ -210,7 +202,7 @@ TEST_F(BrokenGpuTest, DyingEngine_NothingOfItIsRepeatedBeforeItIsGone) {
   int status = 0;  // the mediator kills it
   ASSERT_EQ(waitpid(engine, &status, __WALL), engine);
   ASSERT_EQ(status >> 8, SIGTRAP | PTRACE_EVENT_EXIT << 8);
-  KeepAsking(other.get(), [count = 0]() mutable { return ++count > 200; });
+  Ask(other.get(), 200);
   EXPECT_FALSE(guest->producer().Answered(hung)) << "answered while its engine could still write";
   ptrace(PTRACE_CONT, engine, 0, 0);
   ASSERT_EQ(waitpid(engine, &status, __WALL), engine);

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -79,6 +80,17 @@ class GpuTest : public testing::Test {
     *guest = std::make_unique<Guest>(owner.get(), 0);
     (*guest)->Open();
     return owner;
+  }
+  // Adds until `over`; every answer must be right.
+  static void KeepAsking(Guest* guest, const std::function<bool()>& over) {
+    for (uint32_t i = 0; !over(); ++i) {
+      const ring::Answer answer = guest->Ask(guest->Add(static_cast<int32_t>(i), 7));
+      ASSERT_EQ(answer.code, VGPU_OK);
+      ASSERT_EQ(answer.data, i + 7);
+    }
+  }
+  static void Ask(Guest* guest, uint32_t count) {
+    KeepAsking(guest, [asked = 0u, count]() mutable { return asked++ == count; });
   }
   // Where in the status this VM is.
   std::string Vm(uint32_t vm_id) {
