@@ -266,16 +266,16 @@ void GpuBackend::Wake(Session* session) {
   Gpu* gpu = gpus_[session->seat.gpu].get();
   if (!gpu->parked || clock_.Now() < gpu->not_before_ns) return;
   gpu->wanted = true;
-  UnparkIfWanted(gpu);
+  if (UnparkIfWanted(gpu)) Replace(gpu);
 }
 
-// Not beside its old engines: a GPU may have no room for both, or take one process only.
-void GpuBackend::UnparkIfWanted(Gpu* gpu) {
-  if (!gpu->wanted || HasDying(*gpu)) return;
+// True: it needs its engines again. Not beside its old ones: a GPU may have no room for both, or take one process only.
+bool GpuBackend::UnparkIfWanted(Gpu* gpu) {
+  if (!gpu->wanted || HasDying(*gpu)) return false;
   spdlog::debug("GPU {}: asked for", gpu->ordinal);
   gpu->wanted = gpu->parked = false;
   SetParked(*gpu, false);
-  Replace(gpu);
+  return true;
 }
 
 bool GpuBackend::HasDying(const Gpu& gpu) const {

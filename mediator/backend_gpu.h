@@ -95,7 +95,7 @@ class GpuBackend final : public Backend, private EngineOwner {
   void Blame(const EngineProcess& engine);
   void Park(Gpu* gpu);
   void ParkFailing(Gpu* gpu);
-  void UnparkIfWanted(Gpu* gpu);
+  bool UnparkIfWanted(Gpu* gpu);
   bool HasDying(const Gpu& gpu) const;
   void SetParked(const Gpu& gpu, bool parked);
   void Bury(Engine* engine);
