@@ -16,13 +16,6 @@ using std::chrono::nanoseconds;
 
 }  // namespace
 
-uint32_t SendAdd(Client& client, uint64_t i) {
-  const Operands operands = OperandsOf(i);
-  return client.Add(operands.a, operands.b);
-}
-
-bool IsRight(const Answer& answer, uint64_t i) { return answer.code == VGPU_OK && answer.data == OperandsOf(i).sum(); }
-
 Answer Await(Client& client, uint32_t idx, guest::TimePoint deadline) {
   auto answer = client.Wait(idx, deadline);
   if (!answer) throw std::runtime_error(answer.error().text);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <random>
 
+#include "bench/contest.h"
 #include "guest/client.h"
 
 namespace vgpu::bench {
@@ -25,8 +26,13 @@ struct Answers {
 inline constexpr std::chrono::seconds kAnswerMax{20};
 
 // Request `i` of any load (OperandsOf): staged; and whether this is its answer.
-uint32_t SendAdd(guest::Client& client, uint64_t i);
-bool IsRight(const guest::Answer& answer, uint64_t i);
+inline uint32_t SendAdd(guest::Client& client, uint64_t i) {
+  const Operands operands = OperandsOf(i);
+  return client.Add(operands.a, operands.b);
+}
+inline bool IsRight(const guest::Answer& answer, uint64_t i) {
+  return answer.code == VGPU_OK && answer.data == OperandsOf(i).sum();
+}
 // No answer at all is no measurement: throws.
 guest::Answer Await(guest::Client& client, uint32_t idx, guest::TimePoint deadline);
 

@@ -146,8 +146,7 @@ constexpr Rival kRivals[] = {{MakeBoostPair, false},  {MakeReaderWriterPair, fal
 
 std::vector<uint32_t> BatchesFor(uint32_t depth) {
   std::vector<uint32_t> batches;
-  for (uint32_t batch = 1; batch <= std::min(depth, 64u); batch *= 4) batches.push_back(batch);
-  if (batches.back() != std::min(depth, 64u)) batches.push_back(std::min(depth, 64u));
+  for (uint32_t batch = 1; batch <= std::min(depth, 64u); batch *= 2) batches.push_back(batch);
   return batches;
 }
 

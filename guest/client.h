@@ -125,12 +125,18 @@ class Client {
 
   // Takes the answers of up to `n` requests in a row, from `first` on, as far as there are any; returns how many. Faster
   // than one by one: once the first is there, the lines of the others are fetched side by side, and are this side's
-  // own already when they are written to again.
+  // own already when they are written to again. Of as many as came the last time: to fetch those that the mediator
+  // still works on would take them away from it. Of the next run, if this side has been the slower one of late.
   uint32_t PollRun(uint32_t first, uint32_t n, Answer* answers) {
     if (n == 0 || !Poll(first, answers)) return 0;
-    for (uint32_t i = 1; i < n; ++i) Memory::PrefetchForWrite(ring_.done(first + i));
+    const bool behind = full_runs_ >= kFullRunsBehind;
+    const uint32_t end = behind ? 2 * n : n < last_run_ ? n : last_run_;
+    for (uint32_t i = behind ? n : 1; i < end; ++i) Memory::PrefetchForWrite(ring_.done(first + i));
     uint32_t taken = 1;
+    if (first + taken == producer_.oldest()) taken += producer_.TakeOldest(n - taken, answers + taken);
     while (taken < n && Poll(first + taken, answers + taken)) ++taken;
+    last_run_ = taken;
+    full_runs_ = taken == n ? full_runs_ + 1 : 0;
     return taken;
   }
 
@@ -184,6 +190,8 @@ class Client {
  private:
   // Looks before the clock is read for the first time: a few microseconds.
   static constexpr uint32_t kFreeLooks = 64;
+  // So many whole runs without a look in vain: the mediator is ahead by at least one more.
+  static constexpr uint32_t kFullRunsBehind = 4;
 
   Client(std::shared_ptr<Transport> transport, uint32_t ring_idx, ring::RingRef<Memory> ring, uint32_t epoch);
 
@@ -201,6 +209,8 @@ class Client {
   ring::Producer<Memory> producer_;
   uint32_t ring_idx_;
   bool relax_;
+  uint32_t last_run_ = 0;   // how many answers PollRun took the last time
+  uint32_t full_runs_ = 0;  // in a row
   // Answers that a wait for another request took from the ring, by slot: a call comes only for an answer that
   // is new.
   uint32_t stashed_ = 0;

@@ -86,7 +86,7 @@ void CpuBackend::Work() {
     const Piece piece = waiting_.front();
     waiting_.erase(waiting_.begin());
     lock.unlock();
-    piece.request->op->run(piece.request, piece.begin, piece.end);
+    Run(piece.request, piece.begin, piece.end);
     VGPU_CRASH_POINT("after_piece");
     lock.lock();
     finished_.push_back(piece);

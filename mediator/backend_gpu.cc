@@ -342,8 +342,8 @@ void GpuBackend::Recover(std::vector<Piece> pieces) {
 void GpuBackend::RunAgain() {
   while (!again_.empty()) {
     const Piece piece = again_.back();
-    if (piece.request->op->in_slot) {
-      piece.request->op->run(piece.request, 0, 0);
+    if (piece.request->op->in_slot != nullptr) {
+      Run(piece.request, 0, 0);
       ended_.push_back(piece);
     } else if (cpu_->HasRoom()) {
       cpu_->Submit(piece, 0);

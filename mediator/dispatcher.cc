@@ -224,7 +224,12 @@ bool Dispatcher::TakeAll() {
     if (now_ns_ == 0) now_ns_ = clock_.Now();
     uint32_t taken = 0;
     if (NobodyElseWaits(*ring)) {
-      ring->ran_inline += ring->TakeAndAnswer(kTakeMax, now_ns_, &taken);
+      // A guest that has many outstanding works on the first answers while the next ones are made.
+      uint32_t ran = kTakeMax;
+      while (ran == kTakeMax && ring->ran_inline < kInlineMax) {
+        ran = ring->TakeAndAnswer(kTakeMax, now_ns_, &taken);
+        ring->ran_inline += ran;
+      }
       if (ring->ran_inline != 0) Answered(ring);
     } else if (ring->Take(kTakeMax, now_ns_, trace_, &taken) == GuestRing::TakeStatus::kLied) [[unlikely]] {
       Fence(ring->session(), "it reused a slot before its answer");
@@ -248,7 +253,7 @@ void Dispatcher::AskForGpu(Session* session) {
 // Then its requests need no queue: whatever the order of service is, they are next.
 bool Dispatcher::NobodyElseWaits(const GuestRing& ring) const {
   const DeviceSeat& seat = ring.session()->seat;
-  return hot_.size() == 1 && ring.idle() && !seat.on_device && !seat.parked && inline_scheduler_.empty() &&
+  return hot_.size() == 1 && !ring.window() && ring.idle() && !seat.on_device && !seat.parked && inline_scheduler_.empty() &&
          trace_ == nullptr;
 }
 

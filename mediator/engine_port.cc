@@ -19,10 +19,6 @@ static_assert(1u << VGPU_RESIDENT_SLOT_BITS == VGPU_ENTRIES_MAX);
 // From 1, and never 0, as the kernel counts.
 uint32_t LapOf(uint64_t serial) { return static_cast<uint32_t>(serial / VGPU_RESIDENT_ENTRIES % 0xffffffff) + 1; }
 
-uint64_t Operands(const Request& request) {
-  return vgpu_word(static_cast<uint32_t>(request.scalar[0]), static_cast<uint32_t>(request.scalar[1]));
-}
-
 }  // namespace
 
 EnginePort::EnginePort(engine::Area* area, int kick_fd, const Clock* clock)
@@ -72,8 +68,8 @@ void EnginePort::GiveToResident(GuestRing* ring, Request* request) {
   ++asked_total_;
   Memory::StoreRelaxed(word + VGPU_RESIDENT_TO, vgpu_word(slots << VGPU_RESIDENT_SLOT_BITS | slot, lap));
   Memory::StoreRelaxed(word + VGPU_RESIDENT_TAG, vgpu_word(ring->DoneSequence(request->idx), lap));
-  Memory::StoreRelaxed(word + VGPU_RESIDENT_A, vgpu_word(static_cast<uint32_t>(request->scalar[0]), lap));
-  Memory::StoreRelease(word + VGPU_RESIDENT_B, vgpu_word(static_cast<uint32_t>(request->scalar[1]), lap));
+  Memory::StoreRelaxed(word + VGPU_RESIDENT_A, vgpu_word(vgpu_word_data(request->operands), lap));
+  Memory::StoreRelease(word + VGPU_RESIDENT_B, vgpu_word(vgpu_word_seq(request->operands), lap));
 }
 
 uint32_t EnginePort::AddRoom() {
@@ -87,7 +83,7 @@ void EnginePort::SubmitAdd(GuestRing* ring, Request* request) {
   if (adds_go_there_) return GiveToResident(ring, request);
   const uint64_t done = static_cast<uint64_t>(reinterpret_cast<const char*>(ring->DoneWord(request->idx)) -
                                               ring->session()->memory().region.data());
-  Stage({ring, request, 0, 0}, VGPU_JOB_ADD, 0, {0, Operands(*request), done, ring->DoneSequence(request->idx), 0}, 0);
+  Stage({ring, request, 0, 0}, VGPU_JOB_ADD, 0, {0, request->operands, done, ring->DoneSequence(request->idx), 0}, 0);
 }
 
 // ---- jobs ----
@@ -139,7 +135,7 @@ void EnginePort::Poll(std::vector<Piece>* finished) {
     ring::Answer answer;
     if (!jobs_.Take(idx, &answer)) continue;
     const Job& job = job_table_[idx % engine::kJobEntries];
-    if (job.piece.request->op->in_slot) job.piece.request->result = answer.data;
+    if (job.piece.request->op->in_slot != nullptr) job.piece.request->result = answer.data;
     job_bytes_ -= job.bytes;
     finished->push_back(job.piece);
     finished->back().gpu_ns = Memory::LoadRelaxed(&area_->job_when[idx % engine::kJobEntries]);

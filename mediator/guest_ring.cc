@@ -22,7 +22,7 @@ using ring::RealMemory;
 void Journal32(uint32_t* word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
 void Journal64(uint64_t* word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
 
-constexpr uint32_t kAnswersMax = 32;  // of one TakeAndAnswer
+constexpr uint32_t kResultsMax = 32;  // of one TakeAndAnswer
 
 // Records times that end now, those that began together at once.
 class SameTime {
@@ -215,7 +215,7 @@ GuestRing::TakeStatus GuestRing::Take(uint32_t max, int64_t now_ns, Trace* trace
   consumer_.Prefetch(std::min(max, last_taken_));
   while (count < max) {
     const Request& before = At(consumer_.cons());
-    if (before.state == RequestState::kRunning && before.op->in_slot) break;
+    if (before.state == RequestState::kRunning && before.op->in_slot != nullptr) break;
     if (!consumer_.Take(&copy)) break;
     const uint32_t idx = consumer_.cons() - 1;
     if (before.state != RequestState::kFree) return TakeStatus::kLied;
@@ -245,31 +245,36 @@ void GuestRing::JournalTaken(uint32_t count) {
 }
 
 uint32_t GuestRing::TakeAndAnswer(uint32_t max, int64_t now_ns, uint32_t* taken) {
-  assert(idle());
-  std::array<ring::Answer, kAnswersMax> answers;
-  max = std::min({max, kAnswersMax, entries()});  // so that no slot is taken twice before its answer
+  assert(idle() && !window());
+  std::array<uint32_t, kResultsMax> results;
+  max = std::min({max, kResultsMax, entries()});  // so that no slot is taken twice before its answer
   const uint32_t first = consumer_.cons();
   uint32_t ran = 0;
-  ring::SlotCopy copy;
-  Request request;
   consumer_.Prefetch(std::min(max, last_taken_));
-  while (ran < max && consumer_.Take(&copy)) {
-    request.idx = first + ran;
-    Decode(copy, limits_, &request);
-    if (request.op != nullptr) {
-      if (!request.op->in_slot) {
-        Queue(copy, request.idx, now_ns);
-        break;
-      }
-      request.op->run(&request, 0, 0);
+  auto consumer = consumer_;  // whose members stay in registers
+  for (uint64_t submit; ran < max && consumer.PeekHead(&submit); ++ran) {
+    const Operation* op = FindInSlot(submit);
+    if (op == nullptr) {
+      ring::SlotCopy copy{submit, {}};
+      consumer.TakeArgs(&copy);
+      Queue(copy, first + ran, now_ns);
+      break;
     }
-    answers[ran++] = {request.code, request.result};
+    const uint64_t arg = consumer.TakeArg();
+    results[ran] = op->in_slot(op->has_operands ? arg : 0);
   }
+  consumer_ = consumer;
   sched_ = first + ran;
   last_taken_ = consumer_.cons() - first;
   if (last_taken_ != 0) JournalTaken(last_taken_);
   *taken += last_taken_;
-  for (uint32_t i = ran; i-- > 0;) Complete(first + i, answers[i]);  // the last one first, as in AnswerAll
+  for (uint32_t i = ran; i-- > 0;) {  // the last one first, as in AnswerAll
+    VGPU_CRASH_POINT("before_done");
+    consumer.Complete(first + i, {VGPU_OK, results[i]});
+    VGPU_CRASH_POINT("after_done");
+  }
+  consumer_ = consumer;
+  counters_.answered += ran;
   session_->queue_wait.RecordMany(0, ran);
   return ran;
 }
@@ -318,11 +323,11 @@ uint32_t GuestRing::RunInline(uint32_t max, int64_t now_ns, Trace* trace) {
     if (WayOf(request) != Way::kInline) break;
     // What touches the arena runs alone: a restart repeats requests without an answer, and that is harmless only while
     // no later one has changed their operands.
-    const bool alone = request.op != nullptr && !request.op->in_slot;
+    const bool alone = request.op != nullptr && request.op->in_slot == nullptr;
     if (alone) AnswerAll(&unanswered, now_ns, trace);
     if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kStarted), request, now_ns, sched_);
     if (!request.repeatable) [[unlikely]] MarkStarted(request);
-    if (request.op != nullptr) request.op->run(&request, 0, alone ? request.count : 0);
+    if (request.op != nullptr) Run(&request, 0, alone ? request.count : 0);
     waits.Add(request.arrival_ns);
     ++ran;
     ++sched_;
@@ -351,7 +356,7 @@ void GuestRing::MarkStarted(const Request& request) {
 
 GuestRing::Way GuestRing::WayOf(const Request& request) const {
   const bool on_gpu = request.op != nullptr && request.op->gpu_job != kNotOnGpu && session_->seat.on_device;
-  if (on_gpu) return request.op->in_slot ? Way::kSlot : Way::kPieces;
+  if (on_gpu) return request.op->in_slot != nullptr ? Way::kSlot : Way::kPieces;
   return request.inline_run ? Way::kInline : Way::kPieces;
 }
 
@@ -379,7 +384,7 @@ size_t GuestRing::SlotsFinished(std::span<const Piece> pieces, int64_t now_ns, T
   size_t count = 0;
   SameTime services(&session_->service, now_ns);
   for (const Piece& piece : pieces) {
-    if (piece.ring != this || !piece.request->op->in_slot) break;
+    if (piece.ring != this || piece.request->op->in_slot == nullptr) break;
     Request* request = piece.request;
     services.Add(request->start_ns);
     consumer_.Confirm(request->idx, {request->code, request->result});

@@ -16,28 +16,13 @@ namespace {
 constexpr uint64_t kInlineBytes = 2048;
 constexpr uint64_t kPieceBytes = 128 << 10;
 
-uint64_t NoPieces(const Request&) { return 0; }
-
 // ---- NOP ----
 
-uint32_t DecodeNop(const ring::SlotCopy&, const RingLimits&, Request* request) {
-  request->scalar[0] = request->scalar[1] = 0;  // to the GPU it is the sum of these
-  return VGPU_OK;
-}
-
-void RunNop(Request*, uint64_t, uint64_t) {}
+uint32_t AnswerNop(uint64_t) { return 0; }
 
 // ---- ADD ----
 
-uint32_t DecodeAdd(const ring::SlotCopy& copy, const RingLimits&, Request* request) {
-  request->scalar[0] = static_cast<int32_t>(vgpu_word_data(copy.arg[0]));
-  request->scalar[1] = static_cast<int32_t>(vgpu_word_seq(copy.arg[0]));
-  return VGPU_OK;
-}
-
-void RunAdd(Request* request, uint64_t, uint64_t) {
-  request->result = static_cast<uint32_t>(AddWrapping(request->scalar[0], request->scalar[1]));
-}
+uint32_t AnswerAdd(uint64_t operands) { return vgpu_word_data(operands) + vgpu_word_seq(operands); }
 
 // ---- DEVICE_INFO ----
 
@@ -115,6 +100,16 @@ void RunWindow(Request* request, uint64_t, uint64_t) {
   request->result = answer.bytes;
 }
 
+uint32_t DecodeOperands(const ring::SlotCopy& copy, const RingLimits& limits, Request* request) {
+  const Operation& op = *request->op;
+  if (op.in_slot != nullptr) {
+    request->operands = op.has_operands ? copy.arg[0] : 0;
+    return VGPU_OK;
+  }
+  request->next = request->count = 0;
+  return op.decode(copy, limits, request);
+}
+
 static_assert(VGPU_JOB_VADD_I32 == VGPU_TYPE_I32 && VGPU_JOB_VADD_F64 == VGPU_TYPE_F64, "a job is its first type's + type");
 
 #ifdef VGPU_CRASH_POINTS
@@ -128,30 +123,34 @@ uint32_t DecodeDebug(const ring::SlotCopy&, const RingLimits&, Request* request)
   return VGPU_OK;
 }
 
+void RunNothing(Request*, uint64_t, uint64_t) {}
 uint64_t OnePiece(const Request&) { return 1; }
 #endif
 
 constexpr Operation kOperations[] = {
-    {VGPU_OP_NOP, "NOP", true, DecodeNop, RunNop, NoPieces, VGPU_JOB_ADD},
-    {VGPU_OP_ADD, "ADD", true, DecodeAdd, RunAdd, NoPieces, VGPU_JOB_ADD},
-    {VGPU_OP_DEVICE_INFO, "DEVICE_INFO", false, DecodeDeviceInfo, RunDeviceInfo, NoPieces, kNotOnGpu},
-    {VGPU_OP_VECTOR_ADD, "VECTOR_ADD", false, DecodeVectorAdd, RunVectorAdd, VectorAddPiece, VGPU_JOB_VADD_I32},
+    {.opcode = VGPU_OP_NOP, .name = "NOP", .gpu_job = VGPU_JOB_ADD, .in_slot = AnswerNop},  // of 0 and 0
+    {.opcode = VGPU_OP_ADD, .name = "ADD", .gpu_job = VGPU_JOB_ADD, .in_slot = AnswerAdd, .has_operands = true},
+    {.opcode = VGPU_OP_DEVICE_INFO, .name = "DEVICE_INFO", .gpu_job = kNotOnGpu, .decode = DecodeDeviceInfo,
+     .run = RunDeviceInfo},
+    {.opcode = VGPU_OP_VECTOR_ADD, .name = "VECTOR_ADD", .gpu_job = VGPU_JOB_VADD_I32, .decode = DecodeVectorAdd,
+     .run = RunVectorAdd, .piece = VectorAddPiece},
 #ifdef VGPU_CRASH_POINTS
-    {VGPU_OP_DEBUG_FAULT, "DEBUG_FAULT", false, DecodeDebug, RunNop, OnePiece, VGPU_JOB_FAULT},
-    {VGPU_OP_DEBUG_HANG, "DEBUG_HANG", false, DecodeDebug, RunNop, OnePiece, VGPU_JOB_HANG},
+    {.opcode = VGPU_OP_DEBUG_FAULT, .name = "DEBUG_FAULT", .gpu_job = VGPU_JOB_FAULT, .decode = DecodeDebug,
+     .run = RunNothing, .piece = OnePiece},
+    {.opcode = VGPU_OP_DEBUG_HANG, .name = "DEBUG_HANG", .gpu_job = VGPU_JOB_HANG, .decode = DecodeDebug,
+     .run = RunNothing, .piece = OnePiece},
 #endif
 };
-constexpr Operation kWindow = {VGPU_OP_WINDOW, "WINDOW", false, DecodeWindow, RunWindow, NoPieces, kNotOnGpu};
-
-// Opcode -> entry, so that decode does one bounded look-up.
-constexpr uint32_t kIndexSize = 32;
-constexpr auto kIndex = [] {
-  std::array<const Operation*, kIndexSize> index{};
-  for (const Operation& op : kOperations) index[op.opcode] = &op;
-  return index;
-}();
+constexpr Operation kWindow = {
+    .opcode = VGPU_OP_WINDOW, .name = "WINDOW", .gpu_job = kNotOnGpu, .decode = DecodeWindow, .run = RunWindow};
 
 }  // namespace
+
+constexpr std::array<const Operation*, kOpcodes> kOperationOf = [] {
+  std::array<const Operation*, kOpcodes> by_opcode{};
+  for (const Operation& op : kOperations) by_opcode[op.opcode] = &op;
+  return by_opcode;
+}();
 
 uint64_t ElementBytes(uint8_t type) {
   switch (type) {
@@ -163,14 +162,11 @@ uint64_t ElementBytes(uint8_t type) {
   return 0;
 }
 
-const Operation* FindOperation(uint32_t opcode) { return opcode < kIndexSize ? kIndex[opcode] : nullptr; }
-
 std::span<const Operation> Operations() { return kOperations; }
 
 void Decode(const ring::SlotCopy& copy, const RingLimits& limits, Request* request) {
-  const uint32_t head = vgpu_word_data(copy.submit);
-  const uint32_t opcode = head & 0xffff;
-  request->type = static_cast<uint8_t>(head >> 16);
+  const uint32_t opcode = OpcodeIn(copy.submit);
+  request->type = static_cast<uint8_t>(vgpu_word_data(copy.submit) >> 16);
   request->repeatable = true;
   request->inline_run = true;
   request->result = 0;
@@ -180,9 +176,7 @@ void Decode(const ring::SlotCopy& copy, const RingLimits& limits, Request* reque
     request->code = VGPU_ERR_UNSUPPORTED;
     return;
   }
-  if (!request->op->in_slot) request->next = request->count = 0;
-  // Reserved bits are zero today, so that they can mean something tomorrow.
-  request->code = (head >> 24) != 0 ? VGPU_ERR_INVALID_REQUEST : request->op->decode(copy, limits, request);
+  request->code = ReservedBitsIn(copy.submit) ? VGPU_ERR_INVALID_REQUEST : DecodeOperands(copy, limits, request);
   if (request->code != VGPU_OK) {
     request->op = nullptr;
     request->inline_run = true;

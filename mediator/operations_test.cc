@@ -53,7 +53,7 @@ class OperationsTest : public testing::Test {
   vgpu_device_info info_{};
 };
 
-void Execute(Request* request) { request->op->run(request, 0, request->count); }
+void Execute(Request* request) { Run(request, 0, request->op->in_slot != nullptr ? 0 : request->count); }
 
 TEST_F(OperationsTest, Table_FindsEachByItsOpcodeAndNothingElse) {
   for (const Operation& operation : Operations()) EXPECT_EQ(FindOperation(operation.opcode), &operation);
@@ -256,7 +256,7 @@ void CheckVector(char* arena, const RingLimits& limits, uint32_t type, const std
   Request request{};
   Decode(copy, limits, &request);
   ASSERT_EQ(request.code, VGPU_OK);
-  request.op->run(&request, begin, end);
+  Run(&request, begin, end);
   EXPECT_EQ(std::memcmp(arena, expected.data(), kArenaBytes), 0)
       << "type " << type << ", in place " << in_place;
 }

@@ -27,7 +27,7 @@ struct alignas(64) Request {
   bool repeatable;      // outputs are disjoint from inputs: harmless to run again after a crash
   bool inline_run;      // takes about a microsecond or less: runs in the loop itself
   uint32_t result;      // goes into done.data
-  int32_t scalar[2];
+  uint64_t operands;    // of what touches nothing but its slot
   int64_t arrival_ns;   // when the mediator took it
   int64_t start_ns;     // when its first piece went to the backend
   uint32_t pieces;      // with the backend now

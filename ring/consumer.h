@@ -39,17 +39,21 @@ class Consumer {
   // Takes the next request; false if there is none. Pairs with Producer::Publish.
   // The caller checks that the slot's earlier request was answered: a guest that reuses a slot too soon lies.
   bool Take(SlotCopy* copy) {
-    if (!Peek(cons_, copy)) return false;
-    ++cons_;
+    if (!PeekHead(cons_, &copy->submit)) return false;
+    TakeArgs(copy);
     return true;
   }
 
+  // The same in two steps, for who may not need all of it: the first word of the next request, if it is there; then
+  // all its arguments, or only the first one.
+  bool PeekHead(uint64_t* submit) const { return PeekHead(cons_, submit); }
+  void TakeArgs(SlotCopy* copy) { CopyArgs(cons_++, copy); }
+  uint64_t TakeArg() { return M::LoadRelaxed(ring_.arg(cons_++, 0)); }
+
   // Copies the request of index `idx` if it is in its slot (for a restart, which looks behind `cons`).
   bool Peek(uint32_t idx, SlotCopy* copy) const {
-    copy->submit = M::LoadAcquire(ring_.submit(idx));
-    if (!SubmitIs(idx, copy->submit)) return false;
-#pragma GCC unroll 6
-    for (uint32_t i = 0; i < VGPU_SLOT_ARGS; ++i) copy->arg[i] = M::LoadRelaxed(ring_.arg(idx, i));
+    if (!PeekHead(idx, &copy->submit)) return false;
+    CopyArgs(idx, copy);
     return true;
   }
 
@@ -98,6 +102,15 @@ class Consumer {
   void DisarmKick() { M::StoreRelaxed(ring_.kick_event, vgpu_word(cons_ - 1, epoch_)); }
 
  private:
+  bool PeekHead(uint32_t idx, uint64_t* submit) const {
+    *submit = M::LoadAcquire(ring_.submit(idx));
+    return SubmitIs(idx, *submit);
+  }
+  void CopyArgs(uint32_t idx, SlotCopy* copy) const {
+#pragma GCC unroll 6
+    for (uint32_t i = 0; i < VGPU_SLOT_ARGS; ++i) copy->arg[i] = M::LoadRelaxed(ring_.arg(idx, i));
+  }
+
   bool SubmitIs(uint32_t idx, uint64_t submit) const { return vgpu_submit_tag(submit) == ring_.tag(epoch_, idx); }
 
   RingRef<M> ring_{};

@@ -32,18 +32,20 @@ class Producer {
   uint32_t prod() const { return prod_; }
   uint32_t epoch() const { return epoch_; }
 
-  // Writes a request into the next slot and returns its index. The mediator does not see it before Publish:
-  // the first staged request's submit word is held back, and the mediator takes slots in order.
+  // Writes a request into the next slot and returns its index. The mediator does not see it before Publish: the first
+  // staged request is held back, and the mediator takes slots in order. It is held back whole, since the mediator may
+  // be looking at its line, which would change hands once more.
   // Needs !full(). `n` is at most VGPU_SLOT_ARGS.
   uint32_t Stage(uint32_t opcode, uint32_t type, const uint64_t* args, uint32_t n) {
     assert(!full() && n <= VGPU_SLOT_ARGS);
     const uint32_t idx = prod_++;
-    for (uint32_t i = 0; i < n; ++i) M::StoreRelaxed(ring_.arg(idx, i), args[i]);
     const uint64_t submit = vgpu_submit_word(opcode, type, ring_.tag(epoch_, idx));
     if (idx == published_) {
-      held_submit_ = submit;
+      held_.submit = submit;
+      for (uint32_t i = 0; i < n; ++i) held_.arg[i] = args[i];
+      held_args_ = n;
     } else {
-      M::StoreRelease(ring_.submit(idx), submit);
+      Write(idx, submit, args, n);
     }
     return idx;
   }
@@ -53,7 +55,7 @@ class Producer {
   bool Publish() {
     const uint32_t old_idx = published_;
     if (old_idx == prod_) return false;
-    M::StoreRelease(ring_.submit(old_idx), held_submit_);
+    Write(old_idx, held_.submit, held_.arg.data(), held_args_);
     published_ = prod_;
     M::template FullFence<Fence::kPublish>();
     const uint64_t event = M::LoadRelaxed(ring_.kick_event);
@@ -74,6 +76,24 @@ class Producer {
       TakeOutOfOrder(idx);
     }
     return true;
+  }
+
+  // Takes the answers of up to `n` of the oldest outstanding requests, as far as they are there one after the other;
+  // returns how many. Like Take, but what is the same for all is looked at once. Zero, too, after answers that were taken
+  // out of order.
+  uint32_t TakeOldest(uint32_t n, Answer* answers) {
+    if (early_ != 0) return 0;
+    const uint32_t most = n < published_ - oldest_ ? n : published_ - oldest_;
+    uint32_t taken = 0;
+    for (; taken < most; ++taken) {
+      const uint32_t idx = oldest_ + taken;
+      const uint64_t done = M::LoadAcquire(ring_.done(idx));
+      if (vgpu_done_tag(done) != ring_.tag(epoch_, idx)) break;
+      answers[taken] = {vgpu_done_code(done), vgpu_word_data(done)};
+    }
+    oldest_ += taken;
+    reaped_ += taken;
+    return taken;
   }
 
   // Was this request published, and its answer not taken yet?
@@ -104,6 +124,11 @@ class Producer {
   void DisarmCall() { M::StoreRelaxed(ring_.call_event, vgpu_word(reaped_ - 1, epoch_)); }
 
  private:
+  void Write(uint32_t idx, uint64_t submit, const uint64_t* args, uint32_t n) {
+    for (uint32_t i = 0; i < n; ++i) M::StoreRelaxed(ring_.arg(idx, i), args[i]);
+    M::StoreRelease(ring_.submit(idx), submit);
+  }
+
   void TakeOutOfOrder(uint32_t idx) {
     taken_[idx & ring_.mask()] = 1;
     ++early_;
@@ -119,7 +144,8 @@ class Producer {
   uint32_t published_;  // next index to publish
   uint32_t oldest_;     // all before are taken; the slots from here on are in use
   uint32_t reaped_;     // answers taken, counted from first_idx
-  uint64_t held_submit_ = 0;
+  SlotCopy held_{};     // the first request that is staged and not published
+  uint32_t held_args_ = 0;
   uint32_t early_ = 0;  // answers taken ahead of an older one
   std::vector<uint8_t> taken_;  // by slot: which ones
 };

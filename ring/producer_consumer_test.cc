@@ -3,6 +3,7 @@
 // proves the orderings, tests/property random sequences.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <deque>
@@ -67,6 +68,34 @@ TEST_F(Ring, Staged_BeforePublish_ConsumerSeesNothing) {
   EXPECT_FALSE(consumer.Ready());
   SlotCopy copy;
   EXPECT_FALSE(consumer.Take(&copy));
+}
+
+// The mediator may be looking at its line all the time.
+TEST_F(Ring, Staged_First_ItsSlotIsNotTouchedBeforePublish) {
+  const char untouched[sizeof(vgpu_slot)] = {};
+  Stage(1);
+  Stage(2);
+  EXPECT_EQ(std::memcmp(ref.submit(0), untouched, sizeof untouched), 0);
+  EXPECT_NE(std::memcmp(ref.submit(1), untouched, sizeof untouched), 0);
+  producer.Publish();
+  EXPECT_EQ(TakeArg(), 1u);
+  EXPECT_EQ(TakeArg(), 2u);
+}
+
+TEST_F(Ring, TakeOldest_UpToTheFirstWithoutAnswer) {
+  std::array<Answer, kEntries> answers = {};
+  for (uint64_t i = 0; i < kEntries; ++i) Submit(i);
+  EXPECT_EQ(producer.TakeOldest(kEntries, answers.data()), 0u);
+  for (const uint32_t idx : {0u, 1u, 3u}) consumer.Complete(idx, {VGPU_OK, 10 + idx});
+  EXPECT_EQ(producer.TakeOldest(1, answers.data()), 1u);
+  EXPECT_EQ(answers[0].data, 10u);
+  EXPECT_EQ(producer.TakeOldest(kEntries, answers.data()), 1u);
+  EXPECT_EQ(answers[0].data, 11u);
+  EXPECT_EQ(AnswerTo(3), 13u);
+  consumer.Complete(2, {VGPU_OK, 12});
+  EXPECT_EQ(producer.TakeOldest(kEntries, answers.data()), 0u) << "one was taken out of order";
+  EXPECT_EQ(AnswerTo(2), 12u);
+  EXPECT_EQ(producer.outstanding(), 0u);
 }
 
 TEST_F(Ring, Published_Batch_ConsumerSeesAllInOrder) {

@@ -81,7 +81,7 @@ void DecodeAndRun(fuzz::Input input) {
   if (request.op == nullptr) return;
   FUZZ_CHECK((request.op->opcode == VGPU_OP_WINDOW) == window);
   if (request.op->opcode == VGPU_OP_VECTOR_ADD) CheckVectorAdd(request, limits);
-  request.op->run(&request, 0, request.count);
+  Run(&request, 0, request.op->in_slot != nullptr ? 0 : request.count);
 }
 
 }  // namespace

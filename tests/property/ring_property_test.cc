@@ -6,6 +6,7 @@
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -51,6 +52,7 @@ class Rings {
         &Rings::Stage,    &Rings::Stage,    &Rings::Publish,    &Rings::Take,       &Rings::Take,
         &Rings::Complete, &Rings::Complete, &Rings::NeedCall,   &Rings::TakeAnswer, &Rings::TakeAnswer,
         &Rings::ArmKick,  &Rings::ArmCall,  &Rings::DisarmKick, &Rings::DisarmCall, &Rings::TakeWrongAnswer,
+        &Rings::TakeOldest,
     };
     (this->*kActions[step.first % std::size(kActions)])(step.second);
     RC_ASSERT(producer_.outstanding() == static_cast<uint32_t>(prod_ - oldest()));
@@ -116,6 +118,27 @@ class Rings {
     outstanding_.erase(it->idx);
     answered_.erase(it);
     ++reaped_;
+  }
+
+  // As many as asked for, from the oldest on, up to the first without an answer.
+  void TakeOldest(size_t which) {
+    std::array<Answer, kMaxEntries> answers;
+    const auto most = static_cast<uint32_t>(which % (kMaxEntries + 1));
+    const bool in_order = published_ - oldest() == static_cast<int64_t>(outstanding_.size());
+    const uint32_t taken = producer_.TakeOldest(most, answers.data());
+    uint32_t expected = 0;
+    while (in_order && expected < most && !outstanding_.empty()) {
+      const int64_t idx = outstanding_.begin()->first;
+      const auto it = std::find_if(answered_.begin(), answered_.end(), [idx](const Request& r) { return r.idx == idx; });
+      if (it == answered_.end()) break;
+      RC_ASSERT(answers[expected].code == VGPU_OK);
+      RC_ASSERT(answers[expected].data == ResultOf(it->arg));
+      outstanding_.erase(idx);
+      answered_.erase(it);
+      ++reaped_;
+      ++expected;
+    }
+    RC_ASSERT(taken == expected);
   }
 
   // Any index around the ring that has no answer to take.
