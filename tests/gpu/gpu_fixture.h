@@ -34,7 +34,10 @@ class GpuTest : public testing::Test {
     }
     WriteFile(config_, "backend = \"cuda\"\n[gpu]\n" + gpu + (one ? "pool_a = [0]\npool_b = [0]\n" : "") + tables);
 #else
-    WriteFile(config_, "backend = \"cuda\"\n[gpu]\ndriver_library = \"" + FakeDriver() + "\"\n" + gpu + tables);
+    // The fake driver computes on processors that others may have for seconds: who is not about a time-out has a long one.
+    const bool timed = gpu.find("timeout_ms") != std::string::npos;
+    WriteFile(config_, "backend = \"cuda\"\n[gpu]\ndriver_library = \"" + FakeDriver() + "\"\n" +
+                           (timed ? "" : "timeout_ms = 30000\n") + gpu + tables);
 #endif
     daemon_ = std::make_unique<Daemon>(DaemonOptions{.binary = kGpuMediator,
                                                      .socket = folder_ / "socket",
