@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -128,6 +129,36 @@ Round RunOneByOne(uint64_t count, base::Histogram* latency_ns, Ask ask, uint64_t
     watch.Answered(i);
   }
   return {watch.NsSince(count), wrong};
+}
+
+// When the next request is made: one of these.
+struct Pace {
+  std::chrono::nanoseconds think_min{0}, think_max{0};  // a random time after the last answer; this side computes meanwhile
+  std::chrono::nanoseconds period{0};  // open loop: request i is due i periods after the first, however late answers are
+};
+
+// A round at a pace, after a warm-up at the same pace. Every request is timed, from when it was due: what a late answer does
+// to the next request counts.
+template <class Ask>
+Round RunPaced(uint64_t count, const Pace& pace, base::Histogram* latency_ns, Ask ask) {
+  using Clock = std::chrono::steady_clock;
+  constexpr uint64_t kSeed = 1;
+  std::mt19937_64 random(kSeed);
+  std::uniform_int_distribution<int64_t> think(pace.think_min.count(), pace.think_max.count());
+  const uint64_t warm_up = std::min(kWarmUp, count);
+  uint64_t wrong = 0;
+  std::chrono::nanoseconds total{0};
+  Clock::time_point due = Clock::now();
+  for (uint64_t i = 0; i < warm_up + count; ++i) {
+    due = pace.period.count() != 0 ? due + pace.period : Clock::now() + std::chrono::nanoseconds(think(random));
+    while (Clock::now() < due) Relax();
+    wrong += !ask(i);
+    if (i < warm_up) continue;
+    const std::chrono::nanoseconds took = Clock::now() - due;
+    latency_ns->Record(static_cast<uint64_t>(took.count()));
+    total += took;
+  }
+  return {static_cast<double>(total.count()) / static_cast<double>(count), wrong};
 }
 
 }  // namespace vgpu::bench

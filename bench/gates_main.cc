@@ -46,6 +46,7 @@ Result<void> MeasureLatency(Result<void> (*measure)(const Effort&, LatencyResult
 }
 Result<void> Nfs(const Effort& effort, Figures* figures) { return MeasureLatency(MeasureInVm, effort, figures); }
 Result<void> Socket(const Effort& effort, Figures* figures) { return MeasureLatency(MeasureSockets, effort, figures); }
+Result<void> Think(const Effort& effort, Figures* figures) { return MeasureLatency(MeasureThinking, effort, figures); }
 
 // A measurement, and its gates for the case that it cannot be made.
 struct Measurement {
@@ -61,6 +62,7 @@ constexpr Measurement kAll[] = {
     {"cpu-1000", false, MeasureCpuAt1000}, {"idle", false, MeasureIdle},
     {"steady-state", false, MeasureSteadyState}, {"seven-vms", true, MeasureSevenVms},
     {"nfs", true, Nfs},                  {"socket", false, Socket},
+    {"think", false, Think},
     {"gpu", false, MeasureGpu},
 };
 

@@ -54,6 +54,8 @@ int Run(const Flags& flags) {
     Add("vm", MeasureInVm, flags.effort, &results);
   }
   if (flags.Wants("host")) Add("host", MeasureSockets, flags.effort, &results);
+  if (flags.Wants("think")) Add("think", MeasureThinking, flags.effort, &results);
+  if (flags.Wants("open")) Add("open", MeasureOpenLoop, flags.effort, &results);
   fmt::print("{}\n", MachineText());
   for (const RowGroup& group : results.groups) fmt::print("\n{}", Table(group));
   fmt::print("\n{}", Table(results.figures));
@@ -66,7 +68,7 @@ int ParseAndRun(int argc, char** argv) {
   Flags flags;
   CLI::App app("This transport beside those that it replaces", "latency");
   app.add_flag("--quick", flags.effort.quick, "few and short rounds: to see that everything works");
-  app.add_option("--only", flags.only, "only these parts")->check(CLI::IsMember({"vm", "host"}));
+  app.add_option("--only", flags.only, "only these parts")->check(CLI::IsMember({"vm", "host", "think", "open"}));
   app.add_option("--json", flags.json, "also write everything to this file");
   CLI11_PARSE(app, argc, argv);
   return Run(flags);

@@ -45,6 +45,7 @@ class OursDepth1 final : public Ours {
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
     const auto deadline = guest::Clock::now() + kAnswerMax;
     const auto ask = [&](uint64_t i) { return IsRight(Await(client(), SendAdd(client(), i), deadline), i); };
+    if (asker().pace) return RunPaced(count, *asker().pace, latency_ns, ask);
     return RunOneByOne(count, latency_ns, ask, asker().timed_every);
   }
 };

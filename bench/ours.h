@@ -7,6 +7,7 @@
 #include <chrono>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct Asker {
   std::string label = "vgpu-ring";
   uint32_t priority = 1;
   uint64_t timed_every = Stopwatch::kEvery;  // requests
+  std::optional<Pace> pace;                  // as fast as answers come; then every request is timed
 };
 
 // One ADD at a time, waited for with Client::Wait.

@@ -25,6 +25,13 @@ Result<void> MeasureInVm(const Effort& effort, LatencyResults* results);
 // One addition at a time between processes of the host: ring, and forwarding over a socket.
 Result<void> MeasureSockets(const Effort& effort, LatencyResults* results);
 
+// The same with time to think between an answer and the next request: what the mediator's adaptive wait is worth, in latency
+// and in CPU time.
+Result<void> MeasureThinking(const Effort& effort, LatencyResults* results);
+
+// Requests at a fixed rate, ring and socket; latency from the moment that a request was due.
+Result<void> MeasureOpenLoop(const Effort& effort, LatencyResults* results);
+
 }  // namespace vgpu::bench
 
 #endif  // VGPU_BENCH_LATENCY_LATENCY_H_

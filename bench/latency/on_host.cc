@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench/latency/latency.h"
+#include "bench/latency/sleeps.h"
 #include "bench/mediator_process.h"
 #include "bench/ours.h"
 #include "bench/rivals/rivals.h"
@@ -20,13 +21,10 @@ using socket::Waiting;
 
 uint32_t RoundsOf(const Effort& effort) { return std::max<uint32_t>(kRoundsMin, effort.rounds() / 2); }
 
-// Who is said to sleep does so for each request, that of the warm-up included; who is said to poll never does.
+// Both sides of it.
 std::string SleepFault(const Series& series, bool asleep, uint64_t count) {
-  const double each = 1 + static_cast<double>(std::min(kWarmUp, count)) / static_cast<double>(count);
   for (const std::vector<double>* sleeps : {&series.sleeps, &series.client_sleeps}) {
-    const double median = Quantile(*sleeps, 0.5);
-    if (asleep && median < 0.98 * each) return fmt::format("{} slept {:.2f} times a request", series.name, median);
-    if (!asleep && median > 0.001) return series.name + " slept where it should have polled";
+    if (const std::string fault = SleepFaultOf(series.name, *sleeps, asleep, count); !fault.empty()) return fault;
   }
   return "";
 }

@@ -50,8 +50,8 @@ void Drain(int event) {
 
 class Forwarding final : public Contestant {
  public:
-  explicit Forwarding(Waiting waiting)
-      : waiting_(waiting), doorbell_(eventfd(0, EFD_CLOEXEC)), interrupt_(eventfd(0, EFD_CLOEXEC)),
+  Forwarding(Waiting waiting, const std::optional<Pace>& pace)
+      : waiting_(waiting), pace_(pace), doorbell_(eventfd(0, EFD_CLOEXEC)), interrupt_(eventfd(0, EFD_CLOEXEC)),
         answers_(socket_.qemu.get()), daemon_([this](uint64_t count) { Serve(count); }) {
     if (waiting_ == Waiting::kSpinning) return;
     auto loop = Fork(kElsewhere, [this] { MainLoop(); });
@@ -76,7 +76,8 @@ class Forwarding final : public Contestant {
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
     const uint64_t every = waiting_ == Waiting::kSpinning ? Stopwatch::kEvery : 1;
     daemon_.Begin(std::min(kWarmUp, count) + count);
-    return RunOneByOne(count, latency_ns, [this](uint64_t i) { return Ask(i); }, every);
+    const auto ask = [this](uint64_t i) { return Ask(i); };
+    return pace_ ? RunPaced(count, *pace_, latency_ns, ask) : RunOneByOne(count, latency_ns, ask, every);
   }
 
  private:
@@ -160,6 +161,7 @@ class Forwarding final : public Contestant {
   }
 
   const Waiting waiting_;
+  const std::optional<Pace> pace_;
   uint32_t request_id_ = 0;
   Pair socket_;
   const ring::UniqueFd doorbell_, interrupt_;
@@ -171,6 +173,8 @@ class Forwarding final : public Contestant {
 
 }  // namespace
 
-std::unique_ptr<Contestant> MakeForwarding(Waiting waiting) { return std::make_unique<Forwarding>(waiting); }
+std::unique_ptr<Contestant> MakeForwarding(Waiting waiting, const std::optional<Pace>& pace) {
+  return std::make_unique<Forwarding>(waiting, pace);
+}
 
 }  // namespace vgpu::bench::socket

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "bench/contest.h"
 
@@ -28,7 +29,8 @@ enum class Waiting : uint8_t {
   kSpinning,  // nobody sleeps; in the guest's look at STATUS, an exit, QEMU looks at the socket: no main loop between
 };
 
-std::unique_ptr<Contestant> MakeForwarding(Waiting waiting);
+// `pace`: without one, as fast as answers come.
+std::unique_ptr<Contestant> MakeForwarding(Waiting waiting, const std::optional<Pace>& pace = {});
 
 }  // namespace vgpu::bench::socket
 
