@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bench/load.h"
+#include "bench/payload.h"
 #include "bench/vectors.h"
 
 namespace vgpu::bench {
@@ -68,6 +69,46 @@ class OursVector final : public Ours {
 
  private:
   Vectors vectors_;
+};
+
+// The smallest payload, in the slot: two numbers there and their sum back, each ADD timed by itself.
+class OursSmallPayload final : public Ours {
+ public:
+  OursSmallPayload(pid_t mediator, std::unique_ptr<Client> client) : Ours(mediator, std::move(client), {}) {}
+
+  Round Run(uint64_t count, base::Histogram* latency_ns) override {
+    const auto deadline = guest::Clock::now() + kAnswerMax;
+    uint64_t i = 0;
+    Answer answer;
+    const auto ask = [&] {
+      answer = Await(client(), SendAdd(client(), i), deadline);
+      return true;
+    };
+    return RunEachTimed(count, latency_ns, [] {}, ask, [&] { return IsRight(answer, i++); });
+  }
+};
+
+// A payload in the arena: a VECTOR_ADD of it and itself, or only a NOP beside it.
+class OursPayload final : public Ours {
+ public:
+  OursPayload(pid_t mediator, std::unique_ptr<Client> client, uint64_t bytes, bool nop)
+      : Ours(mediator, std::move(client), {}), nop_(nop), vectors_(VectorsIn(this->client(), bytes)),
+        payloads_(bytes) {}
+  std::string name() const override { return nop_ ? "vgpu-ring, NOP beside a payload" : Ours::name(); }
+
+  Round Run(uint64_t count, base::Histogram* latency_ns) override {
+    const auto deadline = guest::Clock::now() + kAnswerMax;
+    const auto ask = [&] { return Await(client(), Send(), deadline).code == VGPU_OK; };
+    const auto after = [this] { return nop_ || payloads_.IsDoubled(vectors_.c()); };
+    return RunEachTimed(count, latency_ns, [this] { payloads_.WriteNext(vectors_.a()); }, ask, after);
+  }
+
+ private:
+  uint32_t Send() { return nop_ ? client().Nop() : SendDoubling(client(), vectors_); }
+
+  const bool nop_;
+  Vectors vectors_;
+  Payloads payloads_;
 };
 
 class OursDeep final : public Ours {
@@ -198,6 +239,15 @@ Result<std::unique_ptr<Contestant>> MakeOursDepth1(const MediatorProcess& mediat
 Result<std::unique_ptr<Contestant>> MakeOursVector(const MediatorProcess& mediator, uint64_t bytes,
                                                    const Asker& asker) {
   return Make<OursVector>(mediator, RegionFor({bytes}), asker.priority, asker, bytes);
+}
+
+Result<std::unique_ptr<Contestant>> MakeOursPayload(const MediatorProcess& mediator, uint64_t bytes) {
+  if (bytes == sizeof(Operands)) return Make<OursSmallPayload>(mediator, kRegionBytes, kPriority);
+  return Make<OursPayload>(mediator, RegionFor({bytes}), kPriority, bytes, false);
+}
+
+Result<std::unique_ptr<Contestant>> MakeOursBesidePayload(const MediatorProcess& mediator, uint64_t bytes) {
+  return Make<OursPayload>(mediator, RegionFor({bytes}), kPriority, bytes, true);
 }
 
 Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth, uint32_t batch) {

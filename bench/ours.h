@@ -28,6 +28,11 @@ Result<std::unique_ptr<Contestant>> MakeOursDepth1(const MediatorProcess& mediat
 // One VECTOR_ADD at a time, of operands of so many bytes (i32).
 Result<std::unique_ptr<Contestant>> MakeOursVector(const MediatorProcess& mediator, uint64_t bytes, const Asker& asker);
 
+// One payload at a time (bench/payload.h): of 8 bytes an ADD of its two numbers, of more a VECTOR_ADD of it and itself.
+Result<std::unique_ptr<Contestant>> MakeOursPayload(const MediatorProcess& mediator, uint64_t bytes);
+// One NOP at a time, timed in the same way beside such a payload, which it leaves alone.
+Result<std::unique_ptr<Contestant>> MakeOursBesidePayload(const MediatorProcess& mediator, uint64_t bytes);
+
 // `depth` requests outstanding, flushed `batch` at a time.
 Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth, uint32_t batch);
 

@@ -13,7 +13,7 @@ namespace vgpu::mediator {
 namespace {
 
 // Bytes of one operand that the loop adds by itself (well under a microsecond), and that make a piece for a worker.
-constexpr uint64_t kInlineBytes = 2048;
+constexpr uint64_t kInlineBytes = 4096;
 constexpr uint64_t kPieceBytes = 128 << 10;
 
 uint64_t NoPieces(const Request&) { return 0; }

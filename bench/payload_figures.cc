@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests that bring more than a slot holds.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "bench/mediator_process.h"
+#include "bench/ours.h"
+#include "bench/payload.h"
+#include "bench/ring_figures.h"
+#include "bench/rivals/rivals.h"
+
+namespace vgpu::bench {
+namespace {
+
+constexpr uint64_t kSizes[] = {8, 64, 512, 4096, kPayloadBytesMax};
+constexpr uint64_t kArenaBytes = 4096;
+
+std::string SizeText(uint64_t bytes) { return bytes < 1024 ? fmt::format("{} B", bytes) : fmt::format("{} KiB", bytes / 1024); }
+
+Result<void> MeasureSize(const MediatorProcess& mediator, uint64_t bytes, const Effort& effort, RingResults* results) {
+  auto ours = MakeOursPayload(mediator, bytes);
+  if (!ours) return tl::make_unexpected(ours.error());
+  const uint64_t count = effort.requests() / 4;
+  nlohmann::json tried;
+  Contestants all;
+  all.push_back(std::move(*ours));
+  all.push_back(MakeRawPingPong(Polling::kEager));
+  PairPlan plan;
+  plan.payload_bytes = bytes;
+  const std::string left_out = AddRivals(plan, {1}, count / 2, &all, &tried);
+  const std::vector<Series> series = RunContest(all, effort.rounds() / 2, count);
+  const Series& us = series[0];
+  const Series& rival = series[BestRival(series, 2)];
+
+  std::vector<const Series*> shown;
+  RowGroup group{"payload " + SizeText(bytes), {}};
+  for (const Series& each : series) {
+    if (&each == &series[1]) continue;  // the raw ping-pong, which carries nothing
+    shown.push_back(&each);
+    group.rows.push_back(RowOf(each));
+  }
+  Figure figure = MakeFigure(fmt::format("payload_{}", bytes),
+                             fmt::format("RTT, payload of {} / best of all rivals", SizeText(bytes)),
+                             {NAN, Better::kLower, {}}, shown);
+  figure.values = Ratios(us.ns_per_request, rival.ns_per_request);
+  figure.drift = Drift(series[1].ns_per_request);
+  figure.note = Describe(us) + "; " + Describe(rival) + left_out;
+  figure.detail.push_back({{"tried", tried}});
+  results->figures.push_back(figure);
+  results->groups.push_back(group);
+  results->Keep(figure.name, series);
+  return {};
+}
+
+}  // namespace
+
+Result<void> MeasurePayloads(const Effort& effort, RingResults* results) {
+  auto mediator = MediatorProcess::Start({});
+  if (!mediator) return tl::make_unexpected(mediator.error());
+  for (const uint64_t bytes : kSizes) {
+    if (const auto measured = MeasureSize(**mediator, bytes, effort, results); !measured) return measured;
+  }
+  return {};
+}
+
+Result<void> MeasureArena(const Effort& effort, RingResults* results) {
+  auto mediator = MediatorProcess::Start({});
+  if (!mediator) return tl::make_unexpected(mediator.error());
+  Contestants all;
+  for (const auto make : {MakeOursPayload, MakeOursBesidePayload}) {
+    auto ours = make(**mediator, kArenaBytes);
+    if (!ours) return tl::make_unexpected(ours.error());
+    all.push_back(std::move(*ours));
+  }
+  all.push_back(MakeRawMemcpy(kArenaBytes, Polling::kEager));
+  all.push_back(MakeRawBesidePayload(kArenaBytes, Polling::kEager));
+  const std::vector<Series> series = RunContest(all, effort.rounds(), effort.requests() / 2);
+  const Series& vector = series[0];
+  const Series& nop = series[1];
+  const Series& copy = series[2];
+  const Series& raw = series[3];
+  std::vector<double> expected;
+  for (size_t round = 0; round < nop.ns_per_request.size(); ++round) {
+    const double memcpy_ns = copy.ns_per_request[round] - raw.ns_per_request[round];
+    expected.push_back(nop.ns_per_request[round] + memcpy_ns);
+  }
+
+  Figure figure = MakeFigure("arena_4096", "RTT, 4 KiB in the arena / RTT of a NOP + one memcpy",
+                             {1.15, Better::kLower, 1.02}, {&vector, &nop, &copy, &raw});
+  figure.values = Ratios(vector.ns_per_request, expected);
+  figure.drift = Drift(raw.ns_per_request);
+  figure.note = fmt::format("{}; {}; {}; {}", Describe(vector), Describe(nop), Describe(copy), Describe(raw));
+  RequireAwake(vector, &figure);
+  results->figures.push_back(figure);
+  results->Keep("arena", series);
+  return {};
+}
+
+}  // namespace vgpu::bench
