@@ -23,7 +23,7 @@ constexpr uint32_t kPriority = 1;
 
 class Ours : public Contestant {
  public:
-  Ours(pid_t mediator, std::unique_ptr<Client> client, Asker asker)
+  Ours(pid_t mediator, std::shared_ptr<Client> client, Asker asker)
       : mediator_(mediator), client_(std::move(client)), asker_(std::move(asker)) {}
   std::string name() const override { return asker_.label; }
   pid_t server() const override { return mediator_; }
@@ -35,7 +35,7 @@ class Ours : public Contestant {
 
  private:
   const pid_t mediator_;
-  const std::unique_ptr<Client> client_;
+  const std::shared_ptr<Client> client_;
   const Asker asker_;
 };
 
@@ -91,9 +91,9 @@ class OursSmallPayload final : public Ours {
 // A payload in the arena: a VECTOR_ADD of it and itself, or only a NOP beside it.
 class OursPayload final : public Ours {
  public:
-  OursPayload(pid_t mediator, std::unique_ptr<Client> client, uint64_t bytes, bool nop)
-      : Ours(mediator, std::move(client), {}), nop_(nop), vectors_(VectorsIn(this->client(), bytes)),
-        payloads_(bytes) {}
+  OursPayload(pid_t mediator, std::shared_ptr<Client> client, const Vectors& vectors, bool nop)
+      : Ours(mediator, std::move(client), {}), nop_(nop), vectors_(vectors),
+        payloads_(vectors.count() * sizeof(uint32_t)) {}
   std::string name() const override { return nop_ ? "vgpu-ring, NOP beside a payload" : Ours::name(); }
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
@@ -107,7 +107,7 @@ class OursPayload final : public Ours {
   uint32_t Send() { return nop_ ? client().Nop() : SendDoubling(client(), vectors_); }
 
   const bool nop_;
-  Vectors vectors_;
+  const Vectors vectors_;
   Payloads payloads_;
 };
 
@@ -218,14 +218,18 @@ uint32_t NextVmId() {
   return next++;
 }
 
-template <class T, class... Args>
-Result<std::unique_ptr<Contestant>> Make(const MediatorProcess& mediator, uint64_t region_bytes, uint32_t priority,
-                                         Args... args) {
+Result<std::unique_ptr<Client>> Open(const MediatorProcess& mediator, uint64_t region_bytes, uint32_t priority) {
   guest::HostOptions options;
   options.vm_id = NextVmId();
   options.priority = priority;
   options.region_bytes = region_bytes;
-  auto client = OpenGuest(mediator, options);
+  return OpenGuest(mediator, options);
+}
+
+template <class T, class... Args>
+Result<std::unique_ptr<Contestant>> Make(const MediatorProcess& mediator, uint64_t region_bytes, uint32_t priority,
+                                         Args... args) {
+  auto client = Open(mediator, region_bytes, priority);
   if (!client) return tl::make_unexpected(client.error());
   return std::make_unique<T>(mediator.pid(), std::move(*client), args...);
 }
@@ -243,11 +247,21 @@ Result<std::unique_ptr<Contestant>> MakeOursVector(const MediatorProcess& mediat
 
 Result<std::unique_ptr<Contestant>> MakeOursPayload(const MediatorProcess& mediator, uint64_t bytes) {
   if (bytes == sizeof(Operands)) return Make<OursSmallPayload>(mediator, kRegionBytes, kPriority);
-  return Make<OursPayload>(mediator, RegionFor({bytes}), kPriority, bytes, false);
+  PayloadPlace place;
+  auto both = MakeOursBesidePayload(mediator, bytes, &place);
+  if (!both) return tl::make_unexpected(both.error());
+  return std::move(both->back());
 }
 
-Result<std::unique_ptr<Contestant>> MakeOursBesidePayload(const MediatorProcess& mediator, uint64_t bytes) {
-  return Make<OursPayload>(mediator, RegionFor({bytes}), kPriority, bytes, true);
+Result<Contestants> MakeOursBesidePayload(const MediatorProcess& mediator, uint64_t bytes, PayloadPlace* place) {
+  auto opened = Open(mediator, RegionFor({bytes}), kPriority);
+  if (!opened) return tl::make_unexpected(opened.error());
+  const std::shared_ptr<Client> client = std::move(*opened);
+  const Vectors vectors = VectorsIn(*client, bytes);
+  *place = {vectors.a(), vectors.c(), bytes};
+  Contestants both;
+  for (const bool nop : {true, false}) both.push_back(std::make_unique<OursPayload>(mediator.pid(), client, vectors, nop));
+  return both;
 }
 
 Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth, uint32_t batch) {

@@ -19,6 +19,13 @@ namespace vgpu::bench {
 inline constexpr uint64_t kPayloadBytesMax = 64 << 10;
 struct alignas(4096) PayloadBuffer : std::array<uint32_t, kPayloadBytesMax / sizeof(uint32_t)> {};
 
+// Where a payload and its result lie, in memory that processes forked from now on share.
+struct PayloadPlace {
+  uint32_t* payload = nullptr;
+  uint32_t* result = nullptr;
+  uint64_t bytes = 0;
+};
+
 // The server's work: one pass, by the mediator's own loop (VECTOR_ADD of the payload and itself). `result` may be
 // `payload`.
 void DoublePayload(const uint32_t* payload, uint32_t* result, uint64_t bytes);

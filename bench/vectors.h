@@ -36,7 +36,7 @@ class Vectors {
   uint64_t count() const { return count_; }
   uint32_t* a() const { return a_; }
   const uint32_t* b() const { return b_; }
-  const uint32_t* c() const { return c_; }
+  uint32_t* c() const { return c_; }
 
  private:
   uint64_t Place(uint64_t sample) const;

@@ -257,11 +257,14 @@ uint32_t GuestRing::TakeAndAnswer(uint32_t max, int64_t now_ns, uint32_t* taken)
     request.idx = first + ran;
     Decode(copy, limits_, &request);
     if (request.op != nullptr) {
-      if (!request.op->in_slot) {
+      // What touches the arena runs alone (see RunInline): here, if nothing ran before it.
+      const bool alone = !request.op->in_slot;
+      if (alone && (ran != 0 || !request.inline_run || !request.repeatable)) {
         Queue(copy, request.idx, now_ns);
         break;
       }
-      request.op->run(&request, 0, 0);
+      request.op->run(&request, 0, alone ? request.count : 0);
+      if (alone) max = 1;  // nor after it
     }
     answers[ran++] = {request.code, request.result};
   }

@@ -7,7 +7,7 @@
 namespace vgpu::bench {
 
 std::string DpdkAbsent(const PairPlan&) {
-  return "DPDK rte_ring: " DPDK_MISSING " not found when this was built (run tools/lib/dpdk.sh, then bazel shutdown)";
+  return "DPDK rte_ring: built without " DPDK_MISSING "; then bazel shutdown, and build again";
 }
 
 std::unique_ptr<Contestant> MakeDpdkPair(const PairPlan& plan) { throw std::runtime_error(DpdkAbsent(plan)); }

@@ -75,6 +75,7 @@ class Roudi {
     sigprocmask(SIG_BLOCK, &end, nullptr);
     prctl(PR_SET_PDEATHSIG, SIGTERM);  // Fork's SIGKILL would leave its files in /dev/shm and /tmp
     HushLog();
+    [[maybe_unused]] const bool hushed = std::freopen("/dev/null", "w", stdout) != nullptr;  // it tells how it starts
     iox::mepoo::MePooConfig pools;
     pools.addMemPool({sizeof(Message), 16384});
     for (const uint32_t bytes : {512u, 4096u, static_cast<uint32_t>(kPayloadBytesMax)}) pools.addMemPool({bytes, 256});

@@ -52,44 +52,60 @@ class RawPingPong final : public Contestant {
   RivalServer server_;
 };
 
-class RawBesidePayload final : public Contestant {
+// Pings beside a payload; the server leaves it alone or copies it, as the round says.
+class PingsBesidePayload {
  public:
-  RawBesidePayload(uint64_t bytes, bool copy, Polling polling)
-      : bytes_(bytes), copy_(copy), polling_(polling), server_([this](uint64_t count) {
+  PingsBesidePayload(const PayloadPlace& place, Polling polling)
+      : place_(place), polling_(polling), server_([this](uint64_t count) {
           for (uint64_t i = 0; i < count; ++i) {
-            Await(lines_->ping, ++serial_, polling_);
-            if (copy_) std::memcpy(result_->data(), payload_->data(), bytes_);
-            lines_->pong.store(serial_, std::memory_order_release);
+            Await(shared_->lines.ping, ++serial_, polling_);
+            if (shared_->copy) std::memcpy(place_.result, place_.payload, place_.bytes);
+            shared_->lines.pong.store(serial_, std::memory_order_release);
           }
         }) {}
 
-  std::string name() const override {
-    return (copy_ ? "raw ping-pong with a memcpy" : "raw ping-pong beside a payload") + std::string(PollingName(polling_));
-  }
-  pid_t server() const override { return server_.pid(); }
+  Polling polling() const { return polling_; }
+  pid_t server() const { return server_.pid(); }
 
-  Round Run(uint64_t count, base::Histogram* latency_ns) override {
+  Round Run(uint64_t count, base::Histogram* latency_ns, bool copy) {
+    shared_->copy = copy;
     server_.Begin(std::min(kWarmUp, count) + count);
-    Payloads payloads(bytes_);
-    return RunEachTimed(
-        count, latency_ns, [&] { payloads.WriteNext(payload_->data()); },
-        [this] {
-          lines_->ping.store(++serial_, std::memory_order_release);
-          Await(lines_->pong, serial_, polling_);
-          return true;
-        },
-        [this] { return !copy_ || std::memcmp(payload_->data(), result_->data(), bytes_) == 0; });
+    Payloads payloads(place_.bytes);
+    const auto ask = [this] {
+      shared_->lines.ping.store(++serial_, std::memory_order_release);
+      Await(shared_->lines.pong, serial_, polling_);
+      return true;
+    };
+    const auto right = [&] { return !copy || std::memcmp(place_.payload, place_.result, place_.bytes) == 0; };
+    return RunEachTimed(count, latency_ns, [&] { payloads.WriteNext(place_.payload); }, ask, right);
   }
 
  private:
-  const uint64_t bytes_;
-  const bool copy_;
+  struct Memory {
+    Lines lines;
+    bool copy = false;
+  };
+
+  const PayloadPlace place_;
   const Polling polling_;
   uint64_t serial_ = 0;  // each process has its own, and counts the same
-  Shared<Lines> lines_;
-  Shared<PayloadBuffer> payload_;
-  Shared<PayloadBuffer> result_;
+  Shared<Memory> shared_;
   RivalServer server_;
+};
+
+class RawBesidePayload final : public Contestant {
+ public:
+  RawBesidePayload(std::shared_ptr<PingsBesidePayload> pings, bool copy) : pings_(std::move(pings)), copy_(copy) {}
+
+  std::string name() const override {
+    return std::string("raw ping-pong") + (copy_ ? " with a memcpy" : " beside a payload") + PollingName(pings_->polling());
+  }
+  pid_t server() const override { return pings_->server(); }
+  Round Run(uint64_t count, base::Histogram* latency_ns) override { return pings_->Run(count, latency_ns, copy_); }
+
+ private:
+  const std::shared_ptr<PingsBesidePayload> pings_;
+  const bool copy_;
 };
 
 }  // namespace
@@ -98,12 +114,11 @@ const char* PollingName(Polling polling) { return polling == Polling::kRelaxed ?
 
 std::unique_ptr<Contestant> MakeRawPingPong(Polling polling) { return std::make_unique<RawPingPong>(polling); }
 
-std::unique_ptr<Contestant> MakeRawBesidePayload(uint64_t bytes, Polling polling) {
-  return std::make_unique<RawBesidePayload>(bytes, false, polling);
-}
-
-std::unique_ptr<Contestant> MakeRawMemcpy(uint64_t bytes, Polling polling) {
-  return std::make_unique<RawBesidePayload>(bytes, true, polling);
+Contestants MakeRawsBesidePayload(const PayloadPlace& place, Polling polling) {
+  const auto pings = std::make_shared<PingsBesidePayload>(place, polling);
+  Contestants both;
+  for (const bool copy : {false, true}) both.push_back(std::make_unique<RawBesidePayload>(pings, copy));
+  return both;
 }
 
 }  // namespace vgpu::bench

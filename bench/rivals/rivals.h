@@ -9,6 +9,7 @@
 #include <string>
 
 #include "bench/contest.h"
+#include "bench/payload.h"
 
 namespace vgpu::bench {
 
@@ -22,10 +23,9 @@ inline void Rest(Polling polling) {
 // Two words on two lines, one written by each side: the least that a round trip can cost without a shared line. Carries
 // nothing.
 std::unique_ptr<Contestant> MakeRawPingPong(Polling polling);
-// The same, each ping timed by itself, and before each the client rewrites a payload of so many bytes; which the server
-// leaves alone, or copies elsewhere (memcpy) before it answers.
-std::unique_ptr<Contestant> MakeRawBesidePayload(uint64_t bytes, Polling polling);
-std::unique_ptr<Contestant> MakeRawMemcpy(uint64_t bytes, Polling polling);
+// Two of them by way of the same lines, each ping timed by itself, and before each the client rewrites a payload: the first
+// server leaves it alone, the second copies it to where its result belongs (memcpy) before it answers.
+Contestants MakeRawsBesidePayload(const PayloadPlace& place, Polling polling);
 
 // Two queues, 64-byte requests one way and 64-byte replies the other. `depth` requests are kept outstanding;
 // `batch` are sent together, and up to as many are received together where the queue can.

@@ -7,17 +7,18 @@ installed like any other.
 
 def _dpdk_impl(repository_ctx):
     environ = repository_ctx.os.environ
-    cache = environ.get("VGPU_CACHE")
-    if not cache:
-        cache = environ.get("XDG_CACHE_HOME", environ.get("HOME", "") + "/.cache") + "/vgpu-ring"
+    caches = environ.get("XDG_CACHE_HOME") or environ.get("HOME", "") + "/.cache"
+    cache = environ.get("VGPU_CACHE") or caches + "/vgpu-ring"
     headers = repository_ctx.path(cache + "/dpdk/usr/include")
     ring_h = repository_ctx.path(cache + "/dpdk/usr/include/dpdk/rte_ring.h")
     library = repository_ctx.path("/usr/lib/x86_64-linux-gnu/librte_ring.so.23")
     missing = [what for what, path in [
-        ("its headers", ring_h),
-        ("librte-ring23", library),
+        ("its headers (tools/lib/dpdk.sh fetches them)", ring_h),
+        ("its library (apt-get install librte-ring23)", library),
     ] if not path.exists]
     if missing:
+        # buildifier: disable=print
+        print("DPDK lacks %s: benchmarks are built without this rival" % " and ".join(missing))
         repository_ctx.file("BUILD", 'cc_library(name = "ring", visibility = ["//visibility:public"])\n')
     else:
         repository_ctx.symlink(headers, "include")

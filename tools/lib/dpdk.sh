@@ -15,7 +15,7 @@ fetch() {
   (cd "$work" && private_apt apt-get -q download libdpdk-dev >"$VGPU_CACHE/dpdk.log" 2>&1) ||
     die "cannot fetch libdpdk-dev (see $VGPU_CACHE/dpdk.log); remove $VGPU_CACHE/apt and try again"
   dpkg -x "$work"/libdpdk-dev_*.deb "$work"
-  rm -rf "$work"/*.deb "$work/usr/lib" "$work/usr/share"
+  rm -rf "$work"/*.deb "${work:?}/usr/lib" "${work:?}/usr/share"
   rm -rf "$dir"
   mv "$work" "$dir"
 }
