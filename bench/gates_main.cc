@@ -35,6 +35,7 @@ Result<void> MeasureRing(Result<void> (*measure)(const Effort&, RingResults*), c
 Result<void> Depth1(const Effort& effort, Figures* figures) { return MeasureRing(MeasureDepth1, effort, figures); }
 Result<void> Depth64(const Effort& effort, Figures* figures) { return MeasureRing(MeasureDepth64, effort, figures); }
 Result<void> Depths(const Effort& effort, Figures* figures) { return MeasureRing(MeasureDepths, effort, figures); }
+Result<void> Arena(const Effort& effort, Figures* figures) { return MeasureRing(MeasureArena, effort, figures); }
 Result<void> Doorbell(const Effort& effort, Figures* figures) { return MeasureRing(MeasureDoorbell, effort, figures); }
 
 Result<void> MeasureLatency(Result<void> (*measure)(const Effort&, LatencyResults*), const Effort& effort,
@@ -57,7 +58,7 @@ struct Measurement {
 constexpr Measurement kAll[] = {
     {"depth-1", false, Depth1},          {"depth-64", false, Depth64},
     {"depths", false, Depths},           {"doorbell", false, Doorbell},
-    {"vm-ring", true, MeasureVmRing},
+    {"arena", false, Arena},             {"vm-ring", true, MeasureVmRing},
     {"vm-window", true, MeasureVmWindow}, {"saturated", false, MeasureSaturated},
     {"cpu-1000", false, MeasureCpuAt1000}, {"idle", false, MeasureIdle},
     {"steady-state", false, MeasureSteadyState}, {"seven-vms", true, MeasureSevenVms},

@@ -34,14 +34,6 @@ void Add(const char* part, Measure measure, const Effort& effort, LatencyResults
   if (!measured) results->figures.push_back(Failed(part, measured.error()));
 }
 
-nlohmann::json ToJson(const LatencyResults& results) {
-  nlohmann::json groups = nlohmann::json::array();
-  nlohmann::json figures = nlohmann::json::array();
-  for (const RowGroup& group : results.groups) groups.push_back(bench::ToJson(group));
-  for (const Figure& figure : results.figures) figures.push_back(bench::ToJson(figure));
-  return {{"machine", MachineJson()}, {"groups", groups}, {"figures", figures}};
-}
-
 int Run(const Flags& flags) {
   LatencyResults results;
   const bool vm_wanted = flags.Wants("vm");
@@ -59,7 +51,7 @@ int Run(const Flags& flags) {
   fmt::print("{}\n", MachineText());
   for (const RowGroup& group : results.groups) fmt::print("\n{}", Table(group));
   fmt::print("\n{}", Table(results.figures));
-  if (!flags.json.empty() && !WriteJsonFile(flags.json, ToJson(results))) return EXIT_FAILURE;
+  if (!flags.json.empty() && !WriteJson(flags.json, results.figures, results.groups)) return EXIT_FAILURE;
   const auto broken = [](const Figure& figure) { return !figure.broken.empty(); };
   return std::none_of(results.figures.begin(), results.figures.end(), broken) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

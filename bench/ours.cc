@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bench/load.h"
+#include "bench/payload.h"
 #include "bench/vectors.h"
 
 namespace vgpu::bench {
@@ -22,7 +23,7 @@ constexpr uint32_t kPriority = 1;
 
 class Ours : public Contestant {
  public:
-  Ours(pid_t mediator, std::unique_ptr<Client> client, Asker asker)
+  Ours(pid_t mediator, std::shared_ptr<Client> client, Asker asker)
       : mediator_(mediator), client_(std::move(client)), asker_(std::move(asker)) {}
   std::string name() const override { return asker_.label; }
   pid_t server() const override { return mediator_; }
@@ -34,7 +35,7 @@ class Ours : public Contestant {
 
  private:
   const pid_t mediator_;
-  const std::unique_ptr<Client> client_;
+  const std::shared_ptr<Client> client_;
   const Asker asker_;
 };
 
@@ -69,6 +70,46 @@ class OursVector final : public Ours {
 
  private:
   Vectors vectors_;
+};
+
+// The smallest payload, in the slot: two numbers there and their sum back, each ADD timed by itself.
+class OursSmallPayload final : public Ours {
+ public:
+  OursSmallPayload(pid_t mediator, std::unique_ptr<Client> client) : Ours(mediator, std::move(client), {}) {}
+
+  Round Run(uint64_t count, base::Histogram* latency_ns) override {
+    const auto deadline = guest::Clock::now() + kAnswerMax;
+    uint64_t i = 0;
+    Answer answer;
+    const auto ask = [&] {
+      answer = Await(client(), SendAdd(client(), i), deadline);
+      return true;
+    };
+    return RunEachTimed(count, latency_ns, [] {}, ask, [&] { return IsRight(answer, i++); });
+  }
+};
+
+// A payload in the arena: a VECTOR_ADD of it and itself, or only a NOP beside it.
+class OursPayload final : public Ours {
+ public:
+  OursPayload(pid_t mediator, std::shared_ptr<Client> client, const Vectors& vectors, bool nop)
+      : Ours(mediator, std::move(client), {}), nop_(nop), vectors_(vectors),
+        payloads_(vectors.count() * sizeof(uint32_t)) {}
+  std::string name() const override { return nop_ ? "vgpu-ring, NOP beside a payload" : Ours::name(); }
+
+  Round Run(uint64_t count, base::Histogram* latency_ns) override {
+    const auto deadline = guest::Clock::now() + kAnswerMax;
+    const auto ask = [&] { return Await(client(), Send(), deadline).code == VGPU_OK; };
+    const auto after = [this] { return nop_ || payloads_.IsDoubled(vectors_.c()); };
+    return RunEachTimed(count, latency_ns, [this] { payloads_.WriteNext(vectors_.a()); }, ask, after);
+  }
+
+ private:
+  uint32_t Send() { return nop_ ? client().Nop() : SendDoubling(client(), vectors_); }
+
+  const bool nop_;
+  const Vectors vectors_;
+  Payloads payloads_;
 };
 
 class OursDeep final : public Ours {
@@ -178,14 +219,18 @@ uint32_t NextVmId() {
   return next++;
 }
 
-template <class T, class... Args>
-Result<std::unique_ptr<Contestant>> Make(const MediatorProcess& mediator, uint64_t region_bytes, uint32_t priority,
-                                         Args... args) {
+Result<std::unique_ptr<Client>> Open(const MediatorProcess& mediator, uint64_t region_bytes, uint32_t priority) {
   guest::HostOptions options;
   options.vm_id = NextVmId();
   options.priority = priority;
   options.region_bytes = region_bytes;
-  auto client = OpenGuest(mediator, options);
+  return OpenGuest(mediator, options);
+}
+
+template <class T, class... Args>
+Result<std::unique_ptr<Contestant>> Make(const MediatorProcess& mediator, uint64_t region_bytes, uint32_t priority,
+                                         Args... args) {
+  auto client = Open(mediator, region_bytes, priority);
   if (!client) return tl::make_unexpected(client.error());
   return std::make_unique<T>(mediator.pid(), std::move(*client), args...);
 }
@@ -199,6 +244,25 @@ Result<std::unique_ptr<Contestant>> MakeOursDepth1(const MediatorProcess& mediat
 Result<std::unique_ptr<Contestant>> MakeOursVector(const MediatorProcess& mediator, uint64_t bytes,
                                                    const Asker& asker) {
   return Make<OursVector>(mediator, RegionFor({bytes}), asker.priority, asker, bytes);
+}
+
+Result<std::unique_ptr<Contestant>> MakeOursPayload(const MediatorProcess& mediator, uint64_t bytes) {
+  if (bytes == sizeof(Operands)) return Make<OursSmallPayload>(mediator, kRegionBytes, kPriority);
+  PayloadPlace place;
+  auto both = MakeOursBesidePayload(mediator, bytes, &place);
+  if (!both) return tl::make_unexpected(both.error());
+  return std::move(both->back());
+}
+
+Result<Contestants> MakeOursBesidePayload(const MediatorProcess& mediator, uint64_t bytes, PayloadPlace* place) {
+  auto opened = Open(mediator, RegionFor({bytes}), kPriority);
+  if (!opened) return tl::make_unexpected(opened.error());
+  const std::shared_ptr<Client> client = std::move(*opened);
+  const Vectors vectors = VectorsIn(*client, bytes);
+  *place = {vectors.a(), vectors.c(), bytes};
+  Contestants both;
+  for (const bool nop : {true, false}) both.push_back(std::make_unique<OursPayload>(mediator.pid(), client, vectors, nop));
+  return both;
 }
 
 Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth, uint32_t batch) {

@@ -13,6 +13,7 @@
 
 #include "bench/contest.h"
 #include "bench/mediator_process.h"
+#include "bench/payload.h"
 
 namespace vgpu::bench {
 
@@ -29,6 +30,12 @@ Result<std::unique_ptr<Contestant>> MakeOursDepth1(const MediatorProcess& mediat
 
 // One VECTOR_ADD at a time, of operands of so many bytes (i32).
 Result<std::unique_ptr<Contestant>> MakeOursVector(const MediatorProcess& mediator, uint64_t bytes, const Asker& asker);
+
+// One payload at a time (bench/payload.h): of 8 bytes an ADD of its two numbers, of more a VECTOR_ADD of it and itself.
+Result<std::unique_ptr<Contestant>> MakeOursPayload(const MediatorProcess& mediator, uint64_t bytes);
+// Two of one client, timed in the same way: the first sends a NOP beside such a payload, which it leaves alone; the second
+// sends the VECTOR_ADD. The payload lies at *place.
+Result<Contestants> MakeOursBesidePayload(const MediatorProcess& mediator, uint64_t bytes, PayloadPlace* place);
 
 // `depth` requests outstanding, flushed `batch` at a time.
 Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth, uint32_t batch);

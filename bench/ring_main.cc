@@ -59,7 +59,7 @@ int Run(const Flags& flags) {
   const auto priority = TakeClientCpu();
   if (priority == nullptr) return EXIT_FAILURE;
   RingResults results;
-  for (const auto measure : {MeasureDepth1, MeasureDepth64, MeasureDepths, MeasureDoorbell}) {
+  for (const auto measure : {MeasureDepth1, MeasureDepth64, MeasureDepths, MeasurePayloads, MeasureArena, MeasureDoorbell}) {
     if (const auto measured = measure(flags.effort, &results); !measured) {
       fmt::print(stderr, "{}\n", measured.error());
       return EXIT_FAILURE;
@@ -69,8 +69,10 @@ int Run(const Flags& flags) {
     List(contest, series, series.requests / series.ns_per_request.size());
   }
   benchmark::RunSpecifiedBenchmarks();
-  fmt::print("\n{}\n{}", MachineText(), Table(results.figures));
-  if (!flags.json.empty() && !WriteJson(flags.json, results.figures)) return EXIT_FAILURE;
+  fmt::print("\n{}\n", MachineText());
+  for (const RowGroup& group : results.groups) fmt::print("\n{}", Table(group));
+  fmt::print("\n{}", Table(results.figures));
+  if (!flags.json.empty() && !WriteJson(flags.json, results.figures, results.groups)) return EXIT_FAILURE;
   return EXIT_SUCCESS;
 }
 

@@ -13,6 +13,10 @@ constexpr uint64_t kStepMax = 16 * 1024;
 constexpr uint64_t kSamplesMin = 16;
 constexpr uint64_t kSlack = 4096;  // of an arena, for the alignment of what lies in it
 
+uint64_t OffsetOf(const guest::Client& client, const uint32_t* part) {
+  return static_cast<uint64_t>(reinterpret_cast<const char*>(part) - client.arena_data());
+}
+
 uint32_t Mix(uint64_t value) { return static_cast<uint32_t>((value + 1) * 0x9e3779b97f4a7c15ull >> 32); }
 
 }  // namespace
@@ -72,11 +76,13 @@ Vectors VectorsIn(guest::Client& client, uint64_t bytes) {
 }
 
 uint32_t SendVectorAdd(guest::Client& client, const Vectors& vectors) {
-  const auto offset = [&](const uint32_t* part) {
-    return static_cast<uint64_t>(reinterpret_cast<const char*>(part) - client.arena_data());
-  };
-  return client.VectorAdd(VGPU_TYPE_I32, vectors.count(), offset(vectors.a()), offset(vectors.b()),
-                          offset(vectors.c()));
+  return client.VectorAdd(VGPU_TYPE_I32, vectors.count(), OffsetOf(client, vectors.a()), OffsetOf(client, vectors.b()),
+                          OffsetOf(client, vectors.c()));
+}
+
+uint32_t SendDoubling(guest::Client& client, const Vectors& vectors) {
+  const uint64_t a = OffsetOf(client, vectors.a());
+  return client.VectorAdd(VGPU_TYPE_I32, vectors.count(), a, a, OffsetOf(client, vectors.c()));
 }
 
 }  // namespace vgpu::bench

@@ -34,9 +34,9 @@ class Vectors {
   bool AllRight() const;
 
   uint64_t count() const { return count_; }
-  const uint32_t* a() const { return a_; }
+  uint32_t* a() const { return a_; }
   const uint32_t* b() const { return b_; }
-  const uint32_t* c() const { return c_; }
+  uint32_t* c() const { return c_; }
 
  private:
   uint64_t Place(uint64_t sample) const;
@@ -53,6 +53,8 @@ class Vectors {
 Vectors VectorsIn(guest::Client& client, uint64_t bytes);
 // Staged.
 uint32_t SendVectorAdd(guest::Client& client, const Vectors& vectors);
+// c = a + a.
+uint32_t SendDoubling(guest::Client& client, const Vectors& vectors);
 
 }  // namespace vgpu::bench
 

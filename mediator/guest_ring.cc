@@ -276,6 +276,7 @@ uint32_t GuestRing::TakeAndAnswer(uint32_t max, int64_t now_ns, uint32_t* taken)
   consumer_ = consumer;
   counters_.answered += ran;
   session_->queue_wait.RecordMany(0, ran);
+  if (last_taken_ != ran) ran += RunInline(1, now_ns, nullptr);  // the one of another kind, if it is small
   return ran;
 }
 

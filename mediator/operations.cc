@@ -12,8 +12,9 @@
 namespace vgpu::mediator {
 namespace {
 
-// Bytes of one operand that the loop adds by itself (well under a microsecond), and that make a piece for a worker.
-constexpr uint64_t kInlineBytes = 2048;
+// Bytes of one operand that the loop adds by itself (4 KiB whose lines come from another core: 0.9 us more than a NOP; by
+// way of a worker 3.7), and that make a piece for a worker.
+constexpr uint64_t kInlineBytes = 4096;
 constexpr uint64_t kPieceBytes = 128 << 10;
 
 // ---- NOP ----

@@ -229,11 +229,11 @@ TEST_F(OperationsTest, VectorAdd_OverlapRules) {
 }
 
 TEST_F(OperationsTest, VectorAdd_OnlyTinyOnesRunInline) {
-  EXPECT_TRUE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {512, 0, 4096, 8192}).inline_run);
-  EXPECT_FALSE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {513, 0, 4096, 8192}).inline_run);
-  EXPECT_TRUE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_F64, {256, 0, 4096, 8192}).inline_run);
-  EXPECT_FALSE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_F64, {257, 0, 4096, 8192}).inline_run);
-  const Request request = Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {513, 0, 4096, 8192});
+  EXPECT_TRUE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {1024, 0, 4096, 8192}).inline_run);
+  EXPECT_FALSE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {1025, 0, 8192, 16384}).inline_run);
+  EXPECT_TRUE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_F64, {512, 0, 4096, 8192}).inline_run);
+  EXPECT_FALSE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_F64, {513, 0, 8192, 16384}).inline_run);
+  const Request request = Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {1025, 0, 8192, 16384});
   EXPECT_EQ(request.op->piece(request), 32768u);
 }
 

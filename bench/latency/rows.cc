@@ -89,4 +89,11 @@ nlohmann::json ToJson(const RowGroup& group) {
   return {{"title", group.title}, {"rows", rows}};
 }
 
+bool WriteJson(const std::string& path, const std::vector<Figure>& figures, const std::vector<RowGroup>& groups) {
+  nlohmann::json json = {{"machine", MachineJson()}, {"groups", nlohmann::json::array()}, {"figures", nlohmann::json::array()}};
+  for (const RowGroup& group : groups) json["groups"].push_back(ToJson(group));
+  for (const Figure& figure : figures) json["figures"].push_back(ToJson(figure));
+  return WriteJsonFile(path, json);
+}
+
 }  // namespace vgpu::bench

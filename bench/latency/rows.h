@@ -10,6 +10,7 @@
 
 #include "base/histogram.h"
 #include "bench/contest.h"
+#include "bench/figure.h"
 
 namespace vgpu::bench {
 
@@ -38,6 +39,8 @@ std::string TimeText(double ns);
 std::string Describe(const Row& row);
 std::string Table(const RowGroup& group);
 nlohmann::json ToJson(const RowGroup& group);
+// Writes figures and groups with the machine; false (and a message) if the file cannot be written.
+bool WriteJson(const std::string& path, const std::vector<Figure>& figures, const std::vector<RowGroup>& groups);
 
 }  // namespace vgpu::bench
 

@@ -10,37 +10,29 @@
 #include <memory>
 #include <string>
 
+#include "bench/rivals/message.h"
+#include "bench/rivals/payload_pair.h"
 #include "bench/rivals/rival_server.h"
 #include "bench/rivals/rivals.h"
 
 namespace vgpu::bench {
 
-struct alignas(64) Message {
-  uint64_t id;
-  uint32_t opcode;  // of a request; the code, of a reply
-  uint32_t type;
-  uint32_t a;  // of a request; the sum, of a reply
-  uint32_t b;
-  uint64_t rest[5];
-};
-static_assert(sizeof(Message) == 64);
-
 inline constexpr size_t kDepthMax = 1024;
 
+// What both sides say by way of it: the server adds, the client checks every sum.
 template <class Carrier>
-class Exchange final : public Contestant {
+class Dialogue {
  public:
-  explicit Exchange(const PairPlan& plan) : plan_(plan), server_([this](uint64_t count) { Serve(count); }) {}
+  Dialogue(const PairPlan& plan, Carrier* carrier) : plan_(plan), carrier_(carrier) {}
 
-  std::string name() const override {
+  std::string name() const {
     std::string name = std::string(Carrier::kName) + PollingName(plan_.polling);
     if (plan_.depth > 1) name += ", batch " + std::to_string(plan_.batch);
     return name;
   }
-  pid_t server() const override { return server_.pid(); }
 
-  Round Run(uint64_t count, base::Histogram* latency_ns) override {
-    server_.Begin(kWarmUp + count);
+  // The client's side: `count` requests after the warm-up.
+  Round Run(uint64_t count, base::Histogram* latency_ns) {
     Stopwatch watch(latency_ns);
     wrong_ = 0;
     Ask(kWarmUp, nullptr);
@@ -49,16 +41,12 @@ class Exchange final : public Contestant {
     return {watch.NsSince(count), wrong_};
   }
 
- private:
-  void Rest() const {
-    if (plan_.polling == Polling::kRelaxed) Relax();
-  }
-
+  // The server's, of `count` requests and of the warm-up.
   void Serve(uint64_t count) {
     std::array<Message, kDepthMax> batch;
-    while (count > 0) {
+    for (count += kWarmUp; count > 0;) {
       const size_t n = carrier_->TakeRequests(batch.data(), plan_.batch);
-      if (n == 0) Rest();
+      if (n == 0) Rest(plan_.polling);
       for (size_t i = 0; i < n; ++i) {
         batch[i].opcode = 0;
         batch[i].a += batch[i].b;
@@ -68,6 +56,7 @@ class Exchange final : public Contestant {
     }
   }
 
+ private:
   void Ask(uint64_t count, Stopwatch* watch) {
     uint64_t sent = 0;
     uint64_t got = 0;
@@ -78,7 +67,7 @@ class Exchange final : public Contestant {
         sent += Send(sent, std::min<uint64_t>(room, plan_.batch));
       }
       const size_t n = Receive(got);
-      if (n == 0) Rest();
+      if (n == 0) Rest(plan_.polling);
       if (watch != nullptr && n != 0) watch->Answered(got);
       got += n;
     }
@@ -104,8 +93,27 @@ class Exchange final : public Contestant {
   }
 
   const PairPlan plan_;
+  Carrier* const carrier_;
   uint64_t wrong_ = 0;
+};
+
+template <class Carrier>
+class Exchange final : public Contestant {
+ public:
+  explicit Exchange(const PairPlan& plan)
+      : dialogue_(plan, carrier_.get()), server_([this](uint64_t count) { dialogue_.Serve(count); }) {}
+
+  std::string name() const override { return dialogue_.name(); }
+  pid_t server() const override { return server_.pid(); }
+
+  Round Run(uint64_t count, base::Histogram* latency_ns) override {
+    server_.Begin(count);
+    return dialogue_.Run(count, latency_ns);
+  }
+
+ private:
   Shared<Carrier> carrier_;
+  Dialogue<Carrier> dialogue_;
   RivalServer server_;
 };
 
@@ -125,13 +133,20 @@ class TwoQueues {
   alignas(128) Queue replies_;
 };
 
+// By this carrier, what the plan says: payloads, or additions in the message.
+template <class Carrier>
+std::unique_ptr<Contestant> MakeExchange(const PairPlan& plan) {
+  if (plan.payload_bytes != 0) return std::make_unique<PayloadExchange<Carrier>>(plan);
+  return std::make_unique<Exchange<Carrier>>(plan);
+}
+
 // Of a queue or layout whose room is a template parameter, the one that this plan needs: more would leave the nearest
 // caches for nothing.
 template <template <size_t> class Carrier>
 std::unique_ptr<Contestant> MakeExchange(const PairPlan& plan) {
   constexpr size_t kShallow = 64;
-  if (plan.depth <= kShallow) return std::make_unique<Exchange<Carrier<2 * kShallow>>>(plan);
-  return std::make_unique<Exchange<Carrier<2 * kDepthMax>>>(plan);
+  if (plan.depth <= kShallow) return MakeExchange<Carrier<2 * kShallow>>(plan);
+  return MakeExchange<Carrier<2 * kDepthMax>>(plan);
 }
 
 }  // namespace vgpu::bench

@@ -8,8 +8,8 @@
 
 namespace vgpu::bench {
 
-RivalServer::RivalServer(const std::function<void(uint64_t)>& serve) : begin_(eventfd(0, EFD_CLOEXEC)) {
-  auto child = Fork(kServerCpu, [&] {
+RivalServer::RivalServer(const std::function<void(uint64_t)>& serve, int cpu) : begin_(eventfd(0, EFD_CLOEXEC)) {
+  auto child = Fork(cpu, [&] {
     uint64_t rounds;
     while (read(begin_.get(), &rounds, sizeof rounds) == sizeof rounds) {
       serve(__atomic_load_n(todo_.get(), __ATOMIC_ACQUIRE));

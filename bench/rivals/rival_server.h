@@ -16,9 +16,10 @@ namespace vgpu::bench {
 class RivalServer {
  public:
   // `serve` answers exactly so many requests and returns. It runs in the other process.
-  explicit RivalServer(const std::function<void(uint64_t)>& serve);
+  explicit RivalServer(const std::function<void(uint64_t)>& serve, int cpu = kServerCpu);
 
   pid_t pid() const { return child_.pid(); }
+  bool running() { return child_.running(); }
   // The other process wakes up and answers `count` requests.
   void Begin(uint64_t count);
 

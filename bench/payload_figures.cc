@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests that bring more than a slot holds. The figures are of the rounds' p50: the longer a request takes, the more of them
+// meet an interrupt, and means would compare those.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "bench/mediator_process.h"
+#include "bench/ours.h"
+#include "bench/payload.h"
+#include "bench/ring_figures.h"
+#include "bench/rivals/rivals.h"
+#include "bench/stats.h"
+
+namespace vgpu::bench {
+namespace {
+
+constexpr uint64_t kSizes[] = {8, 64, 512, 4096, kPayloadBytesMax};
+constexpr uint64_t kArenaBytes = 4096;
+
+std::string SizeText(uint64_t bytes) { return bytes < 1024 ? fmt::format("{} B", bytes) : fmt::format("{} KiB", bytes / 1024); }
+
+Result<void> MeasureSize(const MediatorProcess& mediator, uint64_t bytes, const Effort& effort, RingResults* results) {
+  auto ours = MakeOursPayload(mediator, bytes);
+  if (!ours) return tl::make_unexpected(ours.error());
+  const uint64_t count = effort.requests() / 4;
+  nlohmann::json tried;
+  Contestants all;
+  all.push_back(std::move(*ours));
+  all.push_back(MakeRawPingPong(Polling::kEager));
+  PairPlan plan;
+  plan.payload_bytes = bytes;
+  const std::string left_out = AddRivals(plan, {1}, count / 2, &all, &tried);
+  const std::vector<Series> series = RunContest(all, effort.rounds() / 2, count);
+  const Series& us = series[0];
+  std::vector<std::vector<double>> p50s;
+  for (size_t i = 2; i < series.size(); ++i) p50s.push_back(series[i].p50_ns);
+  const Series& rival = series[2 + BestOf(p50s, Better::kLower)];
+
+  std::vector<const Series*> shown;
+  RowGroup group{"payload " + SizeText(bytes), {}};
+  for (const Series& each : series) {
+    if (&each == &series[1]) continue;  // the raw ping-pong, which carries nothing
+    shown.push_back(&each);
+    group.rows.push_back(RowOf(each));
+  }
+  Figure figure = MakeFigure(fmt::format("payload_{}", bytes),
+                             fmt::format("RTT p50, payload of {} / best of all rivals", SizeText(bytes)),
+                             {NAN, Better::kLower, {}}, shown);
+  figure.values = Ratios(us.p50_ns, rival.p50_ns);
+  figure.drift = Drift(series[1].ns_per_request);
+  figure.note = Describe(us) + "; " + Describe(rival) + left_out;
+  figure.detail.push_back({{"tried", tried}});
+  results->figures.push_back(figure);
+  results->groups.push_back(group);
+  results->Keep(figure.name, series);
+  return {};
+}
+
+}  // namespace
+
+Result<void> MeasurePayloads(const Effort& effort, RingResults* results) {
+  auto mediator = MediatorProcess::Start({});
+  if (!mediator) return tl::make_unexpected(mediator.error());
+  for (const uint64_t bytes : kSizes) {
+    if (const auto measured = MeasureSize(**mediator, bytes, effort, results); !measured) return measured;
+  }
+  return {};
+}
+
+Result<void> MeasureArena(const Effort& effort, RingResults* results) {
+  auto mediator = MediatorProcess::Start({});
+  if (!mediator) return tl::make_unexpected(mediator.error());
+  PayloadPlace place;  // the same for all: which memory it is makes a difference of up to a third
+  auto all = MakeOursBesidePayload(**mediator, kArenaBytes, &place);
+  if (!all) return tl::make_unexpected(all.error());
+  for (auto& raw : MakeRawsBesidePayload(place, Polling::kEager)) all->push_back(std::move(raw));
+  const std::vector<Series> series = RunContest(*all, effort.rounds(), effort.requests() / 2);
+  const Series& nop = series[0];
+  const Series& vector = series[1];
+  const Series& raw = series[2];
+  const Series& copy = series[3];
+  std::vector<double> expected;
+  for (size_t round = 0; round < nop.p50_ns.size(); ++round) {
+    expected.push_back(nop.p50_ns[round] + copy.p50_ns[round] - raw.p50_ns[round]);
+  }
+
+  Figure figure = MakeFigure("arena_4096", "RTT p50, 4 KiB in the arena / of a NOP + one memcpy",
+                             {1.15, Better::kLower, 1.02}, {&vector, &nop, &copy, &raw});
+  figure.values = Ratios(vector.p50_ns, expected);
+  figure.drift = Drift(raw.ns_per_request);
+  figure.note = fmt::format("{}; {}; {}; {}", Describe(vector), Describe(nop), Describe(copy), Describe(raw));
+  RequireAwake(vector, &figure);
+  results->figures.push_back(figure);
+  results->Keep("arena", series);
+  return {};
+}
+
+}  // namespace vgpu::bench
