@@ -23,9 +23,10 @@ constexpr std::chrono::milliseconds kSettle{20};  // after a turn: the kernel co
 
 uint32_t RoundsOf(const Effort& effort) { return effort.quick ? kRoundsMin : 20; }
 
-std::string Describe(const Series& series) {
+// Latency, and what it cost.
+std::string WithCost(const Series& series) {
   const double cpu_us = Quantile(series.cpu_ns, 0.5) / 1e3;
-  return fmt::format("{}, {:.2f} us CPU and {:.2f} sleeps a request", bench::Describe(RowOf(series)), cpu_us,
+  return fmt::format("{}, {:.2f} us CPU and {:.2f} sleeps a request", Describe(RowOf(series)), cpu_us,
                      Quantile(series.sleeps, 0.5));
 }
 
@@ -37,7 +38,7 @@ Figure FigureOf(const std::string& name, const std::string& title, Gate gate, st
   figure.gate = gate;
   figure.values = std::move(values);
   figure.drift = Drift(all.back().p50_ns);  // the raw ping-pong
-  figure.note = Describe(all[0]) + "; " + Describe(all[1]);
+  figure.note = WithCost(all[0]) + "; " + WithCost(all[1]);
   for (const Series& series : all) {
     figure.detail.push_back(ToJson(series));
     if (series.wrong != 0) figure.broken = fmt::format("{}: {} wrong answers", series.name, series.wrong);
