@@ -17,6 +17,14 @@ inline nlohmann::json BucketsJson(const Histogram& histogram) {
   return pairs;
 }
 
+// A histogram of nanoseconds, whole.
+inline nlohmann::json LatencyJson(const Histogram& latency_ns) {
+  return {{"samples", latency_ns.count()},       {"min_ns", latency_ns.min()},
+          {"mean_ns", latency_ns.mean()},        {"p50_ns", latency_ns.Percentile(50)},
+          {"p99_ns", latency_ns.Percentile(99)}, {"p99_9_ns", latency_ns.Percentile(99.9)},
+          {"max_ns", latency_ns.max()},          {"buckets", BucketsJson(latency_ns)}};
+}
+
 // The same buckets, so merging loses nothing; minimum and maximum become those of their buckets. Throws what nlohmann
 // throws if `pairs` is something else.
 inline Histogram HistogramFrom(const nlohmann::json& pairs) {

@@ -21,6 +21,17 @@ TEST(HistogramJson, AnEmptyOneIsAnEmptyList) {
   EXPECT_EQ(HistogramFrom(nlohmann::json::array()).count(), 0u);
 }
 
+TEST(HistogramJson, LatenciesComeWithTheirHistogram) {
+  Histogram histogram;
+  histogram.RecordMany(100, 99);
+  histogram.Record(5000);
+  const auto json = LatencyJson(histogram);
+  EXPECT_EQ(json["samples"], 100);
+  EXPECT_EQ(json["p50_ns"], 100);
+  EXPECT_EQ(json["max_ns"], 5000);
+  EXPECT_EQ(HistogramFrom(json["buckets"]).count(), 100u);
+}
+
 TEST(HistogramJson, RefusesAnythingElse) {
   for (const char* text : {"[1]", "[[1]]", R"([["a", 1]])"}) {
     EXPECT_THROW(HistogramFrom(nlohmann::json::parse(text)), nlohmann::json::exception) << text;

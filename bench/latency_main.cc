@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/latency/latency.h"
@@ -36,14 +38,19 @@ void Add(const char* part, Measure measure, const Effort& effort, LatencyResults
 
 int Run(const Flags& flags) {
   LatencyResults results;
-  const bool vm_wanted = flags.Wants("vm");
+  constexpr std::pair<const char*, Measure> kInVms[] = {
+      {"vm", MeasureInVm}, {"vectors", MeasureVectors}, {"seven", MeasureSevenAtOnce}};
+  const bool vm_wanted = std::any_of(std::begin(kInVms), std::end(kInVms), [&](auto& part) { return flags.Wants(part.first); });
   const auto no_vm = vm_wanted ? NoVmBecause() : std::nullopt;  // first and on all processors: it may build QEMU
   const auto priority = TakeClientCpu();
   if (priority == nullptr) return EXIT_FAILURE;
-  if (no_vm) {
-    results.figures.push_back(Skipped("vm", *no_vm));
-  } else if (vm_wanted) {
-    Add("vm", MeasureInVm, flags.effort, &results);
+  for (const auto& [part, measure] : kInVms) {
+    if (!flags.Wants(part)) continue;
+    if (no_vm) {
+      results.figures.push_back(Skipped(part, *no_vm));
+    } else {
+      Add(part, measure, flags.effort, &results);
+    }
   }
   if (flags.Wants("host")) Add("host", MeasureSockets, flags.effort, &results);
   if (flags.Wants("think")) Add("think", MeasureThinking, flags.effort, &results);
@@ -60,7 +67,8 @@ int ParseAndRun(int argc, char** argv) {
   Flags flags;
   CLI::App app("This transport beside those that it replaces", "latency");
   app.add_flag("--quick", flags.effort.quick, "few and short rounds: to see that everything works");
-  app.add_option("--only", flags.only, "only these parts")->check(CLI::IsMember({"vm", "host", "think", "open"}));
+  app.add_option("--only", flags.only, "only these parts")
+      ->check(CLI::IsMember({"vm", "vectors", "seven", "host", "think", "open"}));
   app.add_option("--json", flags.json, "also write everything to this file");
   CLI11_PARSE(app, argc, argv);
   return Run(flags);

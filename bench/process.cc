@@ -56,13 +56,13 @@ uint64_t Field(const std::string& text, const std::string& name) {
 Result<void> PinTo(int cpu, pid_t thread) {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (cpu != kElsewhere) {
+  if (cpu >= 0) {
     CPU_SET(cpu, &set);
-  } else if (std::thread::hardware_concurrency() <= 2) {
+  } else if (cpu == kElsewhere && std::thread::hardware_concurrency() <= 2) {
     CPU_SET(kClientCpu, &set);
   } else {
     for (int other = 0; other < CPU_SETSIZE; ++other) {
-      if (other != kClientCpu && other != kServerCpu) CPU_SET(other, &set);
+      if (other != kClientCpu && (other != kServerCpu || cpu == kServers)) CPU_SET(other, &set);
     }
   }
   if (sched_setaffinity(thread, sizeof set, &set) == 0) return {};

@@ -23,6 +23,8 @@ inline constexpr int kClientCpu = 0;
 inline constexpr int kServerCpu = 1;
 // For a third side: every other processor; on a machine without any, the client's.
 inline constexpr int kElsewhere = -2;
+// For an answering side of several threads or processes: every processor but the client's.
+inline constexpr int kServers = -3;
 
 // Binds a thread (0: the calling one), and the threads and processes that it makes later.
 Result<void> PinTo(int cpu, pid_t thread = 0);

@@ -82,6 +82,14 @@ class Plot(unittest.TestCase):
         self.assertEqual(len(document.getElementsByTagName("polyline")), 2)
         self.assertIn("NFS &amp; files", drawing)
 
+    def test_vectors_of_all_sizes_share_a_panel_with_a_line_for_each_way(self):
+        groups = [{"title": f"vectors of {count}", "elements": count,
+                   "rows": [{"name": "vgpu-ring", "samples": 9, "p50": 300 * count, "buckets": [[300 * count, 9]]},
+                            {"name": "register window", "samples": 0, "p50": 0, "buckets": []}]} for count in (1, 1024)]
+        drawing = plot.draw({"machine": self.MACHINE, "groups": groups, "figures": []})
+        lines = xml.dom.minidom.parseString(drawing).getElementsByTagName("polyline")
+        self.assertEqual([len(line.getAttribute("points").split()) for line in lines], [2])
+
     def test_gpu_result_is_a_drawing(self):
         series = [{"name": name, "latency_ns": {"p50": 4000, "p99": 9000}, "ns_per_request": [100.0]}
                   for name in ("launch", "vgpu-ring")]

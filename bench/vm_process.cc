@@ -17,6 +17,21 @@ namespace {
 
 using std::chrono::steady_clock;
 
+constexpr int kPortsMax = 4;
+
+// tools/vm has its own ports on another controller. With few ports, each queue has an interrupt vector for itself.
+void AddPorts(const std::vector<std::string>& ports, std::vector<std::string>* argv) {
+  const auto add = [&](const char* option, const std::string& value) {
+    argv->push_back(fmt::format("--qemu-arg={}", option));
+    argv->push_back("--qemu-arg=" + value);
+  };
+  add("-device", fmt::format("virtio-serial-pci,id=ports,max_ports={},vectors={}", kPortsMax, 2 * (kPortsMax + 2)));
+  for (size_t i = 0; i < ports.size(); ++i) {
+    add("-chardev", fmt::format("socket,id=port{},path={}", i + 1, ports[i]));
+    add("-device", fmt::format("virtserialport,bus=ports.0,nr={0},chardev=port{0}", i + 1));
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<VmProcess>> VmProcess::Boot(const VmOptions& options, const std::string& script) {
@@ -29,7 +44,10 @@ Result<std::unique_ptr<VmProcess>> VmProcess::Boot(const VmOptions& options, con
   } else {
     argv.emplace_back("--no-device");
   }
+  if (!options.region.empty()) argv.insert(argv.end(), {"--size", options.region, "--rings", "1"});
+  argv.insert(argv.end(), {"--mem", std::to_string(options.mem_mib)});
   if (options.net) argv.emplace_back("--net");
+  if (!options.ports.empty()) AddPorts(options.ports, &argv);
   for (const std::string& module : options.modules) argv.insert(argv.end(), {"--module", module});
   std::vector<std::string> copies = {"guest/vgpu-client"};
   copies.insert(copies.end(), options.copies.begin(), options.copies.end());

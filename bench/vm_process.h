@@ -23,6 +23,10 @@ struct VmOptions {
   std::string priority = "medium";
   int cpu = kClientCpu;  // all of QEMU
   bool net = false;      // user networking: the host is 10.0.2.2
+  uint32_t mem_mib = 256;
+  std::string region;  // its size, with one ring ("256M"); empty: the defaults of tools/vm
+  // Unix sockets that listen: in the guest the ports 1, 2 and so on of a virtio-serial controller, the last one.
+  std::vector<std::string> ports;
   std::vector<std::string> modules;
   std::vector<std::string> copies;  // more files for /, as paths of runfiles
 };
@@ -40,10 +44,12 @@ class VmProcess {
   // Processor time of QEMU since it began; 0 before that.
   uint64_t QemuCpuNs();
 
+  // "; it said: " and what tools/vm said on stderr; nothing if that is nothing.
+  std::string LastWords() const;
+
  private:
   VmProcess() = default;
   Result<void> Fill(std::chrono::steady_clock::time_point deadline);
-  std::string LastWords() const;
 
   TempDir folder_;
   ring::UniqueFd out_;

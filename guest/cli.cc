@@ -6,8 +6,6 @@
 #include <cstdio>
 #include <random>
 
-#include "base/histogram_json.h"
-
 namespace vgpu::guest {
 
 Result<std::shared_ptr<Transport>> OpenTransport(const Options& options) {
@@ -51,13 +49,6 @@ ExitCode ExitCodeOf(uint32_t code) {
     default:
       return kExitFailed;
   }
-}
-
-nlohmann::json LatencyJson(const base::Histogram& latency_ns) {
-  return {{"samples", latency_ns.count()},       {"min_ns", latency_ns.min()},
-          {"mean_ns", latency_ns.mean()},        {"p50_ns", latency_ns.Percentile(50)},
-          {"p99_ns", latency_ns.Percentile(99)}, {"p99_9_ns", latency_ns.Percentile(99.9)},
-          {"max_ns", latency_ns.max()},          {"buckets", base::BucketsJson(latency_ns)}};
 }
 
 std::string LatencyText(const base::Histogram& latency_ns) {

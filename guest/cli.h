@@ -54,6 +54,7 @@ struct PingArgs {
   uint64_t count = 0;
   uint32_t depth = 1;
   uint32_t think_us = 0;
+  double seconds = 0;  // stop after so long; 0: no matter how long
   std::optional<uint64_t> seed;
 };
 
@@ -61,6 +62,7 @@ struct RegsArgs {
   std::optional<AddArgs> add;
   uint64_t count = 0;  // 0: dump the registers, unless `add` is given
   uint32_t poll_us = 50;
+  double seconds = 0;  // stop after so long; 0: no matter how long
 };
 
 // Each runs one command, prints its result or its error, and returns an ExitCode.
@@ -79,7 +81,6 @@ Result<std::unique_ptr<Client>> OpenClient(const Options& options);
 int Report(const Options& options, const Error& error);
 ExitCode ExitCodeOf(uint32_t code);
 
-nlohmann::json LatencyJson(const base::Histogram& latency_ns);
 std::string LatencyText(const base::Histogram& latency_ns);
 
 // The given seed, or a fresh one.

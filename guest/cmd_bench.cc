@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/histogram_json.h"
 #include "guest/cli.h"
 #include "guest/ping.h"
 #include "guest/vadd.h"
@@ -26,9 +27,9 @@ struct Bench {
 Result<Bench> Measure(Client& client, const Options& options, uint64_t seed) {
   Bench bench;
   bench.depth = std::min<uint32_t>(64, client.entries());
-  const PingPlan warm_up = {kWarmUp, 1, {}, options.timeout(), seed};
-  const PingPlan shallow = {kRequests, 1, {}, options.timeout(), seed};
-  const PingPlan deep = {kRequests, bench.depth, {}, options.timeout(), seed};
+  const PingPlan warm_up = {kWarmUp, 1, {}, options.timeout(), seed, {}};
+  const PingPlan shallow = {kRequests, 1, {}, options.timeout(), seed, {}};
+  const PingPlan deep = {kRequests, bench.depth, {}, options.timeout(), seed, {}};
   const VaddPlan vectors = {kElements, VGPU_TYPE_F32, false, options.timeout(), seed};
   auto ran = Ping(client, warm_up)
                  .and_then([&](const PingResult&) { return Ping(client, shallow); })
@@ -60,11 +61,11 @@ int RunBench(const Options& options) {
   if (options.json) {
     const nlohmann::json json = {
         {"add_depth_1",
-         {{"rate", bench->shallow.rate()}, {"latency", LatencyJson(bench->shallow.latency_ns)}}},
+         {{"rate", bench->shallow.rate()}, {"latency", base::LatencyJson(bench->shallow.latency_ns)}}},
         {"add_deep",
          {{"depth", bench->depth},
           {"rate", bench->deep.rate()},
-          {"latency", LatencyJson(bench->deep.latency_ns)}}},
+          {"latency", base::LatencyJson(bench->deep.latency_ns)}}},
         {"vector_add_f32", {{"elements", kElements}, {"elements_per_s", elements_per_s}}},
         {"wrong", wrong},
         {"seed", seed}};

@@ -3,6 +3,7 @@
 // else.
 #include <fmt/format.h>
 
+#include "base/histogram_json.h"
 #include "base/ticks.h"
 #include "guest/cli.h"
 #include "guest/register_window.h"
@@ -92,7 +93,9 @@ int AddMany(const Options& options, const RegisterWindow& window, const RegsArgs
   const base::Ticks ticks;
   base::Histogram latency_ns;
   uint64_t wrong = 0;
-  for (uint64_t i = 0; i < args.count; ++i) {
+  const TimePoint first = Clock::now();
+  const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - first).count(); };
+  for (uint64_t i = 0; i < args.count && (args.seconds == 0 || seconds() < args.seconds); ++i) {
     const uint64_t bits = random.Next();
     const AddArgs add =
         args.add.value_or(AddArgs{static_cast<int32_t>(bits), static_cast<int32_t>(bits >> 32)});
@@ -104,15 +107,16 @@ int AddMany(const Options& options, const RegisterWindow& window, const RegsArgs
     if (*sum != WrappingSum(add.a, add.b)) ++wrong;
   }
   if (options.json) {
-    const nlohmann::json json = {{"count", args.count},
+    const nlohmann::json json = {{"count", latency_ns.count()},
                                  {"wrong", wrong},
+                                 {"seconds", seconds()},
                                  {"poll_us", args.poll_us},
                                  {"seed", seed},
-                                 {"latency", LatencyJson(latency_ns)}};
+                                 {"latency", base::LatencyJson(latency_ns)}};
     fmt::print("{}\n", json.dump());
   } else {
     fmt::print("{} requests through the register window, STATUS polled every {} us, {} wrong, seed {}\n{}\n",
-               args.count, args.poll_us, wrong, seed, LatencyText(latency_ns));
+               latency_ns.count(), args.poll_us, wrong, seed, LatencyText(latency_ns));
   }
   return wrong == 0 ? kExitOk : kExitFailed;
 }

@@ -24,7 +24,7 @@ class LoadTest : public testing::Test {
   }
 
   static PingPlan Plan(uint64_t count, uint32_t depth) {
-    return {count, depth, {}, std::chrono::seconds(20), 1};
+    return {count, depth, {}, std::chrono::seconds(20), 1, {}};
   }
 
   std::shared_ptr<FakeTransport> transport_;
@@ -41,6 +41,20 @@ TEST_F(LoadTest, Ping_CountsEveryAnswer) {
     EXPECT_EQ(result->wrong, 0u);
     EXPECT_GT(result->rate(), 0);
   }
+}
+
+TEST_F(LoadTest, Ping_StopsWhenItsTimeIsOver) {
+  Open(Manner::kGood);
+  PingPlan plan = Plan(uint64_t{1} << 40, 8);
+  plan.time_max = std::chrono::milliseconds(20);
+  auto result = Ping(*client_, plan);
+  ASSERT_TRUE(result) << result.error().text;
+  EXPECT_GT(result->latency_ns.count(), 0u);
+  EXPECT_GE(result->seconds, 0.02);
+  EXPECT_EQ(result->wrong, 0u);
+  result = Ping(*client_, Plan(10, 8));  // nothing was left behind
+  ASSERT_TRUE(result) << result.error().text;
+  EXPECT_EQ(result->latency_ns.count(), 10u);
 }
 
 TEST_F(LoadTest, Ping_AnswersOutOfOrder_AreNotMistakenForWrong) {

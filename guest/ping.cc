@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/histogram_json.h"
 #include "base/ticks.h"
 #include "guest/cli.h"
 
@@ -18,13 +19,15 @@ namespace {
 class PingRun {
  public:
   PingRun(Client& client, const PingPlan& plan)
-      : client_(client), plan_(plan), random_(plan.seed), window_(plan.depth), slack_(plan.timeout / 8) {}
+      : client_(client), plan_(plan), random_(plan.seed), window_(plan.depth), slack_(plan.timeout / 8),
+        time_max_ns_(static_cast<uint64_t>(plan.time_max.count())), to_send_(plan.count) {}
 
   Result<PingResult> Run() {
     const TimePoint begin = Clock::now();
+    const uint64_t began = ticks_.Now();
     const uint64_t sleeps = client_.sleeps();
     const uint64_t kicks = client_.kicks();
-    while (taken_ < plan_.count) {
+    while (taken_ < to_send_) {
       Fill();
       RenewDeadline();
       auto answer = client_.Wait(Oldest().idx, deadline_);
@@ -34,6 +37,7 @@ class PingRun {
         if (next.code != VGPU_OK) return tl::make_unexpected(Refused(next.code));
         Account(next);
       } while (taken_ < sent_ && client_.Poll(Oldest().idx, &next));
+      if (time_max_ns_ > 0 && ticks_.Ns(ticks_.Now() - began) >= time_max_ns_) to_send_ = sent_;
       if (plan_.think.count() > 0) Think();
     }
     result_.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -52,7 +56,7 @@ class PingRun {
   Sent& Oldest() { return window_[taken_ % plan_.depth]; }
 
   void Fill() {
-    while (sent_ < plan_.count && sent_ - taken_ < plan_.depth && client_.CanSubmit()) {
+    while (sent_ < to_send_ && sent_ - taken_ < plan_.depth && client_.CanSubmit()) {
       const uint64_t bits = random_.Next();
       const auto a = static_cast<int32_t>(bits);
       const auto b = static_cast<int32_t>(bits >> 32);
@@ -92,8 +96,10 @@ class PingRun {
   Random random_;
   std::vector<Sent> window_;
   const std::chrono::nanoseconds slack_;
+  const uint64_t time_max_ns_;
   TimePoint deadline_;
   uint64_t renewed_ = 0;
+  uint64_t to_send_;
   uint64_t sent_ = 0;
   uint64_t taken_ = 0;
   PingResult result_;
@@ -108,7 +114,7 @@ nlohmann::json PingJson(const PingPlan& plan, const PingResult& result) {
           {"sleeps", result.sleeps},
           {"kicks", result.kicks},
           {"seed", plan.seed},
-          {"latency", LatencyJson(result.latency_ns)}};
+          {"latency", base::LatencyJson(result.latency_ns)}};
 }
 
 }  // namespace
@@ -125,7 +131,7 @@ int RunPing(const Options& options, const PingArgs& args) {
   auto client = OpenClient(options);
   if (!client) return Report(options, client.error());
   const PingPlan plan = {args.count, args.depth, std::chrono::microseconds(args.think_us), options.timeout(),
-                         SeedOf(args.seed)};
+                         SeedOf(args.seed), std::chrono::nanoseconds(static_cast<int64_t>(args.seconds * 1e9))};
   auto result = Ping(**client, plan);
   if (!result) return Report(options, result.error());
   if (options.json) {

@@ -120,6 +120,7 @@ int ParseAndRun(int argc, char** argv) {
       ->capture_default_str();
   command->add_option("--think", ping.think_us, "microseconds to pause before sending more")
       ->capture_default_str();
+  command->add_option("--seconds", ping.seconds, "stop after so long, even with fewer requests")->check(CLI::Range(0.0, kTimeoutMaxS));
   command->add_option("--seed", ping.seed, "of the random operands");
 
   AddCommand(app, "bench", "a quick look at rate and latency", &exit_code, [&] { return RunBench(options); });
@@ -136,6 +137,8 @@ int ParseAndRun(int argc, char** argv) {
       ->check(CLI::PositiveNumber);
   command->add_option("--poll-us", regs.poll_us, "microseconds between two looks at STATUS")
       ->capture_default_str();
+  command->add_option("--seconds", regs.seconds, "stop after so long, even with fewer additions")
+      ->check(CLI::Range(0.0, kTimeoutMaxS));
 
   try {
     app.parse(argc, argv);

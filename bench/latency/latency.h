@@ -18,9 +18,16 @@ struct LatencyResults {
   std::vector<Figure> figures;
 };
 
-// One addition at a time in one VM: ring, register window, and the old NFS system's ways in turns. Where there is no
-// NFS server, the figures about it are skipped.
+// One addition at a time in one VM: ring, register window, socket, and the old NFS system's ways in turns. Where there
+// is no NFS server, the figures about it are skipped.
 Result<void> MeasureInVm(const Effort& effort, LatencyResults* results);
+
+// One vector at a time in one VM, from 1 to 16 Mi elements: ring, socket and NFS, from operands in the program's own
+// memory to sums there; and the ring without copies.
+Result<void> MeasureVectors(const Effort& effort, LatencyResults* results);
+
+// One addition at a time in each of seven VMs at once: ring, register window, socket and the fastest NFS.
+Result<void> MeasureSevenAtOnce(const Effort& effort, LatencyResults* results);
 
 // One addition at a time between processes of the host: ring, and forwarding over a socket.
 Result<void> MeasureSockets(const Effort& effort, LatencyResults* results);

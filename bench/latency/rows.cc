@@ -17,9 +17,9 @@ std::string PercentileText(const Row& row, double percent) {
   return TimeText(static_cast<double>(row.latency_ns.Percentile(percent)));
 }
 
-std::string TimesText(const Row& row, const Row& ours) {
-  if (row.p50_ns.size() != ours.p50_ns.size() || row.p50_ns.empty()) return "-";
-  return FactorText(Quantile(Ratios(row.p50_ns, ours.p50_ns), 0.5)) + " x";
+std::string TimesText(const std::vector<double>& these, const std::vector<double>& those) {
+  if (these.size() != those.size() || these.empty()) return "-";
+  return FactorText(Quantile(Ratios(these, those), 0.5)) + " x";
 }
 
 }  // namespace
@@ -28,13 +28,18 @@ Row RowOf(const Series& series) {
   return {series.name, series.latency_ns, series.p50_ns, series.p99_ns, series.wrong, ""};
 }
 
-void AddRound(const nlohmann::json& printed, Row* row) {
-  const nlohmann::json& latency = printed.at("latency");
-  row->latency_ns.Merge(base::HistogramFrom(latency.at("buckets")));
-  row->p50_ns.push_back(latency.at("p50_ns").get<double>());
-  row->p99_ns.push_back(latency.at("p99_ns").get<double>());
-  row->setting = printed.value("mount", "");
-  row->wrong += printed.at("wrong").get<uint64_t>();
+void AddRound(const std::vector<nlohmann::json>& printed, double seconds, Row* row) {
+  base::Histogram round_ns;
+  for (const nlohmann::json& guest : printed) {
+    const nlohmann::json& latency = guest.at("latency");
+    round_ns.Merge(base::HistogramFrom(latency.at("buckets")));
+    row->setting = guest.value("mount", "");
+    row->wrong += guest.at("wrong").get<uint64_t>();
+  }
+  row->latency_ns.Merge(round_ns);
+  row->p50_ns.push_back(static_cast<double>(round_ns.Percentile(50)));
+  row->p99_ns.push_back(static_cast<double>(round_ns.Percentile(99)));
+  row->per_s.push_back(static_cast<double>(round_ns.count()) / seconds);
 }
 
 std::string FactorText(double factor) {
@@ -61,11 +66,17 @@ std::string Describe(const Row& row) {
 }
 
 std::string Table(const RowGroup& group) {
-  constexpr const char* kLine = "{:<36} {:>9} {:>9} {:>9} {:>9}  {:>12}\n";
+  constexpr const char* kLine = "{:<36} {:>9} {:>9} {:>9} {:>9}  {:>12}";
+  constexpr const char* kRates = "  {:>12} {:>12}";
   std::string text = fmt::format(kLine, group.title, "p50", "p99", "p99.9", "samples", "p50 / ours");
+  if (group.rates) text += fmt::format(kRates, "a second", "ours / it");
+  text += '\n';
   for (const Row& row : group.rows) {
+    const Row& ours = group.rows.front();
     text += fmt::format(kLine, row.name, PercentileText(row, 50), PercentileText(row, 99), PercentileText(row, 99.9),
-                        row.latency_ns.count(), TimesText(row, group.rows.front()));
+                        row.latency_ns.count(), TimesText(row.p50_ns, ours.p50_ns));
+    if (group.rates) text += fmt::format(kRates, FactorText(Quantile(row.per_s, 0.5)), TimesText(ours.per_s, row.per_s));
+    text += '\n';
   }
   return text;
 }
@@ -84,9 +95,10 @@ nlohmann::json ToJson(const RowGroup& group) {
                     {"setting", row.setting},
                     {"round_p50_ns", row.p50_ns},
                     {"round_p99_ns", row.p99_ns},
+                    {"round_per_s", row.per_s},
                     {"buckets", base::BucketsJson(latency)}});
   }
-  return {{"title", group.title}, {"rows", rows}};
+  return {{"title", group.title}, {"elements", group.elements}, {"rows", rows}};
 }
 
 bool WriteJson(const std::string& path, const std::vector<Figure>& figures, const std::vector<RowGroup>& groups) {

@@ -20,16 +20,19 @@ struct Row {
   std::vector<double> p50_ns, p99_ns;  // by round
   uint64_t wrong = 0;
   std::string setting;  // of which the result says nothing otherwise: how a folder was really mounted
+  std::vector<double> per_s = {};  // by round: requests a second of all guests together, their programs' start included
 };
 
 struct RowGroup {
   std::string title;
   std::vector<Row> rows;  // the first is ours: the others are compared with it
+  uint64_t elements = 0;  // of each vector; 0: two numbers
+  bool rates = false;     // how much all guests got done together is of interest, too
 };
 
 Row RowOf(const Series& series);
-// A round of a guest's program: the JSON that it printed.
-void AddRound(const nlohmann::json& printed, Row* row);
+// A round: the JSON that each guest's program printed, and how long it took until all had.
+void AddRound(const std::vector<nlohmann::json>& printed, double seconds, Row* row);
 
 // 0.97, 18.1, 1,413,000.
 std::string FactorText(double factor);

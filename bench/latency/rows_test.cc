@@ -30,16 +30,32 @@ TEST(Rows, RoundsMerge) {
   Row row{"x", {}, {}, {}, 0, ""};
   const auto round = nlohmann::json::parse(
       R"({"wrong": 1, "latency": {"p50_ns": 10, "p99_ns": 20, "buckets": [[10, 3], [20, 1]]}})");
-  AddRound(round, &row);
-  AddRound(round, &row);
+  AddRound({round}, 1, &row);
+  AddRound({round}, 1, &row);
   EXPECT_EQ(row.latency_ns.count(), 8u);
   EXPECT_EQ(row.latency_ns.Percentile(50), 10u);
   EXPECT_EQ(row.p99_ns, (std::vector<double>{20, 20}));
   EXPECT_EQ(row.wrong, 2u);
 }
 
+TEST(Rows, GuestsOfOneRoundMerge) {
+  Row row{"x", {}, {}, {}, 0, ""};
+  const auto fast = nlohmann::json::parse(
+      R"({"wrong": 0, "latency": {"buckets": [[10, 300]]}})");
+  const auto slow = nlohmann::json::parse(
+      R"({"wrong": 2, "latency": {"buckets": [[100, 100]]}})");
+  AddRound({fast, slow}, 2, &row);
+  EXPECT_EQ(row.latency_ns.count(), 400u);
+  EXPECT_EQ(row.p50_ns, (std::vector<double>{10}));
+  EXPECT_EQ(row.p99_ns, (std::vector<double>{100}));
+  EXPECT_EQ(row.per_s, (std::vector<double>{200}));
+  EXPECT_EQ(row.wrong, 2u);
+  const RowGroup group{"seven", {row, row}, 0, true};
+  EXPECT_NE(Table(group).find(" 200          1 x\n"), std::string::npos) << Table(group);
+}
+
 TEST(Rows, TheTableComparesRoundByRound) {
-  RowGroup group{"way", {{"ours", {}, {1, 10, 100}, {}, 0, ""}, {"theirs", {}, {5, 60, 700}, {}, 0, ""}}};
+  RowGroup group{"way", {{"ours", {}, {1, 10, 100}, {}, 0, ""}, {"theirs", {}, {5, 60, 700}, {}, 0, ""}}, 0, false};
   group.rows[0].latency_ns.RecordMany(1, 1000);
   group.rows[1].latency_ns.RecordMany(6, 99);
   const std::string table = Table(group);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The old system's guest: one request at a time through the two files of its folder. Every answer is verified.
+// The old system's guest: one request at a time through the files of its folder. Every answer is verified.
 #ifndef VGPU_BENCH_NFS_CLIENT_SIDE_H_
 #define VGPU_BENCH_NFS_CLIENT_SIDE_H_
 
@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string>
 
-#include "base/histogram.h"
+#include "bench/vector_way.h"
 
 namespace vgpu::bench::nfs {
 
@@ -15,23 +15,16 @@ struct ClientPlan {
   std::string folder;  // <mount>/vm<id>
   char pool = 'A';
   uint32_t priority = 2;
-  uint64_t count = 1;
-  uint64_t warm_up = 0;  // requests before those that count
   std::chrono::microseconds poll_every{100'000};
   std::chrono::seconds timeout{30};
   bool direct = false;  // another program than the old one: files stay open, and no look is answered by a cache
   // Before each request a pause up to so long, at random: else each would come just after the host looked.
   std::chrono::microseconds pause_max{0};
-  uint64_t seed = 1;
 };
 
-struct ClientResult {
-  base::Histogram latency_ns;  // from opening request.txt to having read the answer; emptying response.txt not included
-  uint64_t wrong = 0;
-};
-
-// Throws at the first request that gets no answer, or one that is no number.
-ClientResult Ask(const ClientPlan& plan);
+// Two numbers in the line; or, our extension, a vector by files. Timed: from opening request.txt to having read the
+// answer, emptying response.txt not included; with a vector, from operands in this program's memory to sums there. Throws at the first request that gets no answer, or a refusal.
+RunResult Ask(const ClientPlan& plan, const VectorRun& run);
 
 }  // namespace vgpu::bench::nfs
 

@@ -3,7 +3,11 @@
 
 #include <fcntl.h>
 
+#include <map>
+#include <string>
+
 #include "bench/nfs/text_file.h"
+#include "bench/nfs/vector_file.h"
 #include "ring/unique_fd.h"
 
 namespace vgpu::bench::nfs {
@@ -14,6 +18,14 @@ class ExchangeByPath final : public Exchange {
   void Send(const std::string& line) override { WriteLine(kRequestFile, line); }
   std::string Look() override { return ReadLine(kResponseFile); }
   void Forget() override { Empty(kResponseFile); }
+  void Write(const char* name, const void* from, size_t bytes) override {
+    const ring::UniqueFd file = Open(name, O_WRONLY | O_CREAT);
+    WriteWhole(file.get(), name, from, bytes);
+    Sync(file.get(), name);
+  }
+  void Read(const char* name, void* to, size_t bytes) override {
+    ReadWhole(Open(name, O_RDONLY).get(), name, to, bytes);
+  }
 };
 
 class DirectExchange final : public Exchange {
@@ -23,11 +35,22 @@ class DirectExchange final : public Exchange {
   std::string Look() override { return ReadLine(response_.get(), kResponseFile); }
   // By name: a client that believes an open file to be empty already would not ask the server to empty it.
   void Forget() override { Empty(kResponseFile); }
+  void Write(const char* name, const void* from, size_t bytes) override {
+    WriteWhole(FileOf(name), name, from, bytes);
+  }
+  void Read(const char* name, void* to, size_t bytes) override { ReadWhole(FileOf(name), name, to, bytes); }
 
  private:
+  int FileOf(const char* name) {
+    ring::UniqueFd& file = vectors_[name];
+    if (!file) file = Open(name, kFlags);
+    return file.get();
+  }
+
   static constexpr int kFlags = O_RDWR | O_CREAT | O_DIRECT;
   const ring::UniqueFd request_ = Open(kRequestFile, kFlags);
   const ring::UniqueFd response_ = Open(kResponseFile, kFlags);
+  std::map<std::string, ring::UniqueFd> vectors_;  // by name, once used
 };
 
 }  // namespace

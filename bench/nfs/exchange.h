@@ -3,6 +3,7 @@
 #ifndef VGPU_BENCH_NFS_EXCHANGE_H_
 #define VGPU_BENCH_NFS_EXCHANGE_H_
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -16,6 +17,9 @@ class Exchange {
   virtual std::string Look() = 0;
   // Empties response.txt, for the next request.
   virtual void Forget() = 0;
+  // Of a vector: the first so many bytes of the file `name` (vector_file.h).
+  virtual void Write(const char* name, const void* from, size_t bytes) = 0;
+  virtual void Read(const char* name, void* to, size_t bytes) = 0;
 };
 
 // As the old program did: each step opens its file by name.

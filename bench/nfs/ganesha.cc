@@ -92,7 +92,7 @@ Result<std::unique_ptr<Ganesha>> Ganesha::Start(const std::string& folder, const
   const std::string log = server->own_ / "log";
   std::ofstream(config) << server->Config(folder, exports);
   SpawnOptions spawn;
-  spawn.cpu = kServerCpu;
+  spawn.cpu = kServers;
   spawn.err = log;
   spawn.environment = {"LD_LIBRARY_PATH=" + folder + "/usr/lib/ganesha"};
   auto child = Spawn({program, "-F", "-f", config, "-L", log, "-p", server->own_ / "pid"}, spawn);

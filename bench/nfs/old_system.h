@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "bench/nfs/ganesha.h"
 #include "bench/process.h"
+#include "bench/vector_way.h"
 
 namespace vgpu::bench::nfs {
 
@@ -20,18 +22,18 @@ enum class Way : uint8_t {
   kCached,    // neither sleeps; the mount's defaults: opening a file asks the server in any case
   kDirect,    // another guest program than the old one: files stay open, direct I/O
 };
-inline constexpr Way kWays[] = {Way::kAsItWas, Way::kUncached, Way::kCached, Way::kDirect};
+inline const std::vector<Way> kWays = {Way::kAsItWas, Way::kUncached, Way::kCached, Way::kDirect};
 const char* WayName(Way way);
 
 class OldSystem {
  public:
-  // `folder`: of nfs-ganesha (GaneshaFolder).
-  static Result<std::unique_ptr<OldSystem>> Start(const std::string& folder);
+  // `folder`: of nfs-ganesha (GaneshaFolder). For VMs 1 to `vms`.
+  static Result<std::unique_ptr<OldSystem>> Start(const std::string& folder, uint32_t vms = 1);
 
-  // Shell commands for a guest: mounts all ways; ends its script if that fails.
-  std::string MountScript() const;
-  // A command that makes `count` requests and prints them as a line of JSON.
-  static std::string AskScript(Way way, uint64_t count, uint64_t seed);
+  // Shell commands for the guest: mounts these ways; ends its script if that fails.
+  std::string MountScript(const std::vector<Way>& ways, uint32_t vm = 1) const;
+  // A command that makes requests and prints them as a line of JSON.
+  static std::string AskScript(Way way, const VectorRun& run, uint32_t vm = 1);
 
  private:
   OldSystem() = default;

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 #include <thread>
 
@@ -18,6 +19,7 @@ namespace vgpu::bench::nfs {
 namespace {
 
 constexpr std::chrono::seconds kPatience{60};
+constexpr uint64_t kElements[] = {0, 1, 100'000};  // two numbers; vectors
 
 class OldSystemTest : public testing::Test {
  protected:
@@ -39,11 +41,15 @@ TEST_F(OldSystemTest, AnswersEveryWay) {
   options.net = true;
   options.modules = {"nfsv4"};
   options.copies = {"bench/nfs_client_side"};
-  std::string script = (*system)->MountScript();
-  for (const Way way : kWays) script += OldSystem::AskScript(way, 2, 1) + " || exit\n";
+  std::string script = (*system)->MountScript(kWays);
+  for (const uint64_t elements : kElements) {
+    for (const Way way : kWays) script += OldSystem::AskScript(way, {elements, 2, 0, 0, 1}) + " || exit\n";
+  }
   const auto vm = VmProcess::Boot(options, script);
   ASSERT_TRUE(vm) << vm.error();
-  for (const Way way : kWays) {
+  for (size_t i = 0; i < std::size(kElements) * kWays.size(); ++i) {
+    const Way way = kWays[i % kWays.size()];
+    SCOPED_TRACE(kElements[i / kWays.size()]);
     const auto json = (*vm)->Json(kPatience);
     ASSERT_TRUE(json) << WayName(way) << ": " << json.error();
     EXPECT_EQ((*json)["count"], 2) << WayName(way);

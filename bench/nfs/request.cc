@@ -11,6 +11,7 @@ namespace vgpu::bench::nfs {
 namespace {
 
 constexpr size_t kFields = 5;
+constexpr std::string_view kVector = "vector";
 
 // A decimal number and nothing else.
 template <class T>
@@ -33,6 +34,9 @@ bool Split(std::string_view line, std::array<std::string_view, kFields>* fields)
 }  // namespace
 
 std::string TextOf(const Request& request) {
+  if (request.vector != 0) {
+    return fmt::format("{}:{}:{}:{}:{}\n", request.pool, request.priority, request.vm_id, kVector, request.vector);
+  }
   return fmt::format("{}:{}:{}:{}:{}\n", request.pool, request.priority, request.vm_id, request.num1, request.num2);
 }
 
@@ -48,6 +52,10 @@ ring::Result<Request> ParseRequest(std::string_view line, uint32_t folder_vm_id)
   }
   if (!ParseNumber(fields[2], &request.vm_id) || request.vm_id != folder_vm_id) {
     return tl::make_unexpected(fmt::format("vm_id is not {}, its folder's", folder_vm_id));
+  }
+  if (fields[3] == kVector) {
+    if (ParseNumber(fields[4], &request.vector) && request.vector >= 1 && request.vector <= kVectorMax) return request;
+    return tl::make_unexpected(fmt::format("count is not 1 to {}", kVectorMax));
   }
   if (!ParseNumber(fields[3], &request.num1) || !ParseNumber(fields[4], &request.num2)) {
     return tl::make_unexpected("num1 and num2 are not both 32-bit integers");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One request of the old system, a line of text: pool_id:priority:vm_id:num1:num2.
+// One request of the old system, a line of text: pool_id:priority:vm_id:num1:num2. What it never had is our extension:
+// pool_id:priority:vm_id:vector:count, for operands that lie in files (vector_file.h).
 #ifndef VGPU_BENCH_NFS_REQUEST_H_
 #define VGPU_BENCH_NFS_REQUEST_H_
 
@@ -17,15 +18,18 @@ struct Request {
   uint32_t vm_id = 0;
   int32_t num1 = 0;
   int32_t num2 = 0;
+  uint64_t vector = 0;  // elements; 0: num1 + num2
 
   int64_t sum() const { return int64_t{num1} + num2; }
 };
+
+inline constexpr uint64_t kVectorMax = 16 << 20;  // elements
 
 // With its newline.
 std::string TextOf(const Request& request);
 
 // The old system's rules: pool A or B, priority 0 to 2, the vm_id of its own folder. That the numbers are of 32 bits is
-// our choice. The error says which rule was broken.
+// our choice, and the vector. The error says which rule was broken.
 ring::Result<Request> ParseRequest(std::string_view line, uint32_t folder_vm_id);
 
 // The folder's number if it is called vm<number>, as the old system's are; else an error.

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/nfs/server_side.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "bench/nfs/text_file.h"
+#include "bench/nfs/vector_file.h"
+#include "ring/unique_fd.h"
 
 namespace vgpu::bench::nfs {
 
@@ -44,8 +48,31 @@ void ServerSide::Look() {
 bool ServerSide::ServeOne() {
   const auto request = queue_.Pop();
   if (!request) return false;
-  WriteLine(PathOf(request->vm_id, kResponseFile), fmt::format("{}\n", request->sum()));
+  WriteLine(PathOf(request->vm_id, kResponseFile), Compute(*request));
   return true;
+}
+
+std::string ServerSide::Compute(const Request& request) {
+  if (request.vector == 0) return fmt::format("{}\n", request.sum());
+  try {
+    AddVectors(request);
+    return fmt::format("{}\n", request.vector);
+  } catch (const std::exception& error) {
+    return fmt::format("ERROR: {}\n", error.what());
+  }
+}
+
+// Through memory of its own, not mapped: a guest may cut a file short at any time.
+void ServerSide::AddVectors(const Request& request) {
+  const size_t bytes = request.vector * sizeof(uint32_t);
+  for (const auto& [name, operand] : {std::pair(kFileOfA, &a_), std::pair(kFileOfB, &b_)}) {
+    operand->resize(std::max<size_t>(operand->size(), request.vector));
+    const std::string path = PathOf(request.vm_id, name);
+    ReadWhole(Open(path, O_RDONLY).get(), name, operand->data(), bytes);
+  }
+  for (uint64_t i = 0; i < request.vector; ++i) a_[i] += b_[i];
+  const std::string path = PathOf(request.vm_id, kFileOfSums);
+  WriteWhole(Open(path, O_WRONLY | O_CREAT).get(), path, a_.data(), bytes);
 }
 
 }  // namespace vgpu::bench::nfs

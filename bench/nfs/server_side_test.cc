@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/nfs/server_side.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "bench/nfs/text_file.h"
+#include "bench/nfs/vector_file.h"
 #include "bench/process.h"
 
 namespace vgpu::bench::nfs {
@@ -35,6 +39,16 @@ class ServerSideTest : public testing::Test {
     return -1;
   }
 
+  void Put(int vm, const char* file, const std::vector<uint32_t>& elements) {
+    fs::create_directory(folder_ / Vm(vm));
+    WriteWhole(Open(Path(vm, file), O_WRONLY | O_CREAT).get(), file, elements.data(), elements.size() * sizeof(uint32_t));
+  }
+  std::vector<uint32_t> Sums(int vm, size_t count) const {
+    std::vector<uint32_t> sums(count);
+    ReadWhole(Open(Path(vm, kFileOfSums), O_RDONLY).get(), kFileOfSums, sums.data(), count * sizeof(uint32_t));
+    return sums;
+  }
+
   static std::string Vm(int vm) { return "vm" + std::to_string(vm); }
   std::string Path(int vm, const char* file) const { return folder_ / (Vm(vm) + "/" + file); }
 
@@ -61,6 +75,38 @@ TEST_F(ServerSideTest, ServesByPriorityThenArrival) {
   Ask(5, "A:2:5:1:1\n", 9);  // written before, but seen in a later look
   host_.Look();
   for (const int vm : {4, 5, 3, 2, 1, 0}) EXPECT_EQ(ServeAndSayWhose(), vm);
+}
+
+TEST_F(ServerSideTest, AddsVectorsFromFilesToAFile) {
+  Put(1, kFileOfA, {1, 2, UINT32_MAX});
+  Put(1, kFileOfB, {10, 20, 2});
+  Ask(1, "A:2:1:vector:3\n");
+  host_.Look();
+  EXPECT_TRUE(host_.ServeOne());
+  EXPECT_EQ(Answer(1), "3\n");
+  EXPECT_EQ(Sums(1, 3), (std::vector<uint32_t>{11, 22, 1}));
+  Put(1, kFileOfA, {5});  // the rest is an earlier request's
+  Ask(1, "A:2:1:vector:1\n");
+  host_.Look();
+  EXPECT_TRUE(host_.ServeOne());
+  EXPECT_EQ(Sums(1, 1), (std::vector<uint32_t>{15}));
+}
+
+TEST_F(ServerSideTest, RefusesVectorsWithoutTheirFiles) {
+  Ask(1, "A:2:1:vector:3\n");
+  host_.Look();
+  EXPECT_TRUE(host_.ServeOne());
+  EXPECT_TRUE(Answer(1).starts_with("ERROR: cannot open ")) << Answer(1);
+  Put(1, kFileOfA, {1, 2, 3});
+  Put(1, kFileOfB, {1, 2});
+  Ask(1, "A:2:1:vector:3\n");
+  host_.Look();
+  EXPECT_TRUE(host_.ServeOne());
+  EXPECT_EQ(Answer(1), "ERROR: b.bin has 8 bytes instead of 12\n");
+  Ask(1, "A:2:1:100:200\n");  // and goes on
+  host_.Look();
+  EXPECT_TRUE(host_.ServeOne());
+  EXPECT_EQ(Answer(1), "300\n");
 }
 
 TEST_F(ServerSideTest, WaitsForTheWholeLine) {

@@ -9,11 +9,8 @@
 #include <system_error>
 
 namespace vgpu::bench::nfs {
-namespace {
 
-[[noreturn]] void Fail(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
-
-}  // namespace
+void Fail(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
 
 ring::UniqueFd Open(const std::string& path, int flags) {
   ring::UniqueFd file(open(path.c_str(), flags | O_CLOEXEC, 0666));

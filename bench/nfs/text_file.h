@@ -17,6 +17,9 @@ namespace vgpu::bench::nfs {
 inline constexpr const char* kRequestFile = "request.txt";
 inline constexpr const char* kResponseFile = "response.txt";
 
+// Throws what the system says of `what`.
+[[noreturn]] void Fail(const std::string& what);
+
 // All of these throw what the system says.
 ring::UniqueFd Open(const std::string& path, int flags);
 // Replaces what the file holds, and returns when that is on the disk (or at the server).

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Unix socket to which others connect.
+#ifndef VGPU_BENCH_LISTENER_H_
+#define VGPU_BENCH_LISTENER_H_
+
+#include <string>
+
+#include "bench/process.h"
+#include "ring/unique_fd.h"
+
+namespace vgpu::bench {
+
+// A stream socket at `path` that listens.
+Result<ring::UniqueFd> Listen(const std::string& path);
+
+}  // namespace vgpu::bench
+
+#endif  // VGPU_BENCH_LISTENER_H_
