@@ -68,6 +68,8 @@ std::unique_ptr<Contestant> Fastest(Contestants variants, uint64_t count, nlohma
 
 // Requests before the time begins to run, unless fewer are timed.
 inline constexpr uint64_t kWarmUp = 500;
+// How many a round of RunOneByOne or RunPaced asks in all: its server must not wait for more, or it disturbs the next one.
+inline uint64_t WithWarmUp(uint64_t count) { return std::min(kWarmUp, count) + count; }
 
 // The operands of request `i`, and their sum: known to both sides, different for each request.
 struct Operands {
@@ -121,7 +123,7 @@ template <class Ask>
 Round RunOneByOne(uint64_t count, base::Histogram* latency_ns, Ask ask, uint64_t every = Stopwatch::kEvery) {
   Stopwatch watch(latency_ns, every);
   uint64_t wrong = 0;
-  for (uint64_t i = 0; i < std::min(kWarmUp, count); ++i) wrong += !ask(i);
+  for (uint64_t i = count; i < WithWarmUp(count); ++i) wrong += !ask(i - count);
   watch.Start();
   for (uint64_t i = 0; i < count; ++i) {
     watch.Sent(i);
@@ -145,7 +147,7 @@ Round RunPaced(uint64_t count, const Pace& pace, base::Histogram* latency_ns, As
   constexpr uint64_t kSeed = 1;
   std::mt19937_64 random(kSeed);
   std::uniform_int_distribution<int64_t> think(pace.think_min.count(), pace.think_max.count());
-  const uint64_t warm_up = std::min(kWarmUp, count);
+  const uint64_t warm_up = WithWarmUp(count) - count;
   uint64_t wrong = 0;
   std::chrono::nanoseconds total{0};
   Clock::time_point due = Clock::now();

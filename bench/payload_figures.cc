@@ -30,7 +30,7 @@ Result<void> MeasureSize(const MediatorProcess& mediator, uint64_t bytes, const 
   all.push_back(MakeRawPingPong(Polling::kEager));
   PairPlan plan;
   plan.payload_bytes = bytes;
-  const std::string left_out = AddRivals(plan, {1}, count / 2, &all, &tried);
+  const LeftOut left_out = AddRivals(plan, {1}, count / 2, &all, &tried);
   const std::vector<Series> series = RunContest(all, effort.rounds() / 2, count);
   const Series& us = series[0];
   std::vector<std::vector<double>> p50s;
@@ -49,7 +49,7 @@ Result<void> MeasureSize(const MediatorProcess& mediator, uint64_t bytes, const 
                              {NAN, Better::kLower, {}}, shown);
   figure.values = Ratios(us.p50_ns, rival.p50_ns);
   figure.drift = Drift(series[1].ns_per_request);
-  figure.note = Describe(us) + "; " + Describe(rival) + left_out;
+  figure.note = Describe(us) + "; " + Describe(rival) + left_out.note;
   figure.detail.push_back({{"tried", tried}});
   results->figures.push_back(figure);
   results->groups.push_back(group);

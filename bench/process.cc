@@ -150,7 +150,12 @@ Result<Child> Fork(int cpu, const std::function<void()>& body) {
   if (pid > 0) return Child(pid);
   FollowParent(parent);
   if (!PinTo(cpu)) _exit(126);
-  body();
+  try {
+    body();
+  } catch (const std::exception& error) {  // what lies above belongs to the parent
+    fmt::print(stderr, "a process of the benchmark: {}\n", error.what());
+    _exit(1);
+  }
   _exit(0);
 }
 

@@ -100,19 +100,20 @@ Result<void> MeasureAtDepth(const MediatorProcess& mediator, uint32_t depth, con
   Contestants all;
   all.push_back(std::move(*ours));
   all.push_back(MakeRawPingPong(Polling::kEager));
-  const std::string left_out = AddRivals({depth}, BatchesFor(depth), effort.requests() / 2, &all, &tried);
+  const LeftOut left_out = AddRivals({depth}, BatchesFor(depth), effort.requests() / 2, &all, &tried);
   const std::vector<Series> series = RunContest(all, effort.rounds() / 2, effort.requests());
   const Series& us = series[0];
   const Series& rival = series[BestRival(series, 2)];
   const std::string name = fmt::format("best_{}", depth);
-  const std::string title = fmt::format("request+response rate, depth {} / best of all rivals", depth);
+  const std::string title = fmt::format("request+response rate, depth {} / best of all rivals (64 B)", depth);
   const Gate gate = depth == 1 ? Gate{NAN, Better::kHigher, {}} : Gate{1.0, Better::kHigher, 2.0};
   Figure figure = MakeFigure(name, title, gate, {&us, &rival});
   figure.values = Ratios(rival.ns_per_request, us.ns_per_request);
   figure.drift = Drift(series[1].ns_per_request);
   figure.note = fmt::format("{}: {:.1f} ns; ", us.name, Median(us));
   for (size_t i = 2; i < series.size(); ++i) figure.note += fmt::format("{} {:.1f}, ", series[i].name, Median(series[i]));
-  figure.note += fmt::format("{} requests each{}", us.requests, left_out);
+  figure.note += fmt::format("{} requests each{}", us.requests, left_out.note);
+  figure.skipped = left_out.missing;
   figure.detail.push_back({{"tried", tried}});
   for (const Series& each : series) {
     if (each.wrong != 0) figure.broken = fmt::format("{}: {} wrong answers", each.name, each.wrong);

@@ -73,7 +73,8 @@ int Run(const Flags& flags) {
   for (const RowGroup& group : results.groups) fmt::print("\n{}", Table(group));
   fmt::print("\n{}", Table(results.figures));
   if (!flags.json.empty() && !WriteJson(flags.json, results.figures, results.groups)) return EXIT_FAILURE;
-  return EXIT_SUCCESS;
+  const auto broken = [](const Figure& figure) { return !figure.broken.empty(); };
+  return std::none_of(results.figures.begin(), results.figures.end(), broken) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 }  // namespace

@@ -54,12 +54,13 @@ std::unique_ptr<Contestant> BestVariant(PairPlan plan, const std::vector<uint32_
   return Fastest(std::move(variants), count, tried);
 }
 
-std::string AddRivals(PairPlan plan, const std::vector<uint32_t>& batches, uint64_t count, Contestants* all,
-                      nlohmann::json* tried) {
-  std::string left_out;
+LeftOut AddRivals(PairPlan plan, const std::vector<uint32_t>& batches, uint64_t count, Contestants* all,
+                  nlohmann::json* tried) {
+  LeftOut left_out;
   for (const Rival& rival : kRivals) {
-    if (const std::string why = rival.absent(plan); !why.empty()) {
-      left_out += fmt::format("; left out: {}", why);
+    if (const Absence absence = rival.absent(plan); !absence.why.empty()) {
+      left_out.note += fmt::format("; left out: {}", absence.why);
+      if (absence.here) left_out.missing = absence.why;
     } else if (rival.kernel) {
       plan.batch = batches.back();
       plan.polling = Polling::kEager;

@@ -41,14 +41,19 @@ void RequireAsleep(const Series& series, Figure* figure);
 // The fastest from `first` on.
 size_t BestRival(const std::vector<Series>& all, size_t first);
 
+struct LeftOut {
+  std::string note;
+  std::string missing;  // why "all rivals" would not be true
+};
+
 // The fastest of these batches, both ways of polling; *tried says what each came to.
 std::unique_ptr<Contestant> BestVariant(PairPlan plan, const std::vector<uint32_t>& batches, uint64_t count,
                                         std::unique_ptr<Contestant> (*make)(const PairPlan&), nlohmann::json* tried);
 
-// Adds the best variant of every rival that can take part in `plan`, and returns what is to be said of the others ("" if
+// Adds the best variant of every rival that can take part in `plan`, and returns what is to be said of the others (nothing if
 // there are none). The kernel's own are so slow that a few requests say it: eager, and the largest batch.
-std::string AddRivals(PairPlan plan, const std::vector<uint32_t>& batches, uint64_t count, Contestants* all,
-                      nlohmann::json* tried);
+LeftOut AddRivals(PairPlan plan, const std::vector<uint32_t>& batches, uint64_t count, Contestants* all,
+                  nlohmann::json* tried);
 
 }  // namespace vgpu::bench
 

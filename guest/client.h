@@ -128,8 +128,13 @@ class Client {
   // own already when they are written to again. Of as many as came the last time: to fetch those that the mediator
   // still works on would take them away from it. Of the next run, if this side has been the slower one of late.
   uint32_t PollRun(uint32_t first, uint32_t n, Answer* answers) {
-    if (n == 0 || !Poll(first, answers)) return 0;
-    const bool behind = full_runs_ >= kFullRunsBehind;
+    if (n == 0) return 0;
+    if (!Poll(first, answers)) {
+      if (++looks_in_vain_ >= kLooksAhead) full_runs_ = 0;
+      return 0;
+    }
+    looks_in_vain_ = 0;
+    const bool behind = full_runs_ >= kFullRunsBehind && 2 * n <= producer_.prod() - first;
     const uint32_t end = behind ? 2 * n : n < last_run_ ? n : last_run_;
     for (uint32_t i = behind ? n : 1; i < end; ++i) Memory::PrefetchForWrite(ring_.done(first + i));
     uint32_t taken = 1;
@@ -190,8 +195,9 @@ class Client {
  private:
   // Looks before the clock is read for the first time: a few microseconds.
   static constexpr uint32_t kFreeLooks = 64;
-  // So many whole runs without a look in vain: the mediator is ahead by at least one more.
+  // So many whole runs in a row, and no wait of so many looks between: the mediator is ahead by at least one more.
   static constexpr uint32_t kFullRunsBehind = 4;
+  static constexpr uint32_t kLooksAhead = 32;
 
   Client(std::shared_ptr<Transport> transport, uint32_t ring_idx, ring::RingRef<Memory> ring, uint32_t epoch);
 
@@ -211,6 +217,7 @@ class Client {
   bool relax_;
   uint32_t last_run_ = 0;   // how many answers PollRun took the last time
   uint32_t full_runs_ = 0;  // in a row
+  uint32_t looks_in_vain_ = 0;  // in a row
   // Answers that a wait for another request took from the ring, by slot: a call comes only for an answer that
   // is new.
   uint32_t stashed_ = 0;

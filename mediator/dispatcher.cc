@@ -305,9 +305,9 @@ void Dispatcher::RunInline() {
     GuestRing* ring = work->NextRing();
     // Turns of one request; who is alone in its class need not give way to itself.
     const bool alone = work->next == work && (work->rings & (work->rings - 1)) == 0;
-    const uint32_t ran = ring->RunInline(alone ? left : 1, now_ns_, trace_);
-    left -= ran;
-    ring->ran_inline += ran;
+    uint32_t cost = 0;
+    ring->ran_inline += ring->RunInline(alone ? left : 1, now_ns_, trace_, &cost);
+    left -= std::min(left, cost);
     Answered(ring);
     Classify(ring);
     if (work->queued) inline_scheduler_.Yield(work);

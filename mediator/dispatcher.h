@@ -58,7 +58,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
  private:
   // Bounds of one turn: no ring and no class can keep the others waiting for longer than about ten microseconds.
   static constexpr uint32_t kTakeMax = 32;
-  static constexpr uint32_t kInlineMax = 256;
+  static constexpr uint32_t kInlineMax = 256;    // InlineCost
   static constexpr uint32_t kSlotsPerTurn = 16;  // 0.4 us of the GPU
   static constexpr uint32_t kSpinsPerClock = 16;
   static constexpr uint32_t kTurnsPerSweep = 4096;

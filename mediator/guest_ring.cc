@@ -265,9 +265,11 @@ uint32_t GuestRing::TakeAndAnswer(uint32_t max, int64_t now_ns, uint32_t* taken)
   }
   consumer_ = consumer;
   sched_ = first + ran;
-  last_taken_ = consumer_.cons() - first;
-  if (last_taken_ != 0) JournalTaken(last_taken_);
-  *taken += last_taken_;
+  const uint32_t count = consumer_.cons() - first;
+  if (count == 0) return 0;
+  last_taken_ = count;
+  JournalTaken(count);
+  *taken += count;
   for (uint32_t i = ran; i-- > 0;) {  // the last one first, as in AnswerAll
     VGPU_CRASH_POINT("before_done");
     consumer.Complete(first + i, {VGPU_OK, results[i]});
@@ -276,7 +278,8 @@ uint32_t GuestRing::TakeAndAnswer(uint32_t max, int64_t now_ns, uint32_t* taken)
   consumer_ = consumer;
   counters_.answered += ran;
   session_->queue_wait.RecordMany(0, ran);
-  if (last_taken_ != ran) ran += RunInline(1, now_ns, nullptr);  // the one of another kind, if it is small
+  uint32_t cost = 0;
+  if (count != ran) ran += RunInline(1, now_ns, nullptr, &cost);  // the one of another kind, if it is small
   return ran;
 }
 
@@ -311,11 +314,12 @@ void GuestRing::Complete(uint32_t idx, ring::Answer answer) {
   if (answer.code != VGPU_OK) [[unlikely]] ++counters_.refused;
 }
 
-uint32_t GuestRing::RunInline(uint32_t max, int64_t now_ns, Trace* trace) {
+uint32_t GuestRing::RunInline(uint32_t max, int64_t now_ns, Trace* trace, uint32_t* cost) {
   uint32_t ran = 0;
+  uint32_t used = 0;
   SameTime waits(&session_->queue_wait, now_ns);
   uint32_t unanswered = sched_;  // [unanswered, sched_) ran and have no answer yet
-  while (ran < max && sched_ != consumer_.cons()) {
+  while (used < max && sched_ != consumer_.cons()) {
     Request& request = At(sched_);
     if (request.state != RequestState::kQueued) {  // answered before a restart
       ++sched_;
@@ -330,11 +334,13 @@ uint32_t GuestRing::RunInline(uint32_t max, int64_t now_ns, Trace* trace) {
     if (!request.repeatable) [[unlikely]] MarkStarted(request);
     if (request.op != nullptr) Run(&request, 0, alone ? request.count : 0);
     waits.Add(request.arrival_ns);
+    used += InlineCost(request);
     ++ran;
     ++sched_;
     if (alone) AnswerAll(&unanswered, now_ns, trace);
   }
   AnswerAll(&unanswered, now_ns, trace);
+  *cost += used;
   return ran;
 }
 

@@ -111,8 +111,9 @@ class GuestRing final : public ReadyHandler {
   // Where the answer of a request goes, and the sequence half of an answer VGPU_OK.
   const uint64_t* DoneWord(uint32_t idx) const { return ref_.done(idx); }
   uint32_t DoneSequence(uint32_t idx) const { return vgpu_word_seq(vgpu_done_word(0, ref_.tag(epoch(), idx), VGPU_OK)); }
-  // Runs and answers requests from the head on that the loop runs itself; at most `max`. Returns how many.
-  uint32_t RunInline(uint32_t max, int64_t now_ns, Trace* trace);
+  // Runs and answers requests from the head on that the loop runs itself, at least one, until they cost `max` (InlineCost).
+  // Returns how many, and adds their cost to *cost.
+  uint32_t RunInline(uint32_t max, int64_t now_ns, Trace* trace, uint32_t* cost);
   // Gives requests from the head on whose way is kSlot to the backend; at most `max`, which it has room for. Returns how
   // many.
   uint32_t SubmitSlots(uint32_t max, Backend* backend, int64_t now_ns, Trace* trace);

@@ -184,6 +184,12 @@ void Decode(const ring::SlotCopy& copy, const RingLimits& limits, Request* reque
   }
 }
 
+uint32_t InlineCost(const Request& request) {
+  constexpr uint64_t kBytes = 128;  // of an operand
+  if (request.op == nullptr || request.op->in_slot != nullptr) return 1;
+  return static_cast<uint32_t>(1 + request.count * ElementBytes(request.type) / kBytes);
+}
+
 uint64_t VectorMax(uint64_t arena_bytes) { return arena_bytes / 4; }
 
 }  // namespace vgpu::mediator

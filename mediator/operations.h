@@ -78,6 +78,10 @@ inline void Run(Request* request, uint64_t begin, uint64_t end) {
   }
 }
 
+// What it costs the loop to run this one by itself, in requests that touch nothing but their slot: some 30 ns. 4 KiB of
+// operands whose lines another core has just written take a microsecond.
+uint32_t InlineCost(const Request& request);
+
 // Of one element of a vector; 0: no such type (VGPU_TYPE_*).
 uint64_t ElementBytes(uint8_t type);
 

@@ -21,7 +21,9 @@ inline __attribute__((always_inline)) void AddElements(const char* a, const char
 
 // Twice, and the loader picks: with wider vectors, more of the lines that another core has just written are on their way at
 // the same time.
+#if defined(__x86_64__)
 __attribute__((target_clones("avx2", "default")))
+#endif
 void VectorAddCpu(uint8_t type, const char* a, const char* b, char* c, uint64_t begin, uint64_t end) {
   switch (type) {
     case VGPU_TYPE_I32: return AddElements<uint32_t>(a, b, c, begin, end);

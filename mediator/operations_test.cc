@@ -228,6 +228,13 @@ TEST_F(OperationsTest, VectorAdd_OverlapRules) {
   }
 }
 
+TEST_F(OperationsTest, InlineCost_GrowsWithWhatIsMoved) {
+  EXPECT_EQ(InlineCost(Decoded(VGPU_OP_ADD, 0, {7})), 1u);
+  EXPECT_EQ(InlineCost(Decoded(0x7777, 0, {})), 1u);
+  EXPECT_EQ(InlineCost(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {1024, 0, 4096, 8192})), 33u);
+  EXPECT_EQ(InlineCost(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_F64, {512, 0, 4096, 8192})), 33u);
+}
+
 TEST_F(OperationsTest, VectorAdd_OnlyTinyOnesRunInline) {
   EXPECT_TRUE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {1024, 0, 4096, 8192}).inline_run);
   EXPECT_FALSE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {1025, 0, 8192, 16384}).inline_run);

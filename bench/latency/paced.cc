@@ -42,6 +42,9 @@ Figure FigureOf(const std::string& name, const std::string& title, Gate gate, st
   for (const Series& series : all) {
     figure.detail.push_back(ToJson(series));
     if (series.wrong != 0) figure.broken = fmt::format("{}: {} wrong answers", series.name, series.wrong);
+    const double turns = static_cast<double>(series.ns_per_request.size());
+    const double sleeps = Quantile(series.sleeps, 0.5) * static_cast<double>(series.requests) / turns;
+    if (sleeps < 0.5) figure.broken = series.name + " did not rest between its turns: it disturbed the others";
   }
   return figure;
 }

@@ -40,7 +40,7 @@ using DpdkRings = TwoQueues<DpdkRing<kRoom>>;
 
 }  // namespace
 
-std::string DpdkAbsent(const PairPlan&) { return ""; }
+Absence DpdkAbsent(const PairPlan&) { return {}; }
 
 std::unique_ptr<Contestant> MakeDpdkPair(const PairPlan& plan) { return MakeExchange<DpdkRings>(plan); }
 

@@ -29,12 +29,14 @@ namespace {
 constexpr uint64_t kQueueMax = iox::MAX_SUBSCRIBER_QUEUE_CAPACITY;
 constexpr std::chrono::milliseconds kLook{100};  // how often a waiting side asks whether the other one lives
 
-// Waits until `fd` is signalled; false if `process` ends before.
-template <class Process>
-bool AwaitSignal(int fd, Process* process) {
+// Waits until `fd` is signalled; false if one of these processes ends before, or nothing happens for long.
+template <class... Process>
+bool AwaitSignal(int fd, Process*... processes) {
+  constexpr std::chrono::seconds kMax{60};
+  const auto deadline = std::chrono::steady_clock::now() + kMax;
   pollfd polled{fd, POLLIN, 0};
   while (poll(&polled, 1, static_cast<int>(kLook.count())) <= 0) {
-    if (!process->running()) return false;
+    if (!(processes->running() && ...) || std::chrono::steady_clock::now() > deadline) return false;
   }
   eventfd_t count;
   return eventfd_read(fd, &count) == 0;
@@ -194,7 +196,7 @@ class IceoryxPair final : public Contestant {
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
     server_.Begin(count);
     client_.Begin(count);
-    if (!AwaitSignal(done_.get(), &client_)) throw std::runtime_error("the client of iceoryx ended");
+    if (!AwaitSignal(done_.get(), &client_, &server_)) throw std::runtime_error("a process of iceoryx ended, or waits for ever");
     latency_ns->Merge(report_->latency_ns);
     return report_->round;
   }
@@ -275,15 +277,15 @@ class IceoryxPair final : public Contestant {
 
 }  // namespace
 
-std::string IceoryxAbsent(const PairPlan& plan) {
+Absence IceoryxAbsent(const PairPlan& plan) {
   if (plan.depth > kQueueMax) {
-    return fmt::format("iceoryx: a subscriber's queue of the shipped build holds {} and no more", kQueueMax);
+    return {fmt::format("iceoryx: a subscriber's queue of the shipped build holds {} and no more", kQueueMax), false};
   }
   try {
     Roudi::Get();
-    return "";
+    return {};
   } catch (const std::exception& error) {
-    return std::string("iceoryx: ") + error.what();
+    return {std::string("iceoryx: ") + error.what(), true};
   }
 }
 

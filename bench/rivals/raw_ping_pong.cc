@@ -33,7 +33,7 @@ class RawPingPong final : public Contestant {
   pid_t server() const override { return server_.pid(); }
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
-    server_.Begin(kWarmUp + count);
+    server_.Begin(WithWarmUp(count));
     return RunOneByOne(count, latency_ns, [this](uint64_t) {
       Ping();
       return true;

@@ -45,24 +45,29 @@ std::unique_ptr<Contestant> MakeReaderWriterPair(const PairPlan& plan);
 // order is that of the requests, so a free list is not needed (VIRTIO_F_IN_ORDER). No event index, no indirect tables.
 std::unique_ptr<Contestant> MakeVirtioSplit(const PairPlan& plan);
 std::unique_ptr<Contestant> MakeVirtioPacked(const PairPlan& plan);
+// Why a rival cannot take part in a plan; no reason: it can.
+struct Absence {
+  std::string why;
+  bool here = false;  // this machine or build lacks it: a comparison with "all rivals" is none
+};
 // DPDK's rte_ring of 64-byte elements, single producer and consumer, bursts. Absent where this was built without it.
 std::unique_ptr<Contestant> MakeDpdkPair(const PairPlan& plan);
-std::string DpdkAbsent(const PairPlan& plan);
+Absence DpdkAbsent(const PairPlan& plan);
 // iceoryx, a publisher and a subscriber each way: chunks are loaned, written in place and published, never copied; both
 // sides poll (take). Not its client and server: a client of those holds 16 responses. RouDi runs while a contestant does.
 // Absent where more is outstanding than its queues hold, or another RouDi runs on this machine.
 std::unique_ptr<Contestant> MakeIceoryxPair(const PairPlan& plan);
-std::string IceoryxAbsent(const PairPlan& plan);
+Absence IceoryxAbsent(const PairPlan& plan);
 // The kernel's: two pipes; two stream sockets. Non-blocking, both sides polling; a batch is one system call.
 std::unique_ptr<Contestant> MakePipePair(const PairPlan& plan);
 std::unique_ptr<Contestant> MakeSocketPair(const PairPlan& plan);
 
 // All of these, for contests in which everyone takes part who can.
-inline std::string NeverAbsent(const PairPlan&) { return ""; }
+inline Absence NeverAbsent(const PairPlan&) { return {}; }
 struct Rival {
   std::unique_ptr<Contestant> (*make)(const PairPlan&);
-  std::string (*absent)(const PairPlan&);  // why it cannot take part; "" if it can
-  bool kernel;                             // so slow that a few requests say it
+  Absence (*absent)(const PairPlan&);
+  bool kernel;  // so slow that a few requests say it
 };
 inline constexpr Rival kRivals[] = {
     {MakeBoostPair, NeverAbsent, false},    {MakeReaderWriterPair, NeverAbsent, false},

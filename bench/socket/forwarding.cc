@@ -75,7 +75,7 @@ class Forwarding final : public Contestant {
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
     const uint64_t every = waiting_ == Waiting::kSpinning ? Stopwatch::kEvery : 1;
-    daemon_.Begin(std::min(kWarmUp, count) + count);
+    daemon_.Begin(WithWarmUp(count));
     const auto ask = [this](uint64_t i) { return Ask(i); };
     return pace_ ? RunPaced(count, *pace_, latency_ns, ask) : RunOneByOne(count, latency_ns, ask, every);
   }
