@@ -92,7 +92,7 @@ Result<std::string> Runfile(const std::string& path) {
   if (!error) roots.push_back(self.parent_path().parent_path());  // bazel-bin
   for (const fs::path& root : roots) {
     const fs::path file = root / path;
-    if (access(file.c_str(), X_OK) == 0) return fs::absolute(file).string();
+    if (fs::is_regular_file(file, error) && access(file.c_str(), X_OK) == 0) return fs::absolute(file).string();
   }
   return tl::make_unexpected(fmt::format("{} is not there: run this with `bazel run`", path));
 }

@@ -77,7 +77,9 @@ class Roudi {
     sigprocmask(SIG_BLOCK, &end, nullptr);
     prctl(PR_SET_PDEATHSIG, SIGTERM);  // Fork's SIGKILL would leave its files in /dev/shm and /tmp
     HushLog();
-    [[maybe_unused]] const bool hushed = std::freopen("/dev/null", "w", stdout) != nullptr;  // it tells how it starts
+    for (FILE* stream : {stdout, stderr}) {  // it tells how it starts
+      [[maybe_unused]] const bool hushed = std::freopen("/dev/null", "w", stream) != nullptr;
+    }
     iox::mepoo::MePooConfig pools;
     pools.addMemPool({sizeof(Message), 16384});
     for (const uint32_t bytes : {512u, 4096u, static_cast<uint32_t>(kPayloadBytesMax)}) pools.addMemPool({bytes, 256});
