@@ -68,7 +68,7 @@ std::unique_ptr<Contestant> Fastest(Contestants variants, uint64_t count, nlohma
 
 // Requests before the time begins to run, unless fewer are timed.
 inline constexpr uint64_t kWarmUp = 500;
-// How many a round of RunOneByOne or RunPaced asks in all: its server must not wait for more, or it disturbs the next one.
+// How many a round of requests one at a time asks in all: its server must not wait for more, or it disturbs the next one.
 inline uint64_t WithWarmUp(uint64_t count) { return std::min(kWarmUp, count) + count; }
 
 // The operands of request `i`, and their sum: known to both sides, different for each request.

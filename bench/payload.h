@@ -54,8 +54,8 @@ Round RunEachTimed(uint64_t count, base::Histogram* latency_ns, Before before, A
   const base::Ticks ticks;
   uint64_t wrong = 0;
   uint64_t total_ns = 0;
-  const uint64_t warm_up = std::min(kWarmUp, count);
-  for (uint64_t i = 0; i < warm_up + count; ++i) {
+  const uint64_t warm_up = WithWarmUp(count) - count;
+  for (uint64_t i = 0; i < WithWarmUp(count); ++i) {
     before();
     const uint64_t begin = ticks.Now();
     const bool answered = ask();

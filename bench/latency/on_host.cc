@@ -10,6 +10,7 @@
 #include "bench/mediator_process.h"
 #include "bench/ours.h"
 #include "bench/rivals/rivals.h"
+#include "bench/series_figure.h"
 #include "bench/socket/forwarding.h"
 #include "bench/stats.h"
 
@@ -30,16 +31,9 @@ std::string SleepFault(const Series& series, bool asleep, uint64_t count) {
 }
 
 Figure RatioFigure(const char* name, const char* title, Gate gate, const Series& theirs, const Series& ours) {
-  Figure figure;
-  figure.name = name;
-  figure.title = title;
-  figure.gate = gate;
+  Figure figure = MakeFigure(name, title, gate, {&theirs, &ours});
   figure.values = Ratios(theirs.p50_ns, ours.p50_ns);
   figure.note = Describe(RowOf(theirs)) + "; " + Describe(RowOf(ours));
-  figure.detail = {ToJson(theirs), ToJson(ours)};
-  for (const Series* series : {&theirs, &ours}) {
-    if (series->wrong != 0) figure.broken = fmt::format("{}: {} wrong answers", series->name, series->wrong);
-  }
   return figure;
 }
 

@@ -13,6 +13,7 @@
 #include "bench/mediator_process.h"
 #include "bench/ours.h"
 #include "bench/rivals/rivals.h"
+#include "bench/series_figure.h"
 #include "bench/socket/forwarding.h"
 
 namespace vgpu::bench {
@@ -32,16 +33,13 @@ std::string WithCost(const Series& series) {
 
 Figure FigureOf(const std::string& name, const std::string& title, Gate gate, std::vector<double> values,
                 const std::vector<Series>& all) {
-  Figure figure;
-  figure.name = name;
-  figure.title = title;
-  figure.gate = gate;
+  std::vector<const Series*> shown;
+  for (const Series& series : all) shown.push_back(&series);
+  Figure figure = MakeFigure(name, title, gate, shown);
   figure.values = std::move(values);
   figure.drift = Drift(all.back().p50_ns);  // the raw ping-pong
   figure.note = WithCost(all[0]) + "; " + WithCost(all[1]);
   for (const Series& series : all) {
-    figure.detail.push_back(ToJson(series));
-    if (series.wrong != 0) figure.broken = fmt::format("{}: {} wrong answers", series.name, series.wrong);
     const double turns = static_cast<double>(series.ns_per_request.size());
     const double sleeps = Quantile(series.sleeps, 0.5) * static_cast<double>(series.requests) / turns;
     if (sleeps < 0.5) figure.broken = series.name + " did not rest between its turns: it disturbed the others";

@@ -227,7 +227,7 @@ class IceoryxPair final : public Contestant {
   void Serve(uint64_t count) {
     if (!end_) end_.emplace(exchange_, kReplies, kRequests);
     if (plan_.payload_bytes == 0) return Dialogue<End>(plan_, &*end_).Serve(count);
-    for (uint64_t left = std::min(kWarmUp, count) + count; left > 0; --left) {
+    for (uint64_t left = WithWarmUp(count); left > 0; --left) {
       const void* payload = AwaitChunk();
       void* result = end_->Loan(plan_.payload_bytes);
       DoublePayload(static_cast<const uint32_t*>(payload), static_cast<uint32_t*>(result), plan_.payload_bytes);

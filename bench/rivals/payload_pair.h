@@ -24,7 +24,7 @@ class PayloadExchange final : public Contestant {
   pid_t server() const override { return server_.pid(); }
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
-    server_.Begin(std::min(kWarmUp, count) + count);
+    server_.Begin(WithWarmUp(count));
     return RunPayloads(count, latency_ns, plan_.payload_bytes, (*pool_)[kPayload].data(), (*pool_)[kResult].data(),
                        [this] { return Ask(); });
   }

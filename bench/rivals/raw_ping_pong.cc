@@ -69,7 +69,7 @@ class PingsBesidePayload {
 
   Round Run(uint64_t count, base::Histogram* latency_ns, bool copy) {
     shared_->copy = copy;
-    server_.Begin(std::min(kWarmUp, count) + count);
+    server_.Begin(WithWarmUp(count));
     Payloads payloads(place_.bytes);
     const auto ask = [this] {
       shared_->lines.ping.store(++serial_, std::memory_order_release);

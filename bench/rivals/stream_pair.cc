@@ -85,7 +85,7 @@ class PayloadStreams final : public Contestant {
   pid_t server() const override { return server_.pid(); }
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
-    server_.Begin(std::min(kWarmUp, count) + count);
+    server_.Begin(WithWarmUp(count));
     return RunPayloads(count, latency_ns, plan_.payload_bytes, payload_->data(), result_->data(), [this] {
       Put(requests_, *payload_);
       Get(replies_, result_.get());

@@ -98,6 +98,22 @@ private_apt() {
   APT_CONFIG="$dir/apt.conf" "$@"
 }
 
+# unpack_packages DIR LOG PACKAGE...: downloads packages of Debian's and unpacks them in DIR, which is made anew. Nothing
+# is installed.
+unpack_packages() {
+  local dir=$1 log=$2 package
+  shift 2
+  rm -rf "$dir"
+  mkdir -p "$dir"
+  note "fetching $*"
+  (cd "$dir" && private_apt apt-get -q download "$@" >"$log" 2>&1) ||
+    die "cannot fetch $* (see $log); remove $VGPU_CACHE/apt and try again"
+  for package in "$dir"/*.deb; do
+    dpkg -x "$package" "$dir"
+    rm -f "$package"
+  done
+}
+
 make_private_apt() {
   local dir=$1 file
   rm -rf "$dir"

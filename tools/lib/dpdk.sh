@@ -9,13 +9,8 @@ set -euo pipefail
 
 fetch() {
   local dir=$1 work=$1.new
-  rm -rf "$work"
-  mkdir -p "$work"
-  note "fetching the headers of libdpdk-dev"
-  (cd "$work" && private_apt apt-get -q download libdpdk-dev >"$VGPU_CACHE/dpdk.log" 2>&1) ||
-    die "cannot fetch libdpdk-dev (see $VGPU_CACHE/dpdk.log); remove $VGPU_CACHE/apt and try again"
-  dpkg -x "$work"/libdpdk-dev_*.deb "$work"
-  rm -rf "$work"/*.deb "${work:?}/usr/lib" "${work:?}/usr/share"
+  unpack_packages "$work" "$VGPU_CACHE/dpdk.log" libdpdk-dev
+  rm -rf "${work:?}/usr/lib" "${work:?}/usr/share"
   rm -rf "$dir"
   mv "$work" "$dir"
 }

@@ -10,16 +10,8 @@ set -euo pipefail
 readonly PACKAGES=(nfs-ganesha nfs-ganesha-vfs)
 
 fetch() {
-  local dir=$1 work=$1.new package
-  rm -rf "$work"
-  mkdir -p "$work"
-  note "fetching ${PACKAGES[*]}"
-  (cd "$work" && private_apt apt-get -q download "${PACKAGES[@]}" >"$VGPU_CACHE/ganesha.log" 2>&1) ||
-    die "cannot fetch ${PACKAGES[*]} (see $VGPU_CACHE/ganesha.log); remove $VGPU_CACHE/apt and try again"
-  for package in "$work"/*.deb; do
-    dpkg -x "$package" "$work"
-    rm -f "$package"
-  done
+  local dir=$1 work=$1.new
+  unpack_packages "$work" "$VGPU_CACHE/ganesha.log" "${PACKAGES[@]}"
   rm -rf "$dir"
   mv "$work" "$dir"
 }

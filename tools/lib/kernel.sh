@@ -13,13 +13,7 @@ fetch() {
   local dir=$1 work=$1.new package
   package=$(private_apt apt-cache depends "$META" | awk '$1 == "Depends:" && !seen++ { print $2 }')
   [ -n "$package" ] || die "no package $META in this system's archives; remove $VGPU_CACHE/apt and try again"
-  rm -rf "$work"
-  mkdir -p "$work"
-  note "fetching $package"
-  (cd "$work" && private_apt apt-get -q download "$package" >"$VGPU_CACHE/kernel.log" 2>&1) ||
-    die "cannot fetch $package (see $VGPU_CACHE/kernel.log); remove $VGPU_CACHE/apt and try again"
-  dpkg -x "$work/$package"_*.deb "$work"
-  rm -f "$work"/*.deb
+  unpack_packages "$work" "$VGPU_CACHE/kernel.log" "$package"
   rm -rf "$dir"
   mv "$work" "$dir"
 }
