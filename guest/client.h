@@ -90,6 +90,7 @@ class Client {
   // Wait. Needs CanSubmit(); at most VGPU_SLOT_ARGS arguments.
   uint32_t Submit(uint32_t opcode, uint32_t type, const uint64_t* args, uint32_t n) {
     assert(CanSubmit());
+    if (fetched_ < to_fetch_) Memory::PrefetchForWrite(ring_.done(producer_.oldest() + fetched_++));
     return producer_.Stage(opcode, type, args, n);
   }
   uint32_t Submit(uint32_t opcode, uint32_t type, std::initializer_list<uint64_t> args) {
@@ -126,7 +127,8 @@ class Client {
   // Takes the answers of up to `n` requests in a row, from `first` on, as far as there are any; returns how many. Faster
   // than one by one: once the first is there, the lines of the others are fetched side by side, and are this side's
   // own already when they are written to again. Of as many as came the last time: to fetch those that the mediator
-  // still works on would take them away from it. Of the next run, if this side has been the slower one of late.
+  // still works on would take them away from it. If this side has been the slower one of late, the next run is there
+  // already: its lines are fetched one with each request that is submitted, and this side need not wait for them.
   uint32_t PollRun(uint32_t first, uint32_t n, Answer* answers) {
     if (n == 0) return 0;
     if (!Poll(first, answers)) {
@@ -134,14 +136,15 @@ class Client {
       return 0;
     }
     looks_in_vain_ = 0;
-    const bool behind = full_runs_ >= kFullRunsBehind && 2 * n <= producer_.prod() - first;
-    const uint32_t end = behind ? 2 * n : n < last_run_ ? n : last_run_;
-    for (uint32_t i = behind ? n : 1; i < end; ++i) Memory::PrefetchForWrite(ring_.done(first + i));
+    const uint32_t expected = n < last_run_ ? n : last_run_;
+    for (uint32_t i = fetched_ > 1 ? fetched_ : 1; i < expected; ++i) Memory::PrefetchForWrite(ring_.done(first + i));
     uint32_t taken = 1;
     if (first + taken == producer_.oldest()) taken += producer_.TakeOldest(n - taken, answers + taken);
     while (taken < n && Poll(first + taken, answers + taken)) ++taken;
     last_run_ = taken;
     full_runs_ = taken == n ? full_runs_ + 1 : 0;
+    to_fetch_ = full_runs_ >= kFullRunsBehind && n <= producer_.prod() - first - taken ? n : 0;
+    fetched_ = 0;
     return taken;
   }
 
@@ -218,6 +221,8 @@ class Client {
   uint32_t last_run_ = 0;   // how many answers PollRun took the last time
   uint32_t full_runs_ = 0;  // in a row
   uint32_t looks_in_vain_ = 0;  // in a row
+  uint32_t to_fetch_ = 0;  // lines of the next run, while requests are submitted
+  uint32_t fetched_ = 0;   // of these
   // Answers that a wait for another request took from the ring, by slot: a call comes only for an answer that
   // is new.
   uint32_t stashed_ = 0;

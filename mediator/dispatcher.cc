@@ -225,11 +225,11 @@ bool Dispatcher::TakeAll() {
     uint32_t taken = 0;
     if (NobodyElseWaits(*ring)) {
       // A guest that has many outstanding works on the first answers while the next ones are made.
-      uint32_t ran = kTakeMax;
-      while (ran == kTakeMax && ring->ran_inline < kInlineMax) {
+      uint32_t ran = 0;
+      do {
         ran = ring->TakeAndAnswer(kTakeMax, now_ns_, &taken);
         ring->ran_inline += ran;
-      }
+      } while (ran == kTakeMax && ring->ran_inline < kInlineMax && ring->Ready());
       if (ring->ran_inline != 0) Answered(ring);
     } else if (ring->Take(kTakeMax, now_ns_, trace_, &taken) == GuestRing::TakeStatus::kLied) [[unlikely]] {
       Fence(ring->session(), "it reused a slot before its answer");
