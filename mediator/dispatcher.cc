@@ -216,33 +216,49 @@ bool Dispatcher::Turn() {
 }
 
 bool Dispatcher::TakeAll() {
-  bool took = false;
+  size_t ready = 0;
+  GuestRing* last = nullptr;
   for (size_t i = 0; i < hot_.size(); ++i) {
-    GuestRing* ring = hot_[i];
     if (i + 1 < hot_.size()) hot_[i + 1]->PrefetchNext();
-    if (!ring->Ready()) continue;
-    if (now_ns_ == 0) now_ns_ = clock_.Now();
-    uint32_t taken = 0;
-    if (NobodyElseWaits(*ring)) {
-      // A guest that has many outstanding works on the first answers while the next ones are made.
-      uint32_t ran = 0;
-      do {
-        ran = ring->TakeAndAnswer(kTakeMax, now_ns_, &taken);
-        ring->ran_inline += ran;
-      } while (ran == kTakeMax && ring->ran_inline < kInlineMax && ring->Ready());
-      if (ring->ran_inline != 0) Answered(ring);
-    } else if (ring->Take(kTakeMax, now_ns_, trace_, &taken) == GuestRing::TakeStatus::kLied) [[unlikely]] {
-      Fence(ring->session(), "it reused a slot before its answer");
-      took = true;
-      break;  // the list has changed; the others have their turn in the next round
-    }
-    took = true;
-    ring->worked = true;
-    counters_.requests += taken;
-    if (ring->session()->seat.parked && ring->TookForGpu(taken)) [[unlikely]] AskForGpu(ring->session());
-    if (!ring->idle()) Classify(ring);
+    if (!hot_[i]->Ready()) continue;
+    ++ready;
+    last = hot_[i];
   }
-  return took;
+  if (ready == 0) return false;
+  if (now_ns_ == 0) now_ns_ = clock_.Now();
+  if (ready == 1) {
+    TakeFrom(last, /*alone=*/true);
+    return true;
+  }
+  for (size_t i = 0; i < hot_.size(); ++i) {
+    if (i + 1 < hot_.size()) hot_[i + 1]->PrefetchNext();
+    // Else the list has changed: the others have their turn in the next round.
+    if (hot_[i]->Ready() && !TakeFrom(hot_[i], /*alone=*/false)) break;
+  }
+  return true;
+}
+
+bool Dispatcher::TakeFrom(GuestRing* ring, bool alone) {
+  uint32_t taken = 0;
+  if (alone && NothingIsQueued(*ring)) {
+    // A guest that has many outstanding works on the first answers while the next ones are made; if others may come, they
+    // are looked for in between.
+    const uint32_t most = hot_.size() == 1 ? kInlineMax : kTakeMax;
+    uint32_t ran = 0;
+    do {
+      ran = ring->TakeAndAnswer(kTakeMax, now_ns_, &taken);
+      ring->ran_inline += ran;
+    } while (ran == kTakeMax && ring->ran_inline < most && ring->Ready());
+    if (ring->ran_inline != 0) Answered(ring);
+  } else if (ring->Take(kTakeMax, now_ns_, trace_, &taken) == GuestRing::TakeStatus::kLied) [[unlikely]] {
+    Fence(ring->session(), "it reused a slot before its answer");
+    return false;
+  }
+  ring->worked = true;
+  counters_.requests += taken;
+  if (ring->session()->seat.parked && ring->TookForGpu(taken)) [[unlikely]] AskForGpu(ring->session());
+  if (!ring->idle()) Classify(ring);
+  return true;
 }
 
 void Dispatcher::AskForGpu(Session* session) {
@@ -250,10 +266,10 @@ void Dispatcher::AskForGpu(Session* session) {
   if (std::none_of(ask_for_gpu_.begin(), ask_for_gpu_.end(), same)) ask_for_gpu_.push_back(session);
 }
 
-// Then its requests need no queue: whatever the order of service is, they are next.
-bool Dispatcher::NobodyElseWaits(const GuestRing& ring) const {
+// If it is the only ring with requests, too, they need no queue: whatever the order of service is, they are next.
+bool Dispatcher::NothingIsQueued(const GuestRing& ring) const {
   const DeviceSeat& seat = ring.session()->seat;
-  return hot_.size() == 1 && !ring.window() && ring.idle() && !seat.on_device && !seat.parked && inline_scheduler_.empty() &&
+  return !ring.window() && ring.idle() && !seat.on_device && !seat.parked && inline_scheduler_.empty() &&
          trace_ == nullptr;
 }
 
