@@ -310,6 +310,25 @@ TEST_F(OperationsTest, VectorAdd_EveryTypeBitForBit) {
   }
 }
 
+// Whole lines far from the end, whole lines near it, and what is left.
+TEST_F(OperationsTest, VectorAdd_EveryLength) {
+  const auto wrap = [](auto x, auto y) { return x + y; };
+  for (size_t count = 2; count < 200; ++count) {
+    std::vector<uint32_t> x(count), y(count);
+    std::vector<double> v(count), w(count);
+    for (size_t i = 0; i < count; ++i) {
+      x[i] = static_cast<uint32_t>(i * 0x9e3779b9u);
+      y[i] = static_cast<uint32_t>(count * 31 + i);
+      v[i] = static_cast<double>(i) / 3;
+      w[i] = static_cast<double>(count) - v[i];
+    }
+    for (const bool in_place : {false, true}) {
+      CheckVector<uint32_t>(arena(), Limits(), VGPU_TYPE_I32, x, y, in_place, wrap);
+      CheckVector<double>(arena(), Limits(), VGPU_TYPE_F64, v, w, in_place, wrap);
+    }
+  }
+}
+
 TEST_F(OperationsTest, VectorAdd_NotANumberStaysOne) {
   auto* x = reinterpret_cast<float*>(arena());
   x[0] = std::numeric_limits<float>::quiet_NaN();
