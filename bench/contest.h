@@ -62,9 +62,17 @@ nlohmann::json ToJson(const Series& series);
 std::vector<Series> RunContest(const Contestants& contestants, uint32_t rounds, uint64_t count,
                                std::chrono::milliseconds pause = {});
 
-// Tries variants of one contestant (batch sizes, ways to poll) in a few short rounds and keeps the fastest; the others
-// end. *tried says what each came to.
-std::unique_ptr<Contestant> Fastest(Contestants variants, uint64_t count, nlohmann::json* tried);
+// A contestant in several places of memory: instances of it take its rounds in turns. Where a page happens to lie changes the
+// cost of handing over a line of it by half and more, as long as it lies there; one place would say who was lucky.
+inline constexpr size_t kPlaces = 5;
+std::unique_ptr<Contestant> InPlaces(Contestants instances);
+using Maker = std::function<std::unique_ptr<Contestant>()>;
+std::unique_ptr<Contestant> InPlaces(const Maker& make, size_t places = kPlaces);
+
+// Tries variants of one contestant (batch sizes, ways to poll) in a few short rounds and returns the fastest, in `places`.
+// *tried says what each came to.
+std::unique_ptr<Contestant> Fastest(const std::vector<Maker>& variants, uint64_t count, nlohmann::json* tried,
+                                    size_t places = kPlaces);
 
 // Requests before the time begins to run, unless fewer are timed.
 inline constexpr uint64_t kWarmUp = 500;

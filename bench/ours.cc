@@ -276,16 +276,14 @@ Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator
   return std::make_unique<OursDeep>(mediator.pid(), std::move(*client), depth, batch);
 }
 
-Result<std::unique_ptr<Contestant>> MakeOursFastestDeep(const MediatorProcess& mediator, uint32_t depth,
-                                                        const std::vector<uint32_t>& batches, uint64_t count,
-                                                        nlohmann::json* tried) {
-  Contestants variants;
+std::unique_ptr<Contestant> MakeOursFastestDeep(const MediatorProcess& mediator, uint32_t depth,
+                                                const std::vector<uint32_t>& batches, uint64_t count,
+                                                nlohmann::json* tried, size_t places) {
+  std::vector<Maker> variants;
   for (const uint32_t batch : batches) {
-    auto ours = MakeOursDeep(mediator, depth, batch);
-    if (!ours) return ours;
-    variants.push_back(std::move(*ours));
+    variants.emplace_back([&mediator, depth, batch] { return OrThrow(MakeOursDeep(mediator, depth, batch)); });
   }
-  return Fastest(std::move(variants), count, tried);
+  return Fastest(variants, count, tried, places);
 }
 
 Result<std::unique_ptr<Contestant>> MakeOursBothAsleep(const MediatorProcess& mediator) {

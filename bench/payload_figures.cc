@@ -3,6 +3,7 @@
 // meet an interrupt, and means would compare those.
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
 
 #include "bench/mediator_process.h"
@@ -21,12 +22,10 @@ constexpr uint64_t kArenaBytes = 4096;
 std::string SizeText(uint64_t bytes) { return bytes < 1024 ? fmt::format("{} B", bytes) : fmt::format("{} KiB", bytes / 1024); }
 
 Result<void> MeasureSize(const MediatorProcess& mediator, uint64_t bytes, const Effort& effort, RingResults* results) {
-  auto ours = MakeOursPayload(mediator, bytes);
-  if (!ours) return tl::make_unexpected(ours.error());
   const uint64_t count = effort.requests() / 4;
   nlohmann::json tried;
   Contestants all;
-  all.push_back(std::move(*ours));
+  all.push_back(InPlaces([&] { return OrThrow(MakeOursPayload(mediator, bytes)); }));
   all.push_back(MakeRawPingPong(Polling::kEager));
   PairPlan plan;
   plan.payload_bytes = bytes;
@@ -71,11 +70,16 @@ Result<void> MeasurePayloads(const Effort& effort, RingResults* results) {
 Result<void> MeasureArena(const Effort& effort, RingResults* results) {
   auto mediator = MediatorProcess::Start({});
   if (!mediator) return tl::make_unexpected(mediator.error());
-  PayloadPlace place;  // the same for all: which memory it is makes a difference of up to a third
-  auto all = MakeOursBesidePayload(**mediator, kArenaBytes, &place);
-  if (!all) return tl::make_unexpected(all.error());
-  for (auto& raw : MakeRawsBesidePayload(place, Polling::kEager)) all->push_back(std::move(raw));
-  const std::vector<Series> series = RunContest(*all, effort.rounds(), effort.requests() / 2);
+  std::array<Contestants, 4> instances;
+  for (size_t i = 0; i < kPlaces; ++i) {
+    PayloadPlace place;  // the same for all four in each round
+    Contestants four = OrThrow(MakeOursBesidePayload(**mediator, kArenaBytes, &place));
+    for (auto& raw : MakeRawsBesidePayload(place, Polling::kEager)) four.push_back(std::move(raw));
+    for (size_t who = 0; who < four.size(); ++who) instances[who].push_back(std::move(four[who]));
+  }
+  Contestants all;
+  for (Contestants& each : instances) all.push_back(InPlaces(std::move(each)));
+  const std::vector<Series> series = RunContest(all, effort.rounds(), effort.requests() / 2);
   const Series& nop = series[0];
   const Series& vector = series[1];
   const Series& raw = series[2];

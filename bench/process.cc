@@ -191,6 +191,11 @@ Usage operator-(const Usage& after, const Usage& before) {
   return {after.cpu_ns - before.cpu_ns, after.voluntary - before.voluntary, after.involuntary - before.involuntary};
 }
 
+Usage& operator+=(Usage& sum, const Usage& more) {
+  sum = {sum.cpu_ns + more.cpu_ns, sum.voluntary + more.voluntary, sum.involuntary + more.involuntary};
+  return sum;
+}
+
 TempDir::TempDir(const std::string& parent) {
   const fs::path above = parent.empty() ? fs::temp_directory_path() : fs::path(parent);
   std::string pattern = (above / "vgpu-bench-XXXXXX").string();

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,17 @@ namespace vgpu::bench {
 
 template <class T>
 using Result = ring::Result<T>;
+
+// For who has no result to return: throws std::runtime_error. Its error is a text, or has one.
+template <class Expected>
+typename Expected::value_type OrThrow(Expected result) {
+  if (result) return std::move(*result);
+  if constexpr (requires { result.error().text; }) {
+    throw std::runtime_error(result.error().text);
+  } else {
+    throw std::runtime_error(result.error());
+  }
+}
 
 // The side that asks and the side that answers each have a core of their own.
 inline constexpr int kClientCpu = 0;
@@ -98,6 +110,7 @@ Usage UsageOf(pid_t pid);
 // Of the process and its children.
 Usage UsageWithChildren(pid_t pid);
 Usage operator-(const Usage& after, const Usage& before);
+Usage& operator+=(Usage& sum, const Usage& more);
 
 // A folder in `parent` (by default the system's temporary one), removed with all that is in it, also if this process is
 // killed.

@@ -21,14 +21,12 @@ constexpr std::chrono::microseconds kPause{500};  // longer than the mediator ev
 Result<void> MeasureDepth1(const Effort& effort, RingResults* results) {
   auto mediator = MediatorProcess::Start({});
   if (!mediator) return tl::make_unexpected(mediator.error());
-  auto ours = MakeOursDepth1(**mediator);
-  if (!ours) return tl::make_unexpected(ours.error());
   nlohmann::json tried;
-  Contestants raws;
-  for (const Polling polling : kPollings) raws.push_back(MakeRawPingPong(polling));
+  std::vector<Maker> raws;
+  for (const Polling polling : kPollings) raws.emplace_back([polling] { return MakeRawPingPong(polling); });
   Contestants all;
-  all.push_back(std::move(*ours));
-  all.push_back(Fastest(std::move(raws), effort.requests() / 2, &tried));
+  all.push_back(InPlaces([&] { return OrThrow(MakeOursDepth1(**mediator)); }));
+  all.push_back(Fastest(raws, effort.requests() / 2, &tried));
   all.push_back(BestVariant({}, {1}, effort.requests() / 2, MakeBoostPair, &tried));
   all.push_back(BestVariant({}, {1}, effort.requests() / 2, MakeReaderWriterPair, &tried));
   const std::vector<Series> series = RunContest(all, effort.rounds(), effort.requests());
@@ -60,11 +58,9 @@ Result<void> MeasureDepth64(const Effort& effort, RingResults* results) {
   auto mediator = MediatorProcess::Start({});
   if (!mediator) return tl::make_unexpected(mediator.error());
   nlohmann::json tried;
-  auto ours = MakeOursFastestDeep(**mediator, kDepth, batches, effort.requests() / 2, &tried);
-  if (!ours) return tl::make_unexpected(ours.error());
   const uint64_t count = effort.requests() * 4;
   Contestants all;
-  all.push_back(std::move(*ours));
+  all.push_back(MakeOursFastestDeep(**mediator, kDepth, batches, effort.requests() / 2, &tried));
   all.push_back(MakeRawPingPong(Polling::kEager));
   all.push_back(BestVariant({kDepth}, batches, effort.requests() / 2, MakeBoostPair, &tried));
   all.push_back(BestVariant({kDepth}, {1, 8, 16, 32}, effort.requests() / 2, MakeReaderWriterPair, &tried));
@@ -95,10 +91,8 @@ std::vector<uint32_t> BatchesFor(uint32_t depth) {
 
 Result<void> MeasureAtDepth(const MediatorProcess& mediator, uint32_t depth, const Effort& effort, RingResults* results) {
   nlohmann::json tried;
-  auto ours = MakeOursFastestDeep(mediator, depth, BatchesFor(depth), effort.requests() / 2, &tried);
-  if (!ours) return tl::make_unexpected(ours.error());
   Contestants all;
-  all.push_back(std::move(*ours));
+  all.push_back(MakeOursFastestDeep(mediator, depth, BatchesFor(depth), effort.requests() / 2, &tried));
   all.push_back(MakeRawPingPong(Polling::kEager));
   const LeftOut left_out = AddRivals({depth}, BatchesFor(depth), effort.requests() / 2, &all, &tried);
   const std::vector<Series> series = RunContest(all, effort.rounds() / 2, effort.requests());

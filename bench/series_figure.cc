@@ -43,15 +43,15 @@ size_t BestRival(const std::vector<Series>& all, size_t first) {
 
 std::unique_ptr<Contestant> BestVariant(PairPlan plan, const std::vector<uint32_t>& batches, uint64_t count,
                                         std::unique_ptr<Contestant> (*make)(const PairPlan&), nlohmann::json* tried) {
-  Contestants variants;
+  std::vector<Maker> variants;
   for (const uint32_t batch : batches) {
     plan.batch = batch;
     for (const Polling polling : kPollings) {
       plan.polling = polling;
-      variants.push_back(make(plan));
+      variants.emplace_back([make, plan] { return make(plan); });
     }
   }
-  return Fastest(std::move(variants), count, tried);
+  return Fastest(variants, count, tried);
 }
 
 LeftOut AddRivals(PairPlan plan, const std::vector<uint32_t>& batches, uint64_t count, Contestants* all,

@@ -17,16 +17,6 @@ namespace {
 constexpr uint64_t kRun = 1024;  // deep requests between two looks at the board
 constexpr std::chrono::milliseconds kRestLook{2};
 
-template <class T, class E>
-T OrThrow(tl::expected<T, E> result) {
-  if (result) return std::move(*result);
-  if constexpr (std::is_same_v<E, guest::Error>) {
-    throw std::runtime_error(result.error().text);
-  } else {
-    throw std::runtime_error(result.error());
-  }
-}
-
 // Looks for the longest time without an answer.
 class GapWatch {
  public:

@@ -27,15 +27,15 @@ Result<void> MeasureOneGuest(Setup* setup) {
   const auto mediator = setup->Mediator();
   if (!mediator) return tl::make_unexpected(mediator.error());
   nlohmann::json tried;
-  auto ours = MakeOursFastestDeep(**mediator, kDepth, {8, 16, 32}, setup->quick ? 2'000 : 10'000, &tried);
-  if (!ours) return tl::make_unexpected(ours.error());
+  // One place: every guest that is registered with the GPU costs it something.
+  auto ours = MakeOursFastestDeep(**mediator, kDepth, {8, 16, 32}, setup->quick ? 2'000 : 10'000, &tried, 1);
   Contestants all;
-  const std::string our_name = (*ours)->name();
+  const std::string our_name = ours->name();
   if (setup->lab != nullptr) {
     all.push_back(MakeNativeAsyncLaunches(setup->lab.get()));
     for (const uint32_t depth : {8u, kDepth, 256u}) all.push_back(MakeBareResident(setup->lab.get(), depth));
   }
-  all.push_back(std::move(*ours));
+  all.push_back(std::move(ours));
   const std::vector<Series> series =
       RunContest(all, setup->rounds(40), setup->quick ? 4'000 : 32'000, setup->pause());
   setup->json["deep"] = PrintContest("many adds at a time", series);
