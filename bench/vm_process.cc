@@ -40,7 +40,7 @@ Result<std::unique_ptr<VmProcess>> VmProcess::Boot(const VmOptions& options, con
   std::vector<std::string> argv = {*vm};
   if (options.device) {
     argv.insert(argv.end(), {"--socket", options.socket, "--vm_id", std::to_string(options.vm_id), "--pool_id",
-                             options.pool, "--priority", options.priority});
+                             options.pool, "--priority", options.priority, "--entries", std::to_string(options.entries)});
   } else {
     argv.emplace_back("--no-device");
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bench/process.h"
+#include "ring/abi.h"
 #include "ring/unique_fd.h"
 
 namespace vgpu::bench {
@@ -24,6 +25,7 @@ struct VmOptions {
   int cpu = kClientCpu;  // all of QEMU
   bool net = false;      // user networking: the host is 10.0.2.2
   uint32_t mem_mib = 256;
+  uint32_t entries = VGPU_ENTRIES_DEFAULT;
   std::string region;  // its size, with one ring ("256M"); empty: the defaults of tools/vm
   // Unix sockets that listen: in the guest the ports 1, 2 and so on of a virtio-serial controller, the last one.
   std::vector<std::string> ports;
