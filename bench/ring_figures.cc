@@ -85,7 +85,7 @@ namespace {
 
 std::vector<uint32_t> BatchesFor(uint32_t depth) {
   std::vector<uint32_t> batches;
-  for (uint32_t batch = 1; batch <= std::min(depth, 64u); batch *= 2) batches.push_back(batch);
+  for (uint32_t batch = 1; batch <= std::min(depth, 256u); batch *= 2) batches.push_back(batch);
   return batches;
 }
 
@@ -95,7 +95,10 @@ Result<void> MeasureAtDepth(const MediatorProcess& mediator, uint32_t depth, con
   all.push_back(MakeOursFastestDeep(mediator, depth, BatchesFor(depth), effort.requests() / 2, &tried));
   all.push_back(MakeRawPingPong(Polling::kEager));
   const LeftOut left_out = AddRivals({depth}, BatchesFor(depth), effort.requests() / 2, &all, &tried);
-  const std::vector<Series> series = RunContest(all, effort.rounds() / 2, effort.requests());
+  all.push_back(BestVariant({depth}, BatchesFor(depth), effort.requests() / 2, MakeSmallBoostPair, &tried));
+  std::vector<Series> series = RunContest(all, effort.rounds() / 2, effort.requests());
+  const Series small = std::move(series.back());
+  series.pop_back();
   const Series& us = series[0];
   const Series& rival = series[BestRival(series, 2)];
   const std::string name = fmt::format("best_{}", depth);
@@ -115,6 +118,12 @@ Result<void> MeasureAtDepth(const MediatorProcess& mediator, uint32_t depth, con
   RequireAwake(us, &figure);
   results->figures.push_back(figure);
   results->Keep(name, series);
+
+  figure = MakeFigure(fmt::format("small_{}", depth), fmt::format("the same, depth {} / a queue of 16-byte messages", depth),
+                      {NAN, Better::kHigher, {}}, {&us, &small});
+  figure.values = Ratios(small.ns_per_request, us.ns_per_request);
+  figure.note = fmt::format("{}: {:.1f} ns; {}: {:.1f} ns", us.name, Median(us), small.name, Median(small));
+  results->figures.push_back(figure);
   return {};
 }
 

@@ -8,10 +8,11 @@ namespace vgpu::bench {
 namespace {
 
 // Of fixed capacity it holds its slots in itself and has no pointers, so it may lie in shared memory.
-template <size_t kRoom>
+template <class Message, size_t kRoom>
 class BoostQueue {
  public:
-  static constexpr const char* kName = "Boost.Lockfree spsc_queue";
+  static constexpr const char* kName =
+      sizeof(Message) == sizeof(SmallMessage) ? "Boost.Lockfree, messages of 16 B" : "Boost.Lockfree spsc_queue";
 
   size_t Push(const Message* messages, size_t n) { return n == 1 ? queue_.push(*messages) : queue_.push(messages, n); }
   size_t Pop(Message* messages, size_t n) { return n == 1 ? queue_.pop(*messages) : queue_.pop(messages, n); }
@@ -21,10 +22,15 @@ class BoostQueue {
 };
 
 template <size_t kRoom>
-using BoostQueues = TwoQueues<BoostQueue<kRoom>>;
+using BoostQueues = TwoQueues<BoostQueue<Message, kRoom>>;
+using SmallBoostQueues = TwoQueues<BoostQueue<SmallMessage, 2 * kDepthMax>, SmallMessage>;
 
 }  // namespace
 
 std::unique_ptr<Contestant> MakeBoostPair(const PairPlan& plan) { return MakeExchange<BoostQueues>(plan); }
+
+std::unique_ptr<Contestant> MakeSmallBoostPair(const PairPlan& plan) {
+  return std::make_unique<Exchange<SmallBoostQueues, SmallMessage>>(plan);
+}
 
 }  // namespace vgpu::bench

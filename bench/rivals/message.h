@@ -17,6 +17,15 @@ struct alignas(64) Message {
 };
 static_assert(sizeof(Message) == 64);
 
+// The least that an addition needs: four of these share a line.
+struct SmallMessage {
+  uint32_t id;
+  uint32_t opcode;
+  uint32_t a;
+  uint32_t b;
+};
+static_assert(sizeof(SmallMessage) == 16);
+
 }  // namespace vgpu::bench
 
 #endif  // VGPU_BENCH_RIVALS_MESSAGE_H_

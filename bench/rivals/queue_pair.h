@@ -20,7 +20,7 @@ namespace vgpu::bench {
 inline constexpr size_t kDepthMax = 1024;
 
 // What both sides say by way of it: the server adds, the client checks every sum.
-template <class Carrier>
+template <class Carrier, class Message = bench::Message>
 class Dialogue {
  public:
   Dialogue(const PairPlan& plan, Carrier* carrier) : plan_(plan), carrier_(carrier) {}
@@ -57,6 +57,8 @@ class Dialogue {
   }
 
  private:
+  using Id = decltype(Message::id);
+
   void Ask(uint64_t count, Stopwatch* watch) {
     uint64_t sent = 0;
     uint64_t got = 0;
@@ -77,7 +79,11 @@ class Dialogue {
     std::array<Message, kDepthMax> batch;
     for (size_t i = 0; i < n; ++i) {
       const Operands operands = OperandsOf(first + i);
-      batch[i] = {first + i, 1, 0, static_cast<uint32_t>(operands.a), static_cast<uint32_t>(operands.b), {}};
+      batch[i] = {};
+      batch[i].id = static_cast<Id>(first + i);
+      batch[i].opcode = 1;
+      batch[i].a = static_cast<uint32_t>(operands.a);
+      batch[i].b = static_cast<uint32_t>(operands.b);
     }
     return carrier_->SendRequests(batch.data(), n);
   }
@@ -86,7 +92,8 @@ class Dialogue {
     std::array<Message, kDepthMax> batch;
     const size_t n = carrier_->TakeReplies(batch.data(), plan_.batch);
     for (size_t i = 0; i < n; ++i) {
-      const bool right = batch[i].id == first + i && batch[i].opcode == 0 && batch[i].a == OperandsOf(first + i).sum();
+      const bool right = batch[i].id == static_cast<Id>(first + i) && batch[i].opcode == 0 &&
+                         batch[i].a == OperandsOf(first + i).sum();
       wrong_ += !right;
     }
     return n;
@@ -97,7 +104,7 @@ class Dialogue {
   uint64_t wrong_ = 0;
 };
 
-template <class Carrier>
+template <class Carrier, class Message = bench::Message>
 class Exchange final : public Contestant {
  public:
   explicit Exchange(const PairPlan& plan)
@@ -113,12 +120,12 @@ class Exchange final : public Contestant {
 
  private:
   Shared<Carrier> carrier_;
-  Dialogue<Carrier> dialogue_;
+  Dialogue<Carrier, Message> dialogue_;
   RivalServer server_;
 };
 
 // Queue has `size_t Push(const Message*, size_t)` and `size_t Pop(Message*, size_t)`, and kName.
-template <class Queue>
+template <class Queue, class Message = bench::Message>
 class TwoQueues {
  public:
   static constexpr const char* kName = Queue::kName;

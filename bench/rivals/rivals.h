@@ -37,6 +37,8 @@ struct PairPlan {
 };
 // boost::lockfree::spsc_queue of fixed capacity in shared memory; its push(ptr, n) and pop(ptr, n).
 std::unique_ptr<Contestant> MakeBoostPair(const PairPlan& plan);
+// The same with messages of 16 bytes, the least that an addition needs; payload_bytes is 0.
+std::unique_ptr<Contestant> MakeSmallBoostPair(const PairPlan& plan);
 // moodycamel::ReaderWriterQueue with its blocks preallocated in shared memory; try_enqueue and try_dequeue, one by one:
 // it has no batch interface.
 std::unique_ptr<Contestant> MakeReaderWriterPair(const PairPlan& plan);
