@@ -113,18 +113,13 @@ std::unique_ptr<Contestant> Fastest(const std::vector<Maker>& variants, uint64_t
                                     size_t places) {
   constexpr uint32_t kRounds = 25;  // of a fraction of a millisecond: enough not to pick by chance
   Contestants all;
-  for (const Maker& make : variants) all.push_back(make());
+  for (const Maker& make : variants) all.push_back(InPlaces(make, places));
   std::vector<std::vector<double>> times;
   for (const Series& series : RunContest(all, kRounds, count)) {
     times.push_back(series.ns_per_request);
     tried->push_back({{"variant", series.name}, {"ns_per_request", Quantile(series.ns_per_request, 0.5)}});
   }
-  const size_t best = BestOf(times, Better::kLower);
-  Contestants instances;
-  instances.push_back(std::move(all[best]));
-  all.clear();
-  while (instances.size() < places) instances.push_back(variants[best]());
-  return InPlaces(std::move(instances));
+  return std::move(all[BestOf(times, Better::kLower)]);
 }
 
 }  // namespace vgpu::bench

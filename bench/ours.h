@@ -40,8 +40,7 @@ Result<Contestants> MakeOursBesidePayload(const MediatorProcess& mediator, uint6
 // `depth` requests outstanding, flushed `batch` at a time.
 Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth, uint32_t batch);
 
-// The fastest of these batches, in a few short rounds of `count` requests, and then in `places`; *tried says what each came
-// to. Throws.
+// The fastest of these batches (contest.h, Fastest). Throws.
 std::unique_ptr<Contestant> MakeOursFastestDeep(const MediatorProcess& mediator, uint32_t depth,
                                                 const std::vector<uint32_t>& batches, uint64_t count,
                                                 nlohmann::json* tried, size_t places = kPlaces);

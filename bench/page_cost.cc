@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <stdexcept>
 #include <vector>
 
 #include "bench/figure.h"
@@ -38,8 +39,11 @@ using Page = std::array<Line, kLinesOfPage>;
 static_assert(sizeof(Line) == 64 && sizeof(Page) == 4096);
 using Pages = std::array<Page, kPages>;
 
-void Await(const std::atomic<uint64_t>& word, uint64_t value) {
-  while (word.load(std::memory_order_acquire) != value) {
+// `look` is called now and then.
+template <class Look>
+void Await(const std::atomic<uint64_t>& word, uint64_t value, Look look) {
+  for (uint32_t looks = 1; word.load(std::memory_order_acquire) != value; ++looks) {
+    if (looks % (1 << 20) == 0) look();
   }
 }
 
@@ -62,17 +66,19 @@ void Measure(Costs* costs) {
   RivalServer server([&pages](uint64_t) {
     Walk(pages.get(), [](size_t, size_t, Line& line, uint64_t* serial) {
       for (uint64_t i = 0; i < kPings; ++i) {
-        Await(line.ping, ++*serial);
+        Await(line.ping, ++*serial, [] {});  // it ends with its client
         line.pong.store(*serial, std::memory_order_release);
       }
     });
   });
   server.Begin(1);
-  Walk(pages.get(), [costs](size_t sweep, size_t page, Line& line, uint64_t* serial) {
+  Walk(pages.get(), [costs, &server](size_t sweep, size_t page, Line& line, uint64_t* serial) {
     using Clock = std::chrono::steady_clock;
     const auto ping = [&] {
       line.ping.store(++*serial, std::memory_order_release);
-      Await(line.pong, *serial);
+      Await(line.pong, *serial, [&server] {
+        if (!server.running()) throw std::runtime_error("the process on the other processor has ended");
+      });
     };
     ping();  // brings the line here
     const Clock::time_point begin = Clock::now();

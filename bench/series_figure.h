@@ -19,7 +19,7 @@ namespace vgpu::bench {
 // How much to measure. Quick: enough to see that everything works.
 struct Effort {
   bool quick = false;
-  uint32_t rounds() const { return quick ? 8 : 60; }
+  uint32_t rounds() const { return quick ? 2 * kPlaces : 60; }
   uint64_t requests() const { return quick ? 5'000 : 20'000; }
   uint64_t wakes() const { return quick ? 50 : 200; }
 };

@@ -93,11 +93,11 @@ class GuestRing final : public ReadyHandler {
   enum class TakeStatus : uint8_t { kOk, kLied };
   // Takes up to `max` new requests into the table and counts them in *taken.
   TakeStatus Take(uint32_t max, int64_t now_ns, Trace* trace, uint32_t* taken);
-  // Needs Ready(): it fetches the lines of as many as came the last time, and the guest writes to those that have not come.
   // Takes up to `max` requests, and runs and answers at once those that touch nothing but their slot: one pass, without
   // the table. One of another kind, or that is refused, ends it; it is queued, and run at once, too, if the loop runs it.
   // For a guest's ring that is idle(), when nobody else waits. Returns how many it answered, and counts all that it took in
-  // *taken.
+  // *taken. To be called when Ready(), for speed: it fetches the lines of as many as came the last time, and a guest writes
+  // to those that have not come.
   uint32_t TakeAndAnswer(uint32_t max, int64_t now_ns, uint32_t* taken);
   // Is a GPU's work among the last `taken` requests that Take has taken?
   bool TookForGpu(uint32_t taken);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mediator/operations_cpu.h"
 
+#include <cassert>
 #include <cstddef>
 
 #include "ring/abi.h"
@@ -24,6 +25,7 @@ inline __attribute__((always_inline)) void AddElements(const char* a, const char
   const T* x = reinterpret_cast<const T*>(a);
   const T* y = reinterpret_cast<const T*>(b);
   T* z = reinterpret_cast<T*>(c);
+  assert(begin <= end);
   uint64_t i = begin;
   const auto add_line = [&]() __attribute__((always_inline)) {
 #pragma GCC unroll 4
@@ -60,12 +62,16 @@ const bool kHasAvx2 = __builtin_cpu_supports("avx2");
 
 }  // namespace
 
+void VectorAddBaseline(uint8_t type, const char* a, const char* b, char* c, uint64_t begin, uint64_t end) {
+  Add<16>(type, a, b, c, begin, end);
+}
+
 void VectorAddCpu(uint8_t type, const char* a, const char* b, char* c, uint64_t begin, uint64_t end) {
 #if defined(__x86_64__)
   // With wider vectors, more of the lines that another core has just written are on their way at the same time.
   if (kHasAvx2) return AddAvx2(type, a, b, c, begin, end);
 #endif
-  Add<16>(type, a, b, c, begin, end);
+  VectorAddBaseline(type, a, b, c, begin, end);
 }
 
 }  // namespace vgpu::mediator

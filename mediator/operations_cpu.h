@@ -15,6 +15,9 @@ inline int32_t AddWrapping(int32_t a, int32_t b) {
 // `type` is VGPU_TYPE_*, checked before.
 void VectorAddCpu(uint8_t type, const char* a, const char* b, char* c, uint64_t begin, uint64_t end);
 
+// The same with what every processor of this kind has. VectorAddCpu calls it where there is no better way.
+void VectorAddBaseline(uint8_t type, const char* a, const char* b, char* c, uint64_t begin, uint64_t end);
+
 }  // namespace vgpu::mediator
 
 #endif  // VGPU_MEDIATOR_OPERATIONS_CPU_H_

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mediator/operations.h"
+#include "mediator/operations_cpu.h"
 
 #include <gtest/gtest.h>
 
@@ -325,6 +326,22 @@ TEST_F(OperationsTest, VectorAdd_EveryLength) {
     for (const bool in_place : {false, true}) {
       CheckVector<uint32_t>(arena(), Limits(), VGPU_TYPE_I32, x, y, in_place, wrap);
       CheckVector<double>(arena(), Limits(), VGPU_TYPE_F64, v, w, in_place, wrap);
+    }
+  }
+}
+
+// What VectorAddCpu does on this processor is tested above; elsewhere it may do this.
+TEST_F(OperationsTest, VectorAdd_BaselineIsTheSame) {
+  std::vector<char> expected(kArenaBytes);
+  for (const uint8_t type : {VGPU_TYPE_I32, VGPU_TYPE_I64, VGPU_TYPE_F32, VGPU_TYPE_F64}) {
+    for (uint64_t count = 1; count < 200; ++count) {
+      for (size_t i = 0; i < kArenaBytes; ++i) arena()[i] = static_cast<char>(i * 37 % 61);  // no NaN in it
+      const bool in_place = count % 2 == 0;
+      char* const c = in_place ? arena() : arena() + 16384;
+      std::memcpy(expected.data(), arena(), kArenaBytes);
+      VectorAddCpu(type, expected.data(), expected.data() + 8192, expected.data() + (c - arena()), 1, count);
+      VectorAddBaseline(type, arena(), arena() + 8192, c, 1, count);
+      ASSERT_EQ(std::memcmp(arena(), expected.data(), kArenaBytes), 0) << "type " << int{type} << ", count " << count;
     }
   }
 }

@@ -23,14 +23,16 @@ class BoostQueue {
 
 template <size_t kRoom>
 using BoostQueues = TwoQueues<BoostQueue<Message, kRoom>>;
-using SmallBoostQueues = TwoQueues<BoostQueue<SmallMessage, 2 * kDepthMax>, SmallMessage>;
+template <size_t kRoom>
+using SmallBoostQueues = TwoQueues<BoostQueue<SmallMessage, kRoom>, SmallMessage>;
 
 }  // namespace
 
 std::unique_ptr<Contestant> MakeBoostPair(const PairPlan& plan) { return MakeExchange<BoostQueues>(plan); }
 
 std::unique_ptr<Contestant> MakeSmallBoostPair(const PairPlan& plan) {
-  return std::make_unique<Exchange<SmallBoostQueues, SmallMessage>>(plan);
+  if (plan.depth <= kShallow) return std::make_unique<Exchange<SmallBoostQueues<2 * kShallow>, SmallMessage>>(plan);
+  return std::make_unique<Exchange<SmallBoostQueues<2 * kDepthMax>, SmallMessage>>(plan);
 }
 
 }  // namespace vgpu::bench

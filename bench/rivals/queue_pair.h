@@ -17,6 +17,7 @@
 
 namespace vgpu::bench {
 
+inline constexpr size_t kShallow = 64;
 inline constexpr size_t kDepthMax = 1024;
 
 // What both sides say by way of it: the server adds, the client checks every sum.
@@ -151,7 +152,6 @@ std::unique_ptr<Contestant> MakeExchange(const PairPlan& plan) {
 // caches for nothing.
 template <template <size_t> class Carrier>
 std::unique_ptr<Contestant> MakeExchange(const PairPlan& plan) {
-  constexpr size_t kShallow = 64;
   if (plan.depth <= kShallow) return MakeExchange<Carrier<2 * kShallow>>(plan);
   return MakeExchange<Carrier<2 * kDepthMax>>(plan);
 }

@@ -57,8 +57,11 @@ class Mediator:
         """The status of one VM, or None."""
         return self.status()["vms"].get(vm_id)
 
-    def kill(self, number=signal.SIGKILL):
+    def send(self, number):
         self.process.send_signal(number)
+
+    def kill(self, number=signal.SIGKILL):
+        self.send(number)
         return self.process.wait(TIMEOUT_S)
 
     def log(self):
@@ -68,6 +71,7 @@ class Mediator:
 
     def close(self):
         if self.process.poll() is None:
+            self.send(signal.SIGCONT)  # it may stand still
             self.kill(signal.SIGTERM)
         self._log.close()
         shutil.rmtree(self.folder)
@@ -93,6 +97,13 @@ class Vm:
             self.kill()
             raise AssertionError(f"VM {self.vm_id} did not end within {timeout_s} s") from late
         return self._process.returncode, out, err
+
+    def line(self):
+        """The next line of the command's output, while it runs; `wait` returns what follows."""
+        return self._process.stdout.readline()
+
+    def running(self):
+        return self._process.poll() is None
 
     def qmp(self, command):
         """Sends one command to QEMU; returns its answer."""

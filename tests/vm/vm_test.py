@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 sys.dont_write_bytecode = True
@@ -85,14 +86,29 @@ class SevenVms(VmTest):
         trace = os.path.join(mediator.folder, "trace")
         mediator.kill(signal.SIGTERM)
         mediator = self.mediator("--trace", trace)
-        vms = [self.vm(mediator, 10 + i, ["vgpu-client", "ping", "--count", str(self.REQUESTS), "--depth", "16"],
-                       "--pool_id", "AB"[i % 2], "--priority", PRIORITIES[i % 3]) for i in range(7)]
+        script = f"echo ready; vgpu-client --timeout 300 ping --count {self.REQUESTS} --depth 16"
+        vms = [self.vm(mediator, 10 + i, ["sh", "-c", script], "--pool_id", "AB"[i % 2], "--priority", PRIORITIES[i % 3])
+               for i in range(7)]
+        host.wait_for("seven VMs", lambda: all(mediator.vm(vm.vm_id) is not None for vm in vms))
+        mediator.send(signal.SIGSTOP)
+        for vm in vms:
+            self.assertEqual(vm.line(), "ready\n")
+        self.stutter(mediator, vms)
         for vm in vms:
             status, out, err = vm.wait(600)
             self.assertEqual(status, 0, err)
             self.assertIn(f"{self.REQUESTS} requests, depth 16, 0 wrong", out)
         mediator.kill(signal.SIGTERM)
         self.check_order(trace)
+
+    def stutter(self, mediator, vms):
+        """Until the VMs have ended the mediator stands still most of the time: the requests of all of them pile up."""
+        while any(vm.running() for vm in vms):
+            mediator.send(signal.SIGCONT)
+            time.sleep(0.002)
+            mediator.send(signal.SIGSTOP)
+            time.sleep(0.03)
+        mediator.send(signal.SIGCONT)
 
     def check_order(self, trace):
         """When a request starts, none of a higher class may be waiting."""
