@@ -69,8 +69,8 @@ std::unique_ptr<Contestant> InPlaces(Contestants instances);
 using Maker = std::function<std::unique_ptr<Contestant>()>;
 std::unique_ptr<Contestant> InPlaces(const Maker& make, size_t places = kPlaces);
 
-// Tries variants of one contestant (batch sizes, ways to poll) in a few short rounds, each in so many places, and returns the
-// fastest; the others end. *tried says what each came to.
+// Tries variants of one contestant (batch sizes, ways to poll) in a few short rounds, each in one place, and returns the
+// fastest, made anew in so many places. *tried says what each came to.
 std::unique_ptr<Contestant> Fastest(const std::vector<Maker>& variants, uint64_t count, nlohmann::json* tried,
                                     size_t places = kPlaces);
 
