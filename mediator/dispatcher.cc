@@ -46,6 +46,7 @@ bool Dispatcher::Begin(Session* session) {
   // So that no push_back of a turn allocates.
   const size_t rings = sessions_.size() * (VGPU_RINGS_MAX + 1);
   hot_.reserve(rings);
+  ready_.reserve(rings);
   answered_.reserve(rings);
   finished_.reserve(1024);
   for (const auto& ring : session->rings()) {
@@ -216,24 +217,15 @@ bool Dispatcher::Turn() {
 }
 
 bool Dispatcher::TakeAll() {
-  size_t ready = 0;
-  GuestRing* last = nullptr;
+  ready_.clear();
   for (size_t i = 0; i < hot_.size(); ++i) {
     if (i + 1 < hot_.size()) hot_[i + 1]->PrefetchNext();
-    if (!hot_[i]->Ready()) continue;
-    ++ready;
-    last = hot_[i];
+    if (hot_[i]->Ready()) ready_.push_back(hot_[i]);
   }
-  if (ready == 0) return false;
+  if (ready_.empty()) return false;
   if (now_ns_ == 0) now_ns_ = clock_.Now();
-  if (ready == 1) {
-    TakeFrom(last, /*alone=*/true);
-    return true;
-  }
-  for (size_t i = 0; i < hot_.size(); ++i) {
-    if (i + 1 < hot_.size()) hot_[i + 1]->PrefetchNext();
-    // Else the list has changed: the others have their turn in the next round.
-    if (hot_[i]->Ready() && !TakeFrom(hot_[i], /*alone=*/false)) break;
+  for (GuestRing* ring : ready_) {
+    if (!TakeFrom(ring, /*alone=*/ready_.size() == 1)) break;  // it lied: the others have their turn in the next round
   }
   return true;
 }

@@ -110,6 +110,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   std::vector<Queues> queues_;  // of the CPU, then of each GPU
   std::vector<Session*> sessions_;
   std::vector<GuestRing*> hot_;
+  std::vector<GuestRing*> ready_;  // of these, in this turn
   std::vector<GuestRing*> answered_;  // rings with answers in this turn
   std::vector<Piece> finished_;
   std::vector<Session*> ask_for_gpu_;  // in this turn; one for each GPU that is parked
