@@ -225,14 +225,14 @@ bool Dispatcher::TakeAll() {
   if (ready_.empty()) return false;
   if (now_ns_ == 0) now_ns_ = clock_.Now();
   for (GuestRing* ring : ready_) {
-    if (!TakeFrom(ring, /*alone=*/ready_.size() == 1)) break;  // it lied: the others have their turn in the next round
+    if (!TakeFrom(ring)) break;  // it lied: the others have their turn in the next round
   }
   return true;
 }
 
-bool Dispatcher::TakeFrom(GuestRing* ring, bool alone) {
+bool Dispatcher::TakeFrom(GuestRing* ring) {
   uint32_t taken = 0;
-  if (alone && NothingIsQueued(*ring)) {
+  if (NobodyElseWaits(*ring)) {
     // A guest that has many outstanding works on the first answers while the next ones are made; if others may come, they
     // are looked for in between.
     const uint32_t most = hot_.size() == 1 ? kInlineMax : kTakeMax;
@@ -258,11 +258,11 @@ void Dispatcher::AskForGpu(Session* session) {
   if (std::none_of(ask_for_gpu_.begin(), ask_for_gpu_.end(), same)) ask_for_gpu_.push_back(session);
 }
 
-// If it is the only ring with requests, too, they need no queue: whatever the order of service is, they are next.
-bool Dispatcher::NothingIsQueued(const GuestRing& ring) const {
+// Then its requests need no queue: whatever the order of service is, they are next.
+bool Dispatcher::NobodyElseWaits(const GuestRing& ring) const {
   const DeviceSeat& seat = ring.session()->seat;
-  return !ring.window() && ring.idle() && !seat.on_device && !seat.parked && inline_scheduler_.empty() &&
-         trace_ == nullptr;
+  return ready_.size() == 1 && !ring.window() && ring.idle() && !seat.on_device && !seat.parked &&
+         inline_scheduler_.empty() && trace_ == nullptr;
 }
 
 void Dispatcher::Classify(GuestRing* ring) {

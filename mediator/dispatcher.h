@@ -72,7 +72,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   bool Turn();
   bool TakeAll();
   // False: the guest lied, and the list of hot rings has changed.
-  bool TakeFrom(GuestRing* ring, bool alone);
+  bool TakeFrom(GuestRing* ring);
   void RunInline();
   void SubmitSlots(uint32_t gpu);
   void SubmitPieces(uint32_t gpu);
@@ -88,7 +88,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   void ArmIdleRings();
 
   void AskForGpu(Session* session);
-  bool NothingIsQueued(const GuestRing& ring) const;
+  bool NobodyElseWaits(const GuestRing& ring) const;
   void Classify(GuestRing* ring);
   Queues& QueuesOf(const Session& session) {
     return queues_[session.seat.on_device ? 1 + session.seat.gpu : 0];

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mediator/operations.h"
-#include "mediator/operations_cpu.h"
 
 #include <gtest/gtest.h>
 
@@ -13,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "mediator/operations_cpu.h"
 #include "ring/regs.h"
 
 namespace vgpu::mediator {

@@ -31,8 +31,9 @@ using SmallBoostQueues = TwoQueues<BoostQueue<SmallMessage, kRoom>, SmallMessage
 std::unique_ptr<Contestant> MakeBoostPair(const PairPlan& plan) { return MakeExchange<BoostQueues>(plan); }
 
 std::unique_ptr<Contestant> MakeSmallBoostPair(const PairPlan& plan) {
-  if (plan.depth <= kShallow) return std::make_unique<Exchange<SmallBoostQueues<2 * kShallow>, SmallMessage>>(plan);
-  return std::make_unique<Exchange<SmallBoostQueues<2 * kDepthMax>, SmallMessage>>(plan);
+  return MakeWithRoom(plan, [&plan]<size_t kRoom>() -> std::unique_ptr<Contestant> {
+    return std::make_unique<Exchange<SmallBoostQueues<kRoom>, SmallMessage>>(plan);
+  });
 }
 
 }  // namespace vgpu::bench

@@ -17,7 +17,6 @@
 
 namespace vgpu::bench {
 
-inline constexpr size_t kShallow = 64;
 inline constexpr size_t kDepthMax = 1024;
 
 // What both sides say by way of it: the server adds, the client checks every sum.
@@ -148,12 +147,17 @@ std::unique_ptr<Contestant> MakeExchange(const PairPlan& plan) {
   return std::make_unique<Exchange<Carrier>>(plan);
 }
 
-// Of a queue or layout whose room is a template parameter, the one that this plan needs: more would leave the nearest
-// caches for nothing.
+// Of queues or layouts whose room is a template parameter, the one that this plan needs: more would leave the nearest caches
+// for nothing. make.operator()<room>() makes it.
+template <class Make>
+std::unique_ptr<Contestant> MakeWithRoom(const PairPlan& plan, Make make) {
+  constexpr size_t kShallow = 64;
+  if (plan.depth <= kShallow) return make.template operator()<2 * kShallow>();
+  return make.template operator()<2 * kDepthMax>();
+}
 template <template <size_t> class Carrier>
 std::unique_ptr<Contestant> MakeExchange(const PairPlan& plan) {
-  if (plan.depth <= kShallow) return MakeExchange<Carrier<2 * kShallow>>(plan);
-  return MakeExchange<Carrier<2 * kDepthMax>>(plan);
+  return MakeWithRoom(plan, [&plan]<size_t kRoom>() { return MakeExchange<Carrier<kRoom>>(plan); });
 }
 
 }  // namespace vgpu::bench
