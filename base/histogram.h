@@ -12,10 +12,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/published.h"
+
 namespace vgpu::base {
 
-// Log-linear: each power of two is cut into 64 equal buckets. About 30 KiB. Single-threaded.
-class Histogram {
+// Log-linear: each power of two is cut into 64 equal buckets. About 30 KiB. `Number<T>` holds one of its numbers.
+template <template <class> class Number>
+class BasicHistogram {
  public:
   void Record(uint64_t value) { RecordMany(value, 1); }
 
@@ -24,37 +27,41 @@ class Histogram {
     buckets_[BucketOf(value)] += times;
     count_ += times;
     sum_ += static_cast<double>(value) * static_cast<double>(times);
-    min_ = std::min(min_, value);
-    max_ = std::max(max_, value);
+    if (value < min_) min_ = value;
+    if (value > max_) max_ = value;
   }
 
   // Afterwards this is as if every value of `other` had been recorded here.
-  void Merge(const Histogram& other) {
-    for (size_t i = 0; i < kBuckets; ++i) buckets_[i] += other.buckets_[i];
-    count_ += other.count_;
-    sum_ += other.sum_;
-    min_ = std::min(min_, other.min_);
-    max_ = std::max(max_, other.max_);
+  template <template <class> class Others>
+  void Merge(const BasicHistogram<Others>& other) {
+    const uint64_t count = other.count();
+    if (count == 0) return;
+    for (size_t i = 0; i < kBuckets; ++i) buckets_[i] += other.bucket(i);
+    count_ += count;
+    sum_ += other.sum();
+    min_ = std::min<uint64_t>(min_, other.min());
+    max_ = std::max<uint64_t>(max_, other.max());
   }
 
-  void Reset() { *this = Histogram(); }
+  void Reset() { *this = BasicHistogram(); }
 
   uint64_t count() const { return count_; }
-  uint64_t min() const { return count_ == 0 ? 0 : min_; }  // exact
+  uint64_t min() const { return count_ == 0 ? 0 : uint64_t{min_}; }  // exact
   uint64_t max() const { return max_; }                    // exact
-  double mean() const { return count_ == 0 ? 0.0 : sum_ / static_cast<double>(count_); }
+  double sum() const { return sum_; }
+  double mean() const { return count_ == 0 ? 0.0 : sum_ / static_cast<double>(uint64_t{count_}); }
 
   // The value of the nearest rank: at least `percent` (0..100) of all values are not above it. Never below
   // the true value, and above it by at most 1/64. 0 when nothing was recorded.
   uint64_t Percentile(double percent) const {
     if (count_ == 0) return 0;
     const double share = std::clamp(percent, 0.0, 100.0) / 100.0;
-    const double exact_rank = std::ceil(share * static_cast<double>(count_));
+    const double exact_rank = std::ceil(share * static_cast<double>(uint64_t{count_}));
     const uint64_t rank = std::clamp<uint64_t>(static_cast<uint64_t>(exact_rank), 1, count_);
     uint64_t seen = 0;
     for (size_t i = 0; i < kBuckets; ++i) {
       seen += buckets_[i];
-      if (seen >= rank) return std::clamp(HighestOf(i), min_, max_);
+      if (seen >= rank) return std::clamp<uint64_t>(HighestOf(i), min_, max_);
     }
     return max_;
   }
@@ -80,12 +87,19 @@ class Histogram {
   static constexpr size_t kExact = 2 * kSub;
   static constexpr size_t kBuckets = (64 - kSubBits + 1) * kSub;
 
-  std::array<uint64_t, kBuckets> buckets_{};
-  uint64_t count_ = 0;
-  uint64_t min_ = UINT64_MAX;
-  uint64_t max_ = 0;
-  double sum_ = 0;
+  std::array<Number<uint64_t>, kBuckets> buckets_{};
+  Number<uint64_t> count_ = 0;
+  Number<uint64_t> min_ = UINT64_MAX;
+  Number<uint64_t> max_ = 0;
+  Number<double> sum_ = 0;
 };
+
+template <class T>
+using Plain = T;
+// Single-threaded.
+using Histogram = BasicHistogram<Plain>;
+// One thread records, any thread may merge it into one of its own. What is recorded meanwhile may be in part of it only.
+using PublishedHistogram = BasicHistogram<Published>;
 
 }  // namespace vgpu::base
 

@@ -3,9 +3,17 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
 #include <utility>
+
+#include "mediator/missing_pages.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -14,15 +22,19 @@ tl::unexpected<Refusal> Refuse(uint32_t code, std::string text) {
   return tl::make_unexpected(Refusal{code, std::move(text)});
 }
 
-tl::expected<ring::Mapping, Refusal> MapChecked(const char* what, int fd, uint64_t bytes) {
-  auto refuse = [what](const std::string& why) {
-    return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("{}: {}", what, why));
-  };
-  if (const auto sealed = ring::CheckSealed(fd, bytes); !sealed) return refuse(sealed.error());
-  ring::Result<ring::Mapping> mapping = ring::MapShared(fd, bytes);
-  if (!mapping) return refuse(mapping.error());
-  if (const auto present = ring::Populate(*mapping); !present) return refuse(present.error());
-  return std::move(*mapping);
+// Populated at a time: about a millisecond.
+constexpr size_t kStepBytes = missing_pages::kLookMax;
+
+const char kMissing[] =
+    "it has pages that are not present: its owner must make them present (MADV_POPULATE_WRITE) before it attaches, so that "
+    "the memory is its own (QEMU's device of this release does)";
+
+// Makes the pages of a range, which are there, known to this process.
+tl::expected<void, std::string> MapPresent(char* data, size_t bytes) {
+  if (!missing_pages::Present(data, bytes)) return tl::make_unexpected(std::string(kMissing));
+  if (madvise(data, bytes, MADV_POPULATE_WRITE) == 0 || errno == EINVAL) return {};  // not known before Linux 5.14
+  if (errno == EFAULT) return tl::make_unexpected(std::string(kMissing));
+  return tl::make_unexpected(fmt::format("its pages cannot be mapped: {}", std::strerror(errno)));
 }
 
 }  // namespace
@@ -59,20 +71,71 @@ tl::expected<Grant, Refusal> CheckClaim(const vgpu_msg_attach& claim, const Conf
   return Grant{vm->vm_id, static_cast<uint32_t>(vm->pool), vm->priority};
 }
 
-tl::expected<SessionMemory, Refusal> PrepareMemory(const vgpu_layout& layout, const ring::UniqueFd& private_file,
-                                                   const ring::UniqueFd& region) {
-  SessionMemory memory;
-  memory.layout = layout;
-  auto mapped = MapChecked("the private file", private_file.get(), VGPU_PRIVATE_BYTES);
+tl::expected<void, Refusal> CheckIsMemfd(const char* what, int fd) {
+  // The first look of all: it asks nobody but the kernel, while fstat may ask a file system of the owner's.
+  if (fcntl(fd, F_GET_SEALS) >= 0) return {};
+  return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("{}: the shared memory is not a memfd: use memory-backend-memfd", what));
+}
+
+// Anything else could be readable for ever (a file), or block (a pipe).
+tl::expected<void, Refusal> CheckIsEventfd(const char* what, int fd) {
+  std::array<char, 64> target{};
+  const std::string link = fmt::format("/proc/self/fd/{}", fd);
+  const ssize_t length = readlink(link.c_str(), target.data(), target.size());
+  if (length < 0) {
+    return Refuse(VGPU_ERR_UNSUPPORTED, fmt::format("the mediator cannot tell what {} is ({}: {}): give it /proc", what, link,
+                                                    std::strerror(errno)));
+  }
+  if (std::string_view(target.data(), static_cast<size_t>(length)) == "anon_inode:[eventfd]") return {};
+  return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("{} is no eventfd", what));
+}
+
+MemoryPreparer::MemoryPreparer(const vgpu_layout& layout, PeerFd private_file, PeerFd region)
+    : private_fd_(std::move(private_file)) {
+  memory_.layout = layout;
+  memory_.region_fd = std::move(region);
+}
+
+tl::expected<GuardedMapping, Refusal> MemoryPreparer::Map(const char* what, int fd, uint64_t bytes, MemoryId* id) {
+  auto refuse = [what](const std::string& why) {
+    return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("{}: {}", what, why));
+  };
+  if (const auto sealed = ring::CheckSealed(fd, bytes); !sealed) return refuse(sealed.error());
+  struct stat info;
+  if (fstat(fd, &info) != 0) return refuse(std::strerror(errno));
+  *id = {info.st_dev, info.st_ino};
+  ring::Result<ring::Mapping> mapping = ring::MapShared(fd, bytes);
+  if (!mapping) return refuse(mapping.error());
+  missing_pages::Guard(mapping->data(), mapping->bytes());
+  GuardedMapping guarded(std::move(*mapping));
+  if (!guarded.guarded()) return Refuse(VGPU_ERR_QUEUE_FULL, "the mediator guards as much memory as it can: attach fewer VMs");
+  return guarded;
+}
+
+tl::expected<void, Refusal> MemoryPreparer::MapAll() {
+  auto mapped = Map("the private file", private_fd_.get(), VGPU_PRIVATE_BYTES, &ids_[0]);
   if (!mapped) return tl::make_unexpected(std::move(mapped.error()));
-  memory.private_file = std::move(*mapped);
-  if (layout.ring_count == 0) return memory;
-  mapped = MapChecked("the region", region.get(), layout.region_bytes);
+  memory_.private_file = std::move(*mapped);
+  const auto present = MapPresent(memory_.private_file.data(), VGPU_PRIVATE_BYTES);
+  if (!present) return Refuse(VGPU_ERR_INVALID_REQUEST, "the private file: " + present.error());
+  if (memory_.layout.ring_count == 0) return {};
+  mapped = Map("the region", memory_.region_fd.get(), memory_.layout.region_bytes, &ids_[1]);
   if (!mapped) return tl::make_unexpected(std::move(mapped.error()));
-  memory.region = std::move(*mapped);
-  memory.region_fd = ring::UniqueFd(fcntl(region.get(), F_DUPFD_CLOEXEC, 0));
-  if (!memory.region_fd) return Refuse(VGPU_ERR_QUEUE_FULL, "the mediator has no descriptors left: raise its limit");
-  return memory;
+  memory_.region = std::move(*mapped);
+  return {};
+}
+
+tl::expected<bool, Refusal> MemoryPreparer::Step() {
+  if (!mapped_) {
+    if (auto mapped = MapAll(); !mapped) return tl::make_unexpected(std::move(mapped.error()));
+    mapped_ = true;
+    return memory_.layout.ring_count == 0;
+  }
+  const size_t step = std::min(kStepBytes, memory_.region.bytes() - present_bytes_);
+  const auto present = MapPresent(memory_.region.data() + present_bytes_, step);
+  if (!present) return Refuse(VGPU_ERR_INVALID_REQUEST, "the region: " + present.error());
+  present_bytes_ += step;
+  return present_bytes_ == memory_.region.bytes();
 }
 
 }  // namespace vgpu::mediator

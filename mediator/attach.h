@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// From an attach message and its descriptors to checked, mapped, populated memory. Runs on the background thread.
+// From an attach message and its descriptors to checked, mapped memory.
 #ifndef VGPU_MEDIATOR_ATTACH_H_
 #define VGPU_MEDIATOR_ATTACH_H_
+
+#include <sys/types.h>
+
+#include <array>
+#include <compare>
 
 #include "mediator/config.h"
 #include "mediator/session.h"
@@ -18,9 +23,42 @@ struct Refusal {
 // The claim against the configuration; what is granted, or why not. Pure. `layout` gets ring_count 0 with ring=off.
 tl::expected<Grant, Refusal> CheckClaim(const vgpu_msg_attach& claim, const Config& config, vgpu_layout* layout);
 
-// Maps and populates the memory of a session. Takes about 0.3 ms a MiB. `region` is invalid with ring=off.
-tl::expected<SessionMemory, Refusal> PrepareMemory(const vgpu_layout& layout, const ring::UniqueFd& private_file,
-                                                   const ring::UniqueFd& region);
+// Are these what an owner may send? Nothing that it could make slow is done with one before this has said yes.
+tl::expected<void, Refusal> CheckIsMemfd(const char* what, int fd);
+tl::expected<void, Refusal> CheckIsEventfd(const char* what, int fd);
+
+// Which memory a descriptor leads to, whatever its number.
+struct MemoryId {
+  dev_t device = 0;
+  ino_t inode = 0;
+  auto operator<=>(const MemoryId&) const = default;
+};
+
+// Maps and checks the memory of a session, a few milliseconds at a time. The pages are there already: their owner has made
+// them present, so that its own memory cgroup pays for them. Memory with missing pages is refused.
+class MemoryPreparer {
+ public:
+  // `region` is invalid with ring=off. Both have passed CheckIsMemfd.
+  MemoryPreparer(const vgpu_layout& layout, PeerFd private_file, PeerFd region);
+
+  // True: ready. Not to be called again then.
+  tl::expected<bool, Refusal> Step();
+
+  // Once it is ready.
+  SessionMemory Take() { return std::move(memory_); }
+  // Of the private file and of the region.
+  const std::array<MemoryId, 2>& ids() const { return ids_; }
+
+ private:
+  tl::expected<GuardedMapping, Refusal> Map(const char* what, int fd, uint64_t bytes, MemoryId* id);
+  tl::expected<void, Refusal> MapAll();
+
+  PeerFd private_fd_;
+  SessionMemory memory_;
+  std::array<MemoryId, 2> ids_{};
+  bool mapped_ = false;
+  size_t present_bytes_ = 0;  // of the region
+};
 
 }  // namespace vgpu::mediator
 

@@ -4,7 +4,9 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cassert>
+#include <mutex>
 
 namespace vgpu::mediator::bus_error_guard {
 
@@ -13,6 +15,7 @@ std::atomic<uint64_t> g_hits{0};
 namespace {
 
 constexpr int kRangesMax = 4096;
+constexpr uint64_t kSinglePagesMax = 64;
 
 // The handler reads these while other threads change them: `begin` is written last and cleared first.
 struct Range {
@@ -21,17 +24,30 @@ struct Range {
   std::atomic<uint64_t> hits{0};
 };
 Range g_ranges[kRangesMax];
+std::mutex g_places;  // held by who takes one
 
-// Only system calls and lock-free atomics: async-signal-safe.
-bool Replace(uintptr_t address) {
-  constexpr size_t kPageSizes[] = {4096, 2u << 20, 1u << 30};  // a huge page is replaced as a whole
-  for (const size_t size : kPageSizes) {
-    void* page = reinterpret_cast<void*>(address & ~(size - 1));
-    if (mmap(page, size, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) {
-      return true;
-    }
-  }
-  return false;
+bool ReplaceWith(uintptr_t begin, size_t bytes) {
+  void* page = reinterpret_cast<void*>(begin);
+  return mmap(page, bytes, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) !=
+         MAP_FAILED;
+}
+
+// A chunk around `address`, or as much of it as lies in the range.
+bool ReplaceChunk(const Range& range, uintptr_t address, size_t chunk) {
+  const uintptr_t range_begin = range.begin.load(std::memory_order_relaxed);
+  const uintptr_t range_end = range_begin + range.bytes.load(std::memory_order_relaxed);
+  const uintptr_t begin = std::max(address & ~(chunk - 1), range_begin);
+  const uintptr_t end = std::min((address & ~(chunk - 1)) + chunk, range_end);
+  return ReplaceWith(begin, end - begin);
+}
+
+// Only system calls and lock-free atomics: async-signal-safe. A page at first, and more at a time for who goes on: a process
+// may have some 65,000 mappings only. A huge page is replaced as a whole.
+bool Replace(const Range& range, uintptr_t address) {
+  constexpr size_t kPage = 4096, kChunk = 2u << 20, kGiant = 1u << 30;
+  const bool few = range.hits.load(std::memory_order_relaxed) < kSinglePagesMax;
+  return (few && ReplaceWith(address & ~(kPage - 1), kPage)) || ReplaceChunk(range, address, kChunk) ||
+         ReplaceChunk(range, address, kGiant);
 }
 
 void OnBusError(int signal, siginfo_t* info, void*) {
@@ -39,7 +55,7 @@ void OnBusError(int signal, siginfo_t* info, void*) {
   for (Range& range : g_ranges) {
     const uintptr_t begin = range.begin.load(std::memory_order_acquire);
     if (begin == 0 || address < begin || address - begin >= range.bytes.load(std::memory_order_relaxed)) continue;
-    if (!Replace(address)) break;
+    if (!Replace(range, address)) break;
     range.hits.fetch_add(1, std::memory_order_relaxed);
     g_hits.fetch_add(1, std::memory_order_relaxed);
     return;
@@ -60,6 +76,7 @@ void Install() {
 }
 
 int Guard(const void* begin, size_t bytes) {
+  const std::lock_guard lock(g_places);
   for (int id = 0; id < kRangesMax; ++id) {
     Range& range = g_ranges[id];
     if (range.begin.load(std::memory_order_relaxed) != 0) continue;

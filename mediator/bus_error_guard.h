@@ -13,7 +13,7 @@ namespace vgpu::mediator::bus_error_guard {
 // Installs the handler for the whole process. Once.
 void Install();
 
-// Guards [begin, begin + bytes). Returns an id for Hits and Forget, or -1 when all places are taken.
+// Guards [begin, begin + bytes). Returns an id for Hits and Forget, or -1 when all places are taken. Any thread.
 int Guard(const void* begin, size_t bytes);
 void Forget(int id);
 

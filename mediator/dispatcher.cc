@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mediator/dispatcher.h"
 
-#include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cassert>
+#include <span>
+#include <utility>
 
 #include "mediator/bus_error_guard.h"
 #include "mediator/crash_point.h"
@@ -19,64 +21,93 @@ void Pause() {
 #endif
 }
 
+// How often the processor was taken away from this thread.
+long Preemptions() {
+  rusage usage;
+  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
+}
+
 }  // namespace
 
-Dispatcher::Dispatcher(EventLoop* loop, Backend* backend, Trace* trace, WaitMode wait, int64_t wake_cost_ns)
-    : loop_(loop), backend_(backend), trace_(trace), wait_(wait, wake_cost_ns) {
+Dispatcher::Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, Trace* trace, const Clock* clock,
+                       const DispatcherOptions& options)
+    : loop_(loop), backend_(backend), owner_(owner), trace_(trace), clock_(clock),
+      serves_suspects_(options.serves_suspects),
+      wait_(options.wait, options.wake_cost_ns) {
   [[maybe_unused]] const int watch = loop_->Watch(backend_->finished_fd(), this);
   assert(watch >= 0);
   queues_.resize(1 + backend_->gpus());
   ask_for_gpu_.reserve(backend_->gpus());
   backend_->SetListener(this);
+  // So that no push_back of a turn allocates.
+  const size_t rings = size_t{options.sessions_max} * (VGPU_RINGS_MAX + 1);
+  sessions_.reserve(options.sessions_max);
+  for (HotList& list : hot_) list.rings.reserve(rings);
+  for (std::vector<GuestRing*>& list : answered_) list.reserve(rings);
+  for (std::vector<GuestRing*>* list : {&ready_, &chores_, &deaf_}) list->reserve(rings);
+  finished_.reserve(1024);
+  preemptions_ = Preemptions();
+  last_tick_ns_ = clock_->Now();
 }
 
 // ---- sessions ----
 
-bool Dispatcher::Begin(Session* session) {
+bool Dispatcher::Begin(Session* session, bool call) {
   for (const auto& ring : session->rings()) {
-    const int watch = loop_->Watch(ring->kick_fd(), ring.get());
-    if (watch < 0) {
-      for (const int id : session->watches_) loop_->Unwatch(id);
-      session->watches_.clear();
-      return false;
-    }
-    session->watches_.push_back(watch);
+    ring->watch = loop_->Watch(ring->kick_fd(), ring.get());
+    if (ring->watch >= 0) continue;
+    StopListening(session);
+    return false;
   }
+  session->dispatcher_ = this;
+  session->held_ = false;
   sessions_.push_back(session);
-  // So that no push_back of a turn allocates.
-  const size_t rings = sessions_.size() * (VGPU_RINGS_MAX + 1);
-  hot_.reserve(rings);
-  ready_.reserve(rings);
-  answered_.reserve(rings);
-  finished_.reserve(1024);
   for (const auto& ring : session->rings()) {
-    ring->Recover(Now());
     ring->LookAtEpoch();
+    if (ring->chore() != RingChore::kNone) HaveChore(ring.get());
     Settle(ring.get());
     if (ring->phase() == RingPhase::kOpen) MakeHot(ring.get());
-    ring->Call();
+    if (call) ring->Call();
   }
   backend_->Attach(session);
+  if (session->memory_lost()) Fence(session, FenceReason::kMemoryLost);  // elsewhere, or on its way
   return true;
 }
 
 void Dispatcher::End(Session* session) {
-  assert(!session->ending_);
+  assert(!session->ending_ && !session->leaving_);
   session->ending_ = true;
-  for (const int id : session->watches_) loop_->Unwatch(id);
-  session->watches_.clear();
+  StopListening(session);
   for (const auto& ring : session->rings()) {
-    ring->DropQueued();
+    ring->Abandon();
     MakeCold(ring.get());
     Classify(ring.get());
   }
   SettleSession(session);
 }
 
+void Dispatcher::Leave(Session* session) {
+  assert(!session->ending_ && !session->leaving_);
+  Hold(session);
+  session->leaving_ = true;
+  SettleSession(session);
+}
+
+// Nothing of it is heard, looked at or begun any more; what runs comes back.
+void Dispatcher::Hold(Session* session) {
+  session->held_ = true;
+  StopListening(session);
+  for (const auto& ring : session->rings()) {
+    MakeCold(ring.get());
+    Classify(ring.get());
+  }
+}
+
 void Dispatcher::Reset(Session* session) {
   session->resetting_ = true;
-  session->fenced_ = false;
   ++session->resets;
+  if (session->fenced_ && session->memory_lost()) return SettleSession(session);
+  session->fenced_ = false;
   for (const auto& ring : session->rings()) {
     if (ring->window()) {  // QEMU's own: it tells late answers apart by their index
       ring->LiftFence();
@@ -86,77 +117,162 @@ void Dispatcher::Reset(Session* session) {
     ring->RequestClose();
     MakeCold(ring.get());
     Classify(ring.get());
-    if (!ring->busy() && ring->epoch_pending()) ring->CarryOutEpoch();
+    if (ring->epoch_due()) {
+      ring->BeginEpoch();
+      HaveChore(ring.get());
+    }
   }
   SettleSession(session);
 }
 
-void Dispatcher::Fence(Session* session, std::string_view reason) {
-  if (session->fenced_ || session->ending_) return;
-  spdlog::warn("VM {} is fenced: {}; reset its device to use it again", session->vm_id(), reason);
+void Dispatcher::Fence(Session* session, FenceReason reason) {
+  if (session->fenced_ || session->ending_ || session->leaving_) return;
   session->fenced_ = true;
   ++session->fences;
   for (const auto& ring : session->rings()) {
     MakeCold(ring.get());
     ring->DropRunning();
-    if (!ring->busy()) ring->AnswerFenced();
-    Classify(ring.get());
+    Settle(ring.get());
   }
-  session->owner()->OnFenced();
+  owner_->OnFenced(session, reason);
+}
+
+// A hole in its memory, a page that is poisoned: whoever has met one has computed rubbish.
+void Dispatcher::FenceLost() {
+  for (size_t i = sessions_.size(); i-- > 0;) {
+    if (sessions_[i]->memory_lost()) Fence(sessions_[i], FenceReason::kMemoryLost);
+  }
 }
 
 void Dispatcher::RingKicked(GuestRing* ring) {
-  if (ring->session()->fenced()) return;
+  if (ring->session()->fenced()) return StopListeningIfIdle(ring);
   if (ring->LookAtEpoch()) {
+    ring->idle_kicks = 0;
     MakeCold(ring);
     Classify(ring);
     Settle(ring);
   }
   if (ring->phase() == RingPhase::kOpen) MakeHot(ring);
+  StopListeningIfIdle(ring);
+}
+
+void Dispatcher::StopListeningIfIdle(GuestRing* ring) {
+  if (ring->idle_kicks < kIdleKicksMax || ring->watch < 0) return;
+  ring->idle_kicks = 0;
+  StopListening(ring);
+  ring->deaf_until_ns = clock_->Now() + kDeafNs;
+  deaf_.push_back(ring);
+}
+
+void Dispatcher::StopListening(GuestRing* ring) { loop_->Unwatch(std::exchange(ring->watch, -1)); }
+
+void Dispatcher::StopListening(Session* session) {
+  std::array<int, VGPU_RINGS_MAX + 1> watches;
+  size_t count = 0;
+  for (const auto& ring : session->rings()) watches[count++] = std::exchange(ring->watch, -1);
+  loop_->UnwatchAll(std::span(watches).first(count));
+  std::erase_if(deaf_, [session](const GuestRing* ring) { return ring->session() == session; });
+}
+
+// Those that were deaf long enough hear again.
+void Dispatcher::Listen() {
+  const int64_t now_ns = clock_->Now();
+  for (size_t i = deaf_.size(); i-- > 0;) {
+    GuestRing* ring = deaf_[i];
+    if (ring->deaf_until_ns > now_ns) continue;
+    ring->watch = loop_->Watch(ring->kick_fd(), ring);
+    if (ring->watch < 0) continue;  // cannot be: its place was free
+    deaf_[i] = deaf_.back();
+    deaf_.pop_back();
+  }
+}
+
+// A call, or the reading of a kick, walks the list of all who wait for the same descriptor: its owner can make that long.
+// That another thread had the processor meanwhile is not its fault.
+void Dispatcher::PeerWasSlow(Session* session) {
+  const long before = std::exchange(preemptions_, Preemptions());
+  if (serves_suspects_ || preemptions_ != before || session->held_ || session->ending_) return;
+  Hold(session);
+  owner_->OnSlow(session);
+}
+
+void Dispatcher::HaveChore(GuestRing* ring) {
+  if (ring->has_chore) return;
+  ring->has_chore = true;
+  chores_.push_back(ring);
+}
+
+void Dispatcher::DoChores() {
+  if (next_chore_ >= chores_.size()) next_chore_ = 0;
+  GuestRing* ring = chores_[next_chore_];
+  Session* session = ring->session();
+  const bool gone = session->ending_ || session->leaving_ || ring->chore() == RingChore::kNone;
+  if (!gone && !ring->DoChore(kChoreSlots)) {
+    ++next_chore_;  // the others have their turn
+    return;
+  }
+  ring->has_chore = false;
+  chores_[next_chore_] = chores_.back();
+  chores_.pop_back();
+  if (gone) return;
+  if (!session->fenced_) ring->LookAtEpoch();  // the guest may have asked for the next one meanwhile
+  if (ring->phase() == RingPhase::kOpen) MakeHot(ring);
+  Settle(ring);
 }
 
 // What was put off because pieces of this ring were with the backend, and who is next afterwards.
 void Dispatcher::Settle(GuestRing* ring) {
-  if (ring->busy()) return;
+  if (ring->busy()) return Classify(ring);
   Session* session = ring->session();
   if (session->fenced_) {
-    ring->AnswerFenced();
-  } else if (ring->epoch_pending() && !session->ending_) {
-    ring->CarryOutEpoch();
-    if (ring->phase() == RingPhase::kOpen) MakeHot(ring);
+    if (ring->phase() != RingPhase::kFenced) ring->BeginFence();
+  } else if (ring->epoch_due() && !session->ending_) {
+    ring->BeginEpoch();
   }
+  if (ring->chore() != RingChore::kNone) HaveChore(ring);
   Classify(ring);
   SettleSession(session);
 }
 
 void Dispatcher::SettleSession(Session* session) {
-  if (!session->ending_ && !session->resetting_) return;
   if (session->busy()) return;
-  if (session->ending_) {
-    if (!backend_->Release(session)) return;
-    const auto entry = std::find(sessions_.begin(), sessions_.end(), session);
-    assert(entry != sessions_.end());
-    sessions_.erase(entry);
-    std::erase_if(answered_, [session](GuestRing* ring) { return ring->session() == session; });
-    session->owner()->OnEnded();
-  } else if (session->resetting_ && !session->epoch_pending()) {
-    session->resetting_ = false;
-    session->owner()->OnResetDone();  // may end the session, if its connection is gone
-  }
+  if (session->ending_ || session->leaving_) return SettleEnding(session);
+  if (!session->resetting_ || session->epoch_pending()) return;
+  session->resetting_ = false;
+  owner_->OnResetDone(session);
+}
+
+void Dispatcher::SettleEnding(Session* session) {
+  if (!backend_->Release(session)) return;
+  const auto entry = std::find(sessions_.begin(), sessions_.end(), session);
+  assert(entry != sessions_.end());
+  sessions_.erase(entry);
+  const auto is_its = [session](const GuestRing* ring) { return ring->session() == session; };
+  for (auto& answered : answered_) std::erase_if(answered, is_its);
+  std::erase_if(chores_, is_its);
+  for (const auto& ring : session->rings()) ring->has_chore = ring->has_answers = false;
+  if (session->ending_) return owner_->OnEnded(session);
+  session->leaving_ = false;
+  session->seat = DeviceSeat{};
+  owner_->OnLeft(session);
 }
 
 void Dispatcher::MakeHot(GuestRing* ring) {
-  if (ring->hot) return;
+  if (ring->hot || ring->session()->held_) return;
+  std::vector<GuestRing*>& hot = hot_[ring->session()->priority()].rings;
   ring->hot = true;
   ring->worked = true;
-  hot_.push_back(ring);
+  ring->hot_index = hot.size();
+  hot.push_back(ring);
 }
 
 void Dispatcher::MakeCold(GuestRing* ring) {
   if (!ring->hot) return;
+  std::vector<GuestRing*>& hot = hot_[ring->session()->priority()].rings;
   ring->hot = false;
-  *std::find(hot_.begin(), hot_.end(), ring) = hot_.back();
-  hot_.pop_back();
+  hot[ring->hot_index] = hot.back();
+  hot[ring->hot_index]->hot_index = ring->hot_index;
+  hot.pop_back();
 }
 
 // ---- the turn ----
@@ -184,6 +300,7 @@ void Dispatcher::Run(const bool* stop) {
     }
     CallGuests();
   }
+  while (HasAnswers()) CallGuests();
 }
 
 void Dispatcher::PollBackend() {
@@ -193,6 +310,17 @@ void Dispatcher::PollBackend() {
   Finished();
 }
 
+// The time. Called often enough, it also notices a turn that took too long.
+int64_t Dispatcher::Tick() {
+  const int64_t now_ns = clock_->Now();
+  const int64_t before_ns = std::exchange(last_tick_ns_, now_ns);
+  if (now_ns - before_ns > kGapNs) [[unlikely]] {
+    ++counters_.gaps;
+    if (on_gap_) on_gap_();
+  }
+  return now_ns;
+}
+
 bool Dispatcher::Turn() {
   now_ns_ = 0;
   bool progress = loop_->Poll() > 0;
@@ -200,10 +328,12 @@ bool Dispatcher::Turn() {
   progress |= backend_progress_;  // found by these, or by the Sleep before
   backend_progress_ = false;
   progress |= TakeAll();
-  if (progress && now_ns_ == 0) now_ns_ = clock_.Now();
+  if (progress && now_ns_ == 0) now_ns_ = Tick();
   if (!inline_scheduler_.empty()) RunInline();
   SubmitAll();
-  if (!answered_.empty()) CallGuests();
+  if (!chores_.empty()) DoChores();
+  if (HasAnswers()) CallGuests();
+  if (!deaf_.empty()) [[unlikely]] Listen();
   // To start an engine takes longer than a turn: after the answers.
   if (!ask_for_gpu_.empty()) [[unlikely]] {
     for (Session* session : ask_for_gpu_) backend_->Wake(session);
@@ -211,23 +341,51 @@ bool Dispatcher::Turn() {
   }
   if (bus_error_guard::TotalHits() != bus_errors_seen_) [[unlikely]] {
     bus_errors_seen_ = bus_error_guard::TotalHits();
-    if (on_bus_error_) on_bus_error_();
+    FenceLost();
   }
-  return progress || !inline_scheduler_.empty();
+  const bool more = progress || !inline_scheduler_.empty() || !chores_.empty() || HasAnswers();
+  if (more && now_ns_ == 0) now_ns_ = Tick();
+  return more;
 }
 
 bool Dispatcher::TakeAll() {
   ready_.clear();
-  for (size_t i = 0; i < hot_.size(); ++i) {
-    if (i + 1 < hot_.size()) hot_[i + 1]->PrefetchNext();
-    if (hot_[i]->Ready()) ready_.push_back(hot_[i]);
+  for (size_t priority = kPriorities; priority-- > 0;) {
+    if (!hot_[priority].rings.empty()) LookAt(&hot_[priority]);
   }
   if (ready_.empty()) return false;
-  if (now_ns_ == 0) now_ns_ = clock_.Now();
-  for (GuestRing* ring : ready_) {
-    if (!TakeFrom(ring)) break;  // it lied: the others have their turn in the next round
+  if (now_ns_ == 0) now_ns_ = Tick();
+  for (size_t i = 0; i < ready_.size(); ++i) {
+    if (!TakeFrom(ready_[i])) break;  // it lied: the others have their turn in the next round
+    if (i % kRingsPerClock != kRingsPerClock - 1 || clock_->Now() - now_ns_ < kTakeNs || i + 1 == ready_.size()) continue;
+    const GuestRing* next = ready_[i + 1];  // whoever has not had a turn is the first of its class in the next one
+    hot_[next->session()->priority()].next = next->hot_index;
+    break;
   }
   return true;
+}
+
+// Finds who has requests; of a long list, a part in each turn.
+void Dispatcher::LookAt(HotList* list) {
+  const size_t size = list->rings.size();
+  const size_t looks = std::min<size_t>(size, kLooksMax);
+  size_t at = list->next < size ? list->next : 0;
+  for (size_t i = 0; i < looks; ++i) {
+    GuestRing* ring = list->rings[at];
+    at = at + 1 == size ? 0 : at + 1;
+    if (i + 1 < looks) list->rings[at]->PrefetchNext();
+    if (ring->Ready()) ready_.push_back(ring);
+  }
+  list->next = looks == size ? list->next + 1 : at;
+}
+
+// So that a VM with eight rings has no more turns than one with a single ring.
+uint32_t Dispatcher::LeftInTurn(Session* session) const {
+  if (session->turn_ != turns_) {
+    session->turn_ = turns_;
+    session->taken_in_turn_ = 0;
+  }
+  return kTakeMax - std::min(kTakeMax, session->taken_in_turn_);
 }
 
 bool Dispatcher::TakeFrom(GuestRing* ring) {
@@ -235,16 +393,21 @@ bool Dispatcher::TakeFrom(GuestRing* ring) {
   if (NobodyElseWaits(*ring)) {
     // A guest that has many outstanding works on the first answers while the next ones are made; if others may come, they
     // are looked for in between.
-    const uint32_t most = hot_.size() == 1 ? kInlineMax : kTakeMax;
+    const uint32_t most = hot_[0].rings.size() + hot_[1].rings.size() + hot_[2].rings.size() == 1 ? kInlineMax : kTakeMax;
     uint32_t ran = 0;
     do {
       ran = ring->TakeAndAnswer(kTakeMax, now_ns_, &taken);
       ring->ran_inline += ran;
     } while (ran == kTakeMax && ring->ran_inline < most && ring->Ready());
     if (ring->ran_inline != 0) Answered(ring);
-  } else if (ring->Take(kTakeMax, now_ns_, trace_, &taken) == GuestRing::TakeStatus::kLied) [[unlikely]] {
-    Fence(ring->session(), "it reused a slot before its answer");
-    return false;
+  } else {
+    const uint32_t left = LeftInTurn(ring->session());
+    if (left == 0) return true;
+    if (ring->Take(left, now_ns_, trace_, &taken) == GuestRing::TakeStatus::kLied) [[unlikely]] {
+      Fence(ring->session(), FenceReason::kSlotReused);
+      return false;
+    }
+    ring->session()->taken_in_turn_ += taken;
   }
   ring->worked = true;
   counters_.requests += taken;
@@ -268,7 +431,7 @@ bool Dispatcher::NobodyElseWaits(const GuestRing& ring) const {
 void Dispatcher::Classify(GuestRing* ring) {
   Session* session = ring->session();
   const uint32_t bit = 1u << ring->index();
-  const Request* head = ring->Head();
+  const Request* head = session->held_ ? nullptr : ring->Head();
   using Way = GuestRing::Way;
   const bool any = head != nullptr;
   const Way way = any ? ring->WayOf(*head) : Way::kInline;
@@ -301,11 +464,15 @@ void Dispatcher::SetWork(Scheduler* scheduler, Session::Work* work, uint32_t bit
 void Dispatcher::Answered(GuestRing* ring) {
   if (ring->has_answers) return;
   ring->has_answers = true;
-  answered_.push_back(ring);
+  answered_[ring->session()->priority()].push_back(ring);
+}
+
+bool Dispatcher::HasAnswers() const {
+  return !answered_[0].empty() || !answered_[1].empty() || !answered_[2].empty();
 }
 
 void Dispatcher::RunInline() {
-  if (now_ns_ == 0) now_ns_ = clock_.Now();
+  if (now_ns_ == 0) now_ns_ = Tick();
   uint32_t left = kInlineMax;
   while (left != 0) {
     Session::Work* work = static_cast<Session::Work*>(inline_scheduler_.Next());
@@ -332,7 +499,7 @@ void Dispatcher::SubmitAll() {
 }
 
 void Dispatcher::SubmitSlots(uint32_t gpu) {
-  if (now_ns_ == 0) now_ns_ = clock_.Now();
+  if (now_ns_ == 0) now_ns_ = Tick();
   Scheduler& scheduler = queues_[gpu].slots;
   while (Session::Work* work = static_cast<Session::Work*>(scheduler.Next())) {
     GuestRing* ring = work->NextRing();
@@ -347,7 +514,7 @@ void Dispatcher::SubmitSlots(uint32_t gpu) {
 }
 
 void Dispatcher::SubmitPieces(uint32_t gpu) {
-  if (now_ns_ == 0) now_ns_ = clock_.Now();
+  if (now_ns_ == 0) now_ns_ = Tick();
   Scheduler& scheduler = queues_[gpu].pieces;
   while (Session::Work* work = static_cast<Session::Work*>(scheduler.Next())) {
     GuestRing* ring = work->NextRing();
@@ -372,7 +539,7 @@ void Dispatcher::Finished() {
   if (finished_.empty()) return;
   backend_progress_ = true;
   in_flight_ -= static_cast<uint32_t>(finished_.size());
-  now_ns_ = clock_.Now();
+  now_ns_ = Tick();
   for (size_t i = 0; i < finished_.size();) {
     GuestRing* ring = finished_[i].ring;
     const size_t run = ring->SlotsFinished(std::span(finished_).subspan(i), now_ns_, trace_);
@@ -391,56 +558,89 @@ void Dispatcher::Finished() {
 }
 
 void Dispatcher::CallGuests() {
-  const int64_t end_ns = clock_.Now();
+  const int64_t end_ns = Tick();
   uint32_t ran = 0;
-  for (const GuestRing* ring : answered_) ran += ring->ran_inline;
-  const uint64_t service_ns = ran == 0 ? 0 : static_cast<uint64_t>(std::max<int64_t>(0, end_ns - now_ns_)) / ran;
-  for (GuestRing* ring : answered_) {
-    ring->CallIfNeeded();
-    ring->session()->service.RecordMany(service_ns, ring->ran_inline);
-    ring->has_answers = false;
-    ring->ran_inline = 0;
+  for (const auto& answered : answered_) {
+    for (const GuestRing* ring : answered) ran += ring->ran_inline;
   }
-  answered_.clear();
+  const uint64_t service_ns = ran == 0 ? 0 : static_cast<uint64_t>(std::max<int64_t>(0, end_ns - now_ns_)) / ran;
+  for (size_t priority = kPriorities; priority-- > 0;) {
+    std::vector<GuestRing*>& answered = answered_[priority];
+    size_t called = 0;
+    while (called < answered.size()) {
+      GuestRing* ring = answered[called++];
+      ring->CallIfNeeded();
+      ring->session()->service.RecordMany(service_ns, ring->ran_inline);
+      ring->has_answers = false;
+      ring->ran_inline = 0;
+      // Many guests that sleep are called over several turns, so that the next request of a higher class waits for a few.
+      if (called < answered.size() && clock_->Now() - end_ns > kCallNs) break;
+    }
+    answered.erase(answered.begin(), answered.begin() + static_cast<ptrdiff_t>(called));
+    if (!answered.empty()) break;
+  }
 }
 
 // ---- waiting ----
 
 void Dispatcher::Idle() {
-  if (backend_->polls()) return Pause();
+  if (backend_->polls()) {
+    if (++idle_spins_ % kSpinsPerClock == 0) Tick();
+    return Pause();
+  }
   if (!idle_) {
     idle_ = true;
     idle_spins_ = 0;
-    idle_since_ns_ = clock_.Now();
+    idle_since_ns_ = Tick();
     spin_until_ns_ = wait_.SpinUntil(idle_since_ns_);
   }
   if (spin_until_ns_ > idle_since_ns_) {
     Pause();
-    if (++idle_spins_ % kSpinsPerClock != 0 || clock_.Now() < spin_until_ns_) return;
+    if (++idle_spins_ % kSpinsPerClock != 0 || Tick() < spin_until_ns_) return;
   }
-  if (!ArmAll()) return;
+  if (!ArmSome()) return;
   ++counters_.sleeps;
   backend_->GoingToSleep();
-  loop_->Sleep();
+  loop_->Sleep(SleepNs());
+  last_tick_ns_ = clock_->Now();
 }
 
-bool Dispatcher::ArmAll() {
+// Until a ring is listened to again, if one is not.
+int64_t Dispatcher::SleepNs() {
+  if (deaf_.empty()) [[likely]] return EventLoop::kForever;
+  const auto earlier = [](const GuestRing* a, const GuestRing* b) { return a->deaf_until_ns < b->deaf_until_ns; };
+  const GuestRing* first = *std::min_element(deaf_.begin(), deaf_.end(), earlier);
+  return std::max<int64_t>(0, first->deaf_until_ns - clock_->Now());
+}
+
+// True: all are armed. Some at a time, so that a request waits for a few of them only.
+bool Dispatcher::ArmSome() {
   VGPU_CRASH_POINT("before_arm");
-  for (size_t i = hot_.size(); i-- > 0;) {
-    if (hot_[i]->Arm()) MakeCold(hot_[i]);
+  bool all = true;
+  for (HotList& list : hot_) {
+    const size_t size = list.rings.size();
+    for (size_t i = size; i-- > size - std::min(size, kArmsMax);) {
+      GuestRing* ring = list.rings[i];
+      if (ring->Arm()) MakeCold(ring);
+    }
+    all &= list.rings.empty();
   }
   VGPU_CRASH_POINT("after_arm");
-  return hot_.empty();
+  return all;
 }
 
 // While some guests keep the loop awake, the others' rings leave the list of what is polled.
 void Dispatcher::ArmIdleRings() {
-  for (size_t i = hot_.size(); i-- > 0;) {
-    GuestRing* ring = hot_[i];
-    if (!ring->worked && ring->Arm()) {
-      MakeCold(ring);
-    } else {
-      ring->worked = false;
+  for (HotList& list : hot_) {
+    for (size_t i = std::min(list.rings.size(), kArmsMax); i-- > 0;) {
+      const size_t at = list.next++ % list.rings.size();
+      GuestRing* ring = list.rings[at];
+      if (!ring->worked && ring->Arm()) {
+        MakeCold(ring);
+        if (list.rings.empty()) break;
+      } else {
+        ring->worked = false;
+      }
     }
   }
 }

@@ -6,11 +6,12 @@
 #ifndef VGPU_MEDIATOR_DISPATCHER_H_
 #define VGPU_MEDIATOR_DISPATCHER_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
-#include <string_view>
 #include <vector>
 
+#include "base/published.h"
 #include "mediator/backend.h"
 #include "mediator/clock.h"
 #include "mediator/event_loop.h"
@@ -22,46 +23,77 @@ namespace vgpu::mediator {
 
 class Trace;
 
+// Written by the dispatcher's thread, read by any.
 struct LoopCounters {
-  uint64_t sleeps = 0;
-  uint64_t requests = 0;
+  base::Published<uint64_t> sleeps;
+  base::Published<uint64_t> requests;
+  base::Published<uint64_t> gaps;  // turns that took longer than any guest's budget
 };
 
-// Loop's thread only. Allocates nothing after the sessions were added.
+struct DispatcherOptions {
+  WaitMode wait = WaitMode::kAdaptive;
+  int64_t wake_cost_ns = 0;
+  uint32_t sessions_max = 256;
+  bool serves_suspects = false;  // its sessions have been slow before: that they are is no news
+};
+
+// One thread's: made, run and destroyed by it. Allocates in its constructor only.
 class Dispatcher final : private ReadyHandler, private BackendListener {
  public:
-  // `trace` may be null. All outlive this.
-  Dispatcher(EventLoop* loop, Backend* backend, Trace* trace, WaitMode wait, int64_t wake_cost_ns);
+  // `trace` may be null. All outlive this. `clock` may be shared with other dispatchers: then a session can move.
+  Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, Trace* trace, const Clock* clock,
+             const DispatcherOptions& options);
 
-  // The session begins: what an earlier mediator left is recovered, its rings are looked at once, its guest is called
-  // once (an earlier mediator may have died between an answer and its call). False: too many descriptors.
-  bool Begin(Session* session);
+  // From now on it has the session: its rings are looked at once. With `call`, each guest is called once (a call may have
+  // been left out by the dispatcher that had it before). False: too many descriptors are watched.
+  bool Begin(Session* session, bool call);
   // Ends a session whose connection closed. Its owner hears OnEnded as soon as nothing of it is with the backend.
   void End(Session* session);
-  // Cancels everything and closes all rings; the owner hears OnResetDone. Lifts a fence.
+  // Gives the session up, with what is queued, so that another dispatcher can have it. Its owner hears OnLeft as soon as
+  // nothing of it is with the backend.
+  void Leave(Session* session);
+  // Cancels everything and closes all rings; the owner hears OnResetDone. Lifts a fence, but not that of lost memory.
   void Reset(Session* session);
-  // The guest lied. `reason` is logged.
-  void Fence(Session* session, std::string_view reason);
+  // The guest lied, or harmed others.
+  void Fence(Session* session, FenceReason reason);
 
+  // ---- of sessions and their rings ----
   void RingKicked(GuestRing* ring);
+  // A system call on a descriptor of the session's owner took so long.
+  void PeerTook(Session* session, int64_t ns) {
+    if (ns > kSlowPeerNs) [[unlikely]] PeerWasSlow(session);
+  }
 
   // Runs until *stop, then waits for what the backend has, answers it, and returns.
   void Run(const bool* stop);
-  // Called in each turn after a bus error in guest memory: set by the SIGBUS guard's owner.
-  void set_on_bus_error(std::function<void()> handler) { on_bus_error_ = std::move(handler); }
+  // Called when a turn took so long that somebody's memory may have held it up, or the machine.
+  void set_on_gap(std::function<void()> handler) { on_gap_ = std::move(handler); }
 
   const std::vector<Session*>& sessions() const { return sessions_; }
+  // Any thread.
   const LoopCounters& counters() const { return counters_; }
-  int64_t Now() const { return clock_.Now(); }
-  int64_t started_ns() const { return started_ns_; }
+  int64_t Now() const { return clock_->Now(); }
 
  private:
-  // Bounds of one turn: no ring and no class can keep the others waiting for longer than about ten microseconds.
-  static constexpr uint32_t kTakeMax = 32;
+  // Bounds of one turn: nobody and no class can keep the others waiting for longer than some tens of microseconds.
+  static constexpr uint32_t kTakeMax = 32;        // requests of one VM
+  static constexpr uint32_t kLooksMax = 64;       // rings of one class
+  static constexpr int64_t kTakeNs = 10'000;      // all takes
+  static constexpr int64_t kCallNs = 20'000;      // all calls
+  static constexpr uint32_t kChoreSlots = 64;
+  static constexpr size_t kArmsMax = 64;          // rings of one class
   static constexpr uint32_t kInlineMax = 256;    // InlineCost
   static constexpr uint32_t kSlotsPerTurn = 16;  // 0.4 us of the GPU
   static constexpr uint32_t kSpinsPerClock = 16;
   static constexpr uint32_t kTurnsPerSweep = 4096;
+  static constexpr size_t kRingsPerClock = 4;
+  // What a signal or the reading of a counter may take: usually it is a microsecond.
+  static constexpr int64_t kSlowPeerNs = 50'000;
+  // Between two looks at the clock, without a sleep.
+  static constexpr int64_t kGapNs = 300'000;
+  // A ring whose kicks bring nothing so often in a row is not listened to for a while.
+  static constexpr uint32_t kIdleKicksMax = 16;
+  static constexpr int64_t kDeafNs = 10'000'000;
 
   // What waits for one place to run.
   struct Queues {
@@ -69,10 +101,18 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
     Scheduler pieces;
   };
 
+  // The rings of a class that are polled, and where the next look at them begins.
+  struct HotList {
+    std::vector<GuestRing*> rings;
+    size_t next = 0;
+  };
+
   bool Turn();
   bool TakeAll();
+  void LookAt(HotList* list);
   // False: the guest lied, and the list of hot rings has changed.
   bool TakeFrom(GuestRing* ring);
+  uint32_t LeftInTurn(Session* session) const;
   void RunInline();
   void SubmitSlots(uint32_t gpu);
   void SubmitPieces(uint32_t gpu);
@@ -80,12 +120,19 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   void PollBackend();
   void Finished();
   void CallGuests();
+  bool HasAnswers() const;
+  void DoChores();
+  void Listen();
+  void FenceLost();
   void OnReady() override;  // the backend finished pieces
   void SetOnDevice(Session* session, bool on_device) override;
   void SeatFree(Session* session) override { SettleSession(session); }
   void Idle();
-  bool ArmAll();
+  int64_t SleepNs();
+  bool ArmSome();
   void ArmIdleRings();
+  int64_t Tick();
+  void PeerWasSlow(Session* session);
 
   void AskForGpu(Session* session);
   bool NobodyElseWaits(const GuestRing& ring) const;
@@ -97,29 +144,41 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   void Answered(GuestRing* ring);
   void Settle(GuestRing* ring);
   void SettleSession(Session* session);
+  void SettleEnding(Session* session);
   void MakeHot(GuestRing* ring);
   void MakeCold(GuestRing* ring);
+  void HaveChore(GuestRing* ring);
+  void StopListening(GuestRing* ring);
+  void StopListeningIfIdle(GuestRing* ring);
+  void StopListening(Session* session);
+  void Hold(Session* session);
 
   EventLoop* const loop_;
   Backend* const backend_;
+  SessionOwner* const owner_;
   Trace* const trace_;
-  const Clock clock_;
-  const int64_t started_ns_ = clock_.Now();
+  const Clock* const clock_;
+  const bool serves_suspects_;
   WaitPolicy wait_;
   Scheduler inline_scheduler_;
   std::vector<Queues> queues_;  // of the CPU, then of each GPU
   std::vector<Session*> sessions_;
-  std::vector<GuestRing*> hot_;
+  std::array<HotList, kPriorities> hot_;
   std::vector<GuestRing*> ready_;  // of these, in this turn
-  std::vector<GuestRing*> answered_;  // rings with answers in this turn
+  std::array<std::vector<GuestRing*>, kPriorities> answered_;  // rings with answers whose guest is to be called
+  std::vector<GuestRing*> chores_;
+  size_t next_chore_ = 0;
+  std::vector<GuestRing*> deaf_;  // not listened to for a while
   std::vector<Piece> finished_;
   std::vector<Session*> ask_for_gpu_;  // in this turn; one for each GPU that is parked
-  std::function<void()> on_bus_error_;
+  std::function<void()> on_gap_;
   LoopCounters counters_;
   uint32_t turns_ = 0;
   uint64_t bus_errors_seen_ = 0;
   uint32_t in_flight_ = 0;      // pieces with the backend
   int64_t now_ns_ = 0;          // of this turn
+  int64_t last_tick_ns_ = 0;
+  long preemptions_ = 0;        // of this thread, when it was last asked
   bool idle_ = false;
   bool backend_progress_ = false;
   int64_t idle_since_ns_ = 0;

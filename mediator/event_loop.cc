@@ -85,15 +85,21 @@ int EventLoop::Watch(int fd, ReadyHandler* handler, uint32_t events) {
   return static_cast<int>(id);
 }
 
-void EventLoop::Unwatch(int id) {
+void EventLoop::Unwatch(int id) { UnwatchAll({&id, 1}); }
+
+void EventLoop::UnwatchAll(std::span<const int> ids) {
+  for (const int id : ids) Disarm(id);
+  // A poll holds the open file, not the number: submit before the caller closes the descriptor.
+  if (io_uring_sq_ready(&ring_) != 0) io_uring_submit(&ring_);
+}
+
+void EventLoop::Disarm(int id) {
   if (id < 0) return;
   WatchSlot& watch = watches_[static_cast<uint32_t>(id)];
   assert(watch.handler != nullptr);
   io_uring_sqe* sqe = NextSqe();
   io_uring_prep_poll_remove(sqe, uint64_t{watch.generation} << 32 | static_cast<uint32_t>(id));
   sqe->user_data = kIgnored;
-  // The poll holds the open file, not the number: submit before the caller closes the descriptor.
-  io_uring_submit(&ring_);
   watch.handler = nullptr;
   watch.fd = -1;
   ++watch.generation;
@@ -130,9 +136,15 @@ int EventLoop::Poll() {
   return RunCompletions();
 }
 
-int EventLoop::Sleep() {
+int EventLoop::Sleep(int64_t timeout_ns) {
   ++sleeps_;
-  io_uring_submit_and_wait(&ring_, 1);
+  if (timeout_ns == kForever) {
+    io_uring_submit_and_wait(&ring_, 1);
+  } else {
+    __kernel_timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
+    io_uring_cqe* cqe = nullptr;
+    io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
+  }
   return RunCompletions();
 }
 

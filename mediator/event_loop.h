@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "ring/region.h"
@@ -28,6 +29,8 @@ class ReadyHandler {
 // Not thread-safe: made and used by one thread.
 class EventLoop {
  public:
+  static constexpr int64_t kForever = -1;
+
   // `watches_max` bounds how many descriptors can be watched at a time. The error names the cause, for instance
   // that io_uring is disabled on this machine.
   static ring::Result<std::unique_ptr<EventLoop>> Create(uint32_t watches_max);
@@ -40,12 +43,15 @@ class EventLoop {
   int Watch(int fd, ReadyHandler* handler, uint32_t events = POLLIN);
   // After this the handler is not called any more. The descriptor may be closed.
   void Unwatch(int id);
+  // The same for many, with one system call.
+  void UnwatchAll(std::span<const int> ids);
 
   // Runs the handlers of everything that is ready, without a system call where nothing is.
   // Returns how many ran.
   int Poll();
-  // Sleeps until something is ready, then runs its handlers. Returns how many ran.
-  int Sleep();
+  // Sleeps until something is ready, or for `timeout_ns` (kForever: no limit), then runs the handlers of what is ready.
+  // Returns how many ran.
+  int Sleep(int64_t timeout_ns = kForever);
 
   uint64_t sleeps() const { return sleeps_; }
 
@@ -59,6 +65,7 @@ class EventLoop {
 
   explicit EventLoop(uint32_t watches_max);
   void Arm(uint32_t id);
+  void Disarm(int id);
   io_uring_sqe* NextSqe();
   int RunCompletions();
 

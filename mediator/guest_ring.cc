@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "mediator/crash_point.h"
-#include "mediator/eventfd.h"
 #include "mediator/session.h"
 #include "mediator/trace.h"
 #include "ring/epoch.h"
@@ -27,7 +26,7 @@ constexpr uint32_t kResultsMax = 32;  // of one TakeAndAnswer
 // Records times that end now, those that began together at once.
 class SameTime {
  public:
-  SameTime(base::Histogram* histogram, int64_t now_ns) : histogram_(histogram), now_ns_(now_ns) {}
+  SameTime(base::PublishedHistogram* histogram, int64_t now_ns) : histogram_(histogram), now_ns_(now_ns) {}
   SameTime(const SameTime&) = delete;
   SameTime& operator=(const SameTime&) = delete;
   ~SameTime() { Record(); }
@@ -44,7 +43,7 @@ class SameTime {
     count_ = 0;
   }
 
-  base::Histogram* const histogram_;
+  base::PublishedHistogram* const histogram_;
   const int64_t now_ns_;
   int64_t begin_ns_ = 0;
   uint32_t count_ = 0;
@@ -73,6 +72,7 @@ void GuestRing::Recover(int64_t now_ns) {
   const uint32_t cons = journal_->cons;
   consumer_ = ring::Consumer<RealMemory>(ref_, epoch, cons, cons);
   sched_ = cons;
+  epoch_shown_ = epoch;
   RecoverEpoch(epoch_word);
   if (phase_ == RingPhase::kOpen) RecoverRequests(now_ns);
 }
@@ -113,6 +113,7 @@ void GuestRing::RecoverRequests(int64_t now_ns) {
 }
 
 bool GuestRing::LookAtEpoch() {
+  if (chore_ != RingChore::kNone) return false;  // it is looked at when that is done
   const uint64_t asked = ring::RequestedEpoch(ref_);
   const uint64_t known = epoch_pending_ ? pending_epoch_ : uint64_t{consumer_.epoch()} << 32;
   if (phase_ == RingPhase::kFenced || vgpu_word_seq(asked) == vgpu_word_seq(known) ||
@@ -129,31 +130,58 @@ bool GuestRing::LookAtEpoch() {
 void GuestRing::RequestClose() {
   const uint32_t asked = vgpu_word_seq(ring::RequestedEpoch(ref_));
   phase_ = RingPhase::kClosed;  // a reset lifts a fence, too
+  if (chore_ == RingChore::kFence) chore_ = RingChore::kNone;
   if (!ValidEpoch(asked)) return DropQueued();
   pending_epoch_ = vgpu_word(VGPU_EPOCH_CLOSED, asked);
   epoch_pending_ = true;
   DropQueued();
 }
 
-void GuestRing::CarryOutEpoch() {
-  assert(!busy() && epoch_pending_);
+void GuestRing::BeginEpoch() {
+  assert(epoch_due());
   epoch_pending_ = false;
-  const uint32_t epoch = vgpu_word_seq(pending_epoch_);
   const uint32_t state = vgpu_word_data(pending_epoch_) == VGPU_EPOCH_OPEN ? VGPU_EPOCH_OPEN : VGPU_EPOCH_CLOSED;
+  begun_epoch_ = vgpu_word(state, vgpu_word_seq(pending_epoch_));
   VGPU_CRASH_POINT("before_epoch_journal");
   // Whoever recovers from between here and the end finds a closed ring, and leaves its old requests alone.
   Journal64(&journal_->epoch, vgpu_word(VGPU_EPOCH_CLOSED, consumer_.epoch()));
   Journal32(&journal_->cons, 0);
   VGPU_CRASH_POINT("within_epoch_journal");
   std::memset(journal_->started, 0, entries() * sizeof journal_->started[0]);
-  Journal64(&journal_->epoch, vgpu_word(state, epoch));
+  Journal64(&journal_->epoch, begun_epoch_);
   VGPU_CRASH_POINT("after_epoch_journal");
-  ring::AnswerEpoch(ref_, epoch, state);
+  chore_ = RingChore::kEpoch;
+  cleared_ = 0;
+}
+
+bool GuestRing::EpochStep(uint32_t slots) {
+  const uint32_t end = std::min(entries(), cleared_ + slots);
+  ring::ClearSlots(ref_, cleared_, end);
+  cleared_ = end;
+  if (end != entries()) return false;
+  const uint32_t epoch = vgpu_word_seq(begun_epoch_);
+  const uint32_t state = vgpu_word_data(begun_epoch_);
+  ring::PublishEpoch(ref_, epoch, state);
   VGPU_CRASH_POINT("after_epoch_answer");
+  EnterEpoch(epoch);
+  phase_ = state == VGPU_EPOCH_OPEN ? RingPhase::kOpen : RingPhase::kClosed;
+  return true;
+}
+
+void GuestRing::EnterEpoch(uint32_t epoch) {
   consumer_ = ring::Consumer<RealMemory>(ref_, epoch);
   sched_ = 0;
-  phase_ = state == VGPU_EPOCH_OPEN ? RingPhase::kOpen : RingPhase::kClosed;
+  epoch_shown_ = epoch;
+  waiting_shown_ = 0;
+}
+
+bool GuestRing::DoChore(uint32_t slots) {
+  assert(chore_ != RingChore::kNone);
+  const bool done = chore_ == RingChore::kEpoch ? EpochStep(slots) : FenceStep(slots);
+  if (!done) return false;
+  chore_ = RingChore::kNone;
   Call();  // whoever waits for this, or sleeps on the ring that is gone
+  return true;
 }
 
 void GuestRing::DropQueued() {
@@ -162,6 +190,12 @@ void GuestRing::DropQueued() {
     Request& request = At(sched_);
     if (request.state == RequestState::kQueued) request.state = RequestState::kFree;
   }
+}
+
+void GuestRing::Abandon() {
+  DropRunning();
+  sched_ = consumer_.cons();
+  chore_ = RingChore::kNone;
 }
 
 void GuestRing::DropRunning() {
@@ -176,23 +210,32 @@ void GuestRing::EndDropped() {
   if (session_->fenced()) Answer(request, VGPU_ERR_FENCED, 0);
 }
 
-void GuestRing::AnswerFenced() {
+void GuestRing::BeginFence() {
   assert(!busy());
-  for (; sched_ != consumer_.cons(); ++sched_) {
+  if (chore_ == RingChore::kEpoch) EnterEpoch(vgpu_word_seq(begun_epoch_));  // answered as fenced
+  phase_ = RingPhase::kFenced;
+  epoch_pending_ = false;
+  chore_ = RingChore::kFence;
+}
+
+bool GuestRing::FenceStep(uint32_t slots) {
+  for (uint32_t left = slots; sched_ != consumer_.cons(); ++sched_) {
+    if (left-- == 0) return false;
     Request& request = At(sched_);
     if (request.state == RequestState::kQueued) Answer(&request, VGPU_ERR_FENCED, 0);
   }
-  phase_ = RingPhase::kFenced;
-  epoch_pending_ = false;
+  waiting_shown_ = 0;
   const uint64_t fenced = vgpu_word(VGPU_EPOCH_FENCED, consumer_.epoch());
   Journal64(&journal_->epoch, fenced);
   VGPU_CRASH_POINT("after_fence_journal");
   RealMemory::StoreRelease(ref_.epoch_ack, fenced);
-  Call();
+  return true;
 }
 
 void GuestRing::LiftFence() {
   if (phase_ != RingPhase::kFenced) return;
+  if (chore_ == RingChore::kFence) FenceStep(entries());  // few: it is the window's ring
+  chore_ = RingChore::kNone;
   const uint64_t open = vgpu_word(VGPU_EPOCH_OPEN, consumer_.epoch());
   phase_ = RingPhase::kOpen;
   Journal64(&journal_->epoch, open);
@@ -242,6 +285,7 @@ void GuestRing::JournalTaken(uint32_t count) {
   Journal32(&journal_->cons, consumer_.cons());
   VGPU_CRASH_POINT("after_journal_cons");
   counters_.taken += count;
+  ShowWaiting();
 }
 
 uint32_t GuestRing::TakeAndAnswer(uint32_t max, int64_t now_ns, uint32_t* taken) {
@@ -333,6 +377,7 @@ uint32_t GuestRing::RunInline(uint32_t max, int64_t now_ns, Trace* trace, uint32
     if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kStarted), request, now_ns, sched_);
     if (!request.repeatable) [[unlikely]] MarkStarted(request);
     if (request.op != nullptr) Run(&request, 0, alone ? request.count : 0);
+    if (alone && session_->memory_lost()) [[unlikely]] request.code = VGPU_ERR_FENCED;
     waits.Add(request.arrival_ns);
     used += InlineCost(request);
     ++ran;
@@ -340,6 +385,7 @@ uint32_t GuestRing::RunInline(uint32_t max, int64_t now_ns, Trace* trace, uint32
     if (alone) AnswerAll(&unanswered, now_ns, trace);
   }
   AnswerAll(&unanswered, now_ns, trace);
+  ShowWaiting();
   *cost += used;
   return ran;
 }
@@ -382,6 +428,7 @@ uint32_t GuestRing::SubmitSlots(uint32_t max, Backend* backend, int64_t now_ns, 
     if (trace != nullptr) [[unlikely]] TraceRequest(trace, uint8_t(TraceEvent::kStarted), request, now_ns, request.idx);
   }
   slots_in_flight_ += count;
+  ShowWaiting();
   return count;
 }
 
@@ -414,6 +461,7 @@ bool GuestRing::NextPiece(uint64_t length, int64_t now_ns, Trace* trace, Piece* 
     running_ = request;
     running_dropped_ = false;
     ++sched_;
+    ShowWaiting();
     session_->queue_wait.Record(static_cast<uint64_t>(now_ns - request->arrival_ns));
     if (!request->repeatable) MarkStarted(*request);
     if (trace != nullptr) TraceRequest(trace, uint8_t(TraceEvent::kStarted), *request, now_ns, request->idx);
@@ -441,6 +489,7 @@ bool GuestRing::PieceFinished(const Piece& piece, int64_t now_ns, Trace* trace) 
     EndDropped();
     return true;
   }
+  if (session_->memory_lost()) [[unlikely]] request->code = VGPU_ERR_FENCED;
   session_->service.Record(static_cast<uint64_t>(now_ns - request->start_ns));
   AnswerResult(request, now_ns, trace);
   running_ = nullptr;
@@ -463,7 +512,7 @@ void GuestRing::CallIfNeeded() {
 
 void GuestRing::Call() {
   VGPU_CRASH_POINT("before_call");
-  SignalOwnersEventfd(call_.get());
+  if (!session_->SignalOwner(call_.get())) return;
   VGPU_CRASH_POINT("after_call");
   ++counters_.calls;
 }
@@ -475,8 +524,10 @@ bool GuestRing::Arm() {
 }
 
 void GuestRing::OnReady() {
-  DrainEventfd(kick_.get());
+  session_->DrainKick(kick_.get());
   ++counters_.kicks;
+  idle_kicks = counters_.taken == taken_at_kick_ ? idle_kicks + 1 : 0;
+  taken_at_kick_ = counters_.taken;
   session_->RingKicked(this);
 }
 

@@ -11,29 +11,38 @@
 #include <memory>
 #include <span>
 
+#include "base/published.h"
 #include "mediator/backend.h"
 #include "mediator/event_loop.h"
 #include "mediator/operations.h"
+#include "mediator/peer_fd.h"
 #include "mediator/request.h"
 #include "ring/consumer.h"
-#include "ring/unique_fd.h"
 
 namespace vgpu::mediator {
 
 class Session;
 class Trace;
 
+// Written by the thread that serves the ring, read by any.
 struct RingCounters {
-  uint64_t taken = 0;
-  uint64_t answered = 0;
-  uint64_t refused = 0;    // answered with a code other than VGPU_OK
-  uint64_t kicks = 0;      // wake-ups by the guest's doorbell
-  uint64_t calls = 0;      // wake-ups of the guest
-  uint64_t arms_won = 0;   // armed, and the second look found nothing: asleep
-  uint64_t arms_lost = 0;  // armed, and a request had come in between
+  base::Published<uint64_t> taken;
+  base::Published<uint64_t> answered;
+  base::Published<uint64_t> refused;    // answered with a code other than VGPU_OK
+  base::Published<uint64_t> kicks;      // wake-ups by the guest's doorbell
+  base::Published<uint64_t> calls;      // wake-ups of the guest
+  base::Published<uint64_t> arms_won;   // armed, and the second look found nothing: asleep
+  base::Published<uint64_t> arms_lost;  // armed, and a request had come in between
 };
 
 enum class RingPhase : uint8_t { kClosed, kOpen, kFenced };
+
+// Work on a whole ring, done in small steps between the turns of others.
+enum class RingChore : uint8_t {
+  kNone,
+  kFence,  // answers what is queued with VGPU_ERR_FENCED
+  kEpoch,  // clears the slots for a new epoch
+};
 
 // What a ring is made of. The mappings behind the pointers outlive the ring.
 struct RingPlace {
@@ -41,11 +50,11 @@ struct RingPlace {
   uint32_t entries;  // a power of two
   RingLimits limits;
   vgpu_journal* journal;
-  ring::UniqueFd kick;
-  ring::UniqueFd call;
+  PeerFd kick;
+  PeerFd call;
 };
 
-// Loop's thread only. Allocates in its constructor only.
+// Served by one thread at a time: whoever has its session (lane.h). Allocates in its constructor only.
 class GuestRing final : public ReadyHandler {
  public:
   GuestRing(Session* session, uint32_t index, RingPlace place);
@@ -55,9 +64,14 @@ class GuestRing final : public ReadyHandler {
   bool window() const { return limits_.window; }
   RingPhase phase() const { return phase_; }
   uint32_t epoch() const { return consumer_.epoch(); }
+  // For other threads.
+  uint32_t epoch_shown() const { return epoch_shown_; }
   uint32_t entries() const { return ref_.entries(); }
   uint32_t waiting() const { return consumer_.cons() - sched_; }
+  // The same, a little late: for other threads.
+  uint32_t waiting_shown() const { return waiting_shown_; }
   int kick_fd() const { return kick_.get(); }
+  int call_fd() const { return call_.get(); }
   const RingCounters& counters() const { return counters_; }
 
   // ---- life ----
@@ -65,19 +79,27 @@ class GuestRing final : public ReadyHandler {
   // Goes on where an earlier mediator stopped: what was taken but not answered is queued again, or answered 12 where
   // a repetition could do harm. On a fresh ring it does nothing.
   void Recover(int64_t now_ns);
-  // Does the guest ask for another epoch? If so everything queued is dropped, nothing more is taken, and
-  // CarryOutEpoch is due as soon as !busy().
+  // Does the guest ask for another epoch? If so everything queued is dropped, nothing more is taken, and BeginEpoch is due
+  // as soon as !busy() and there is no chore.
   bool LookAtEpoch();
   // The device was reset: like a guest's request to close.
   void RequestClose();
-  bool epoch_pending() const { return epoch_pending_; }
-  void CarryOutEpoch();
+  // Asked for, and not answered yet.
+  bool epoch_pending() const { return epoch_pending_ || chore_ == RingChore::kEpoch; }
+  bool epoch_due() const { return epoch_pending_ && chore_ == RingChore::kNone && !busy(); }
+  // Begins the chore kEpoch. Needs epoch_due().
+  void BeginEpoch();
   // Drops what is queued, without an answer: it belongs to an owner that is gone. What runs is not waited for.
   void DropQueued();
+  // The session ends: drops everything, without a look at each.
+  void Abandon();
   // What runs gets no further pieces and no result; it has ended when its pieces are back, perhaps at once.
   void DropRunning();
-  // Answers everything with VGPU_ERR_FENCED; nothing is taken any more. Needs !busy().
-  void AnswerFenced();
+  // Begins the chore kFence; nothing is taken any more. Needs !busy().
+  void BeginFence();
+  RingChore chore() const { return chore_; }
+  // Goes on with the chore, for `slots` slots. True: it is done.
+  bool DoChore(uint32_t slots);
 
   // Opens the window ring again after a device reset; its producer keeps its index.
   void LiftFence();
@@ -137,12 +159,21 @@ class GuestRing final : public ReadyHandler {
   void OnReady() override;
 
   // ---- marks of the dispatcher's lists ----
-  bool hot = false;        // polled at each turn; otherwise armed, or not open
+  base::Published<bool> hot = false;  // polled at each turn; otherwise armed, or not open
+  bool has_chore = false;  // in the list of chores
+  size_t hot_index = 0;    // its place in the list of hot rings
+  int watch = -1;          // of its kick; -1: not listened to
+  int64_t deaf_until_ns = 0;  // its kicks came without requests: not listened to until then
   uint32_t ran_inline = 0;  // in this turn
-  bool has_answers = false; // in this turn
+  bool has_answers = false; // its guest has not been called for them yet
   bool worked = false;     // of late
+  uint32_t idle_kicks = 0;  // kicks in a row that brought nothing
 
  private:
+  bool FenceStep(uint32_t slots);
+  bool EpochStep(uint32_t slots);
+  void EnterEpoch(uint32_t epoch);
+  void ShowWaiting() { waiting_shown_ = waiting(); }
   void RecoverEpoch(uint64_t epoch_word);
   void RecoverRequests(int64_t now_ns);
   Request& At(uint32_t idx) { return table_[idx & ref_.mask()]; }
@@ -164,8 +195,8 @@ class GuestRing final : public ReadyHandler {
   const ring::RingRef<ring::RealMemory> ref_;
   const RingLimits limits_;
   vgpu_journal* const journal_;
-  const ring::UniqueFd kick_;
-  const ring::UniqueFd call_;
+  const PeerFd kick_;
+  const PeerFd call_;
   const std::unique_ptr<Request[]> table_;  // by slot
 
   ring::Consumer<ring::RealMemory> consumer_;
@@ -174,10 +205,16 @@ class GuestRing final : public ReadyHandler {
   Request* running_ = nullptr;   // has pieces with the backend
   uint32_t slots_in_flight_ = 0; // requests with the GPU that touch nothing but their slots
   bool running_dropped_ = false; // its epoch is over: no answer, no further pieces
-  RingPhase phase_ = RingPhase::kClosed;
+  base::Published<RingPhase> phase_ = RingPhase::kClosed;
+  RingChore chore_ = RingChore::kNone;
   bool epoch_pending_ = false;
   uint64_t pending_epoch_ = 0;   // an epoch_req word
+  uint64_t begun_epoch_ = 0;     // of the chore kEpoch, as it will be answered
+  uint32_t cleared_ = 0;         // slots that it has cleared
+  base::Published<uint32_t> epoch_shown_ = 0;
+  base::Published<uint32_t> waiting_shown_ = 0;
   RingCounters counters_;
+  uint64_t taken_at_kick_ = 0;   // of counters_, at the last kick
 };
 
 }  // namespace vgpu::mediator

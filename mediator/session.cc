@@ -5,7 +5,9 @@
 #include <bit>
 #include <cassert>
 
+#include "mediator/clock.h"
 #include "mediator/dispatcher.h"
+#include "mediator/eventfd.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -17,9 +19,19 @@ vgpu_journal* JournalOf(const SessionMemory& memory, uint32_t ring) {
 
 }  // namespace
 
-Session::Session(Dispatcher* dispatcher, SessionOwner* owner, Grant grant, SessionMemory memory,
-                 std::vector<RingEventfds> rings, RingEventfds window, const vgpu_device_info& device)
-    : dispatcher_(dispatcher), owner_(owner), grant_(grant), memory_(std::move(memory)), device_info_(device) {
+const char* ToText(FenceReason reason) {
+  switch (reason) {
+    case FenceReason::kSlotReused: return "it reused a slot before its answer";
+    case FenceReason::kMemoryLost: return "pages of its memory are gone, or broken";
+    case FenceReason::kSlow: return "its memory or its descriptors have held up the thread that serves it, again";
+    case FenceReason::kQuarantined: return "it is quarantined";
+  }
+  return "unknown";
+}
+
+Session::Session(Grant grant, SessionMemory memory, std::vector<RingEventfds> rings, RingEventfds window,
+                 const vgpu_device_info& device)
+    : grant_(grant), memory_(std::move(memory)), device_info_(device) {
   const vgpu_layout& layout = memory_.layout;
   assert(rings.size() == layout.ring_count);
   device_info_.abi_version = VGPU_ABI_VERSION;
@@ -56,7 +68,36 @@ bool Session::epoch_pending() const {
   return std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->epoch_pending(); });
 }
 
+int64_t Session::Recover(int64_t now_ns) {
+  int64_t longest_ns = 0;
+  for (const auto& ring : rings_) {
+    ring->Recover(now_ns);
+    const int64_t begin_ns = MonotonicNs();
+    ring->Call();
+    longest_ns = std::max(longest_ns, MonotonicNs() - begin_ns);
+  }
+  return longest_ns;
+}
+
 void Session::RingKicked(GuestRing* ring) { dispatcher_->RingKicked(ring); }
+
+bool Session::SignalOwner(int fd) {
+  if (held_) return false;
+  if (dispatcher_ == nullptr) {
+    SignalOwnersEventfd(fd);
+    return true;
+  }
+  const int64_t begin_ns = dispatcher_->Now();
+  SignalOwnersEventfd(fd);
+  dispatcher_->PeerTook(this, dispatcher_->Now() - begin_ns);
+  return true;
+}
+
+void Session::DrainKick(int fd) {
+  const int64_t begin_ns = dispatcher_->Now();
+  DrainEventfd(fd);
+  dispatcher_->PeerTook(this, dispatcher_->Now() - begin_ns);
+}
 
 GuestRing* Session::Work::NextRing() {
   assert(rings != 0);

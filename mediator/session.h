@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // One attached VM (or host process): its mappings, its rings, its standing. A state machine without sockets:
-//   active -> fenced (it lied) -> active again after a device reset
+//   active -> fenced (it lied) -> active again after a device reset, unless its memory is lost
+//   any -> leaving (for another thread) -> left
 //   any -> ending (its connection closed) -> ended, when nothing of it is with the backend any more
+//
+// Control makes it and destroys it; in between one dispatcher at a time has it, and nobody else may touch it, but for what is
+// Published.
 #ifndef VGPU_MEDIATOR_SESSION_H_
 #define VGPU_MEDIATOR_SESSION_H_
 
@@ -11,22 +15,38 @@
 #include <vector>
 
 #include "base/histogram.h"
+#include "base/published.h"
+#include "mediator/guarded_mapping.h"
 #include "mediator/guest_ring.h"
+#include "mediator/peer_fd.h"
 #include "mediator/scheduler.h"
 #include "ring/abi.h"
-#include "ring/region.h"
 
 namespace vgpu::mediator {
 
 class Dispatcher;
+class Session;
 
-// Who stands behind a session: its connection. Called on the loop's thread.
+// Why a session was fenced.
+enum class FenceReason : uint8_t {
+  kSlotReused,   // it reused a slot before its answer
+  kMemoryLost,   // its memory raised a bus error: pages are gone. Only another attach mends that
+  kSlow,         // it stalled the thread that served it, again
+  kQuarantined,  // an operator said so
+};
+const char* ToText(FenceReason reason);
+
+// Who stands behind the sessions of a dispatcher. Called on the dispatcher's thread; must not wait for anybody.
 class SessionOwner {
  public:
   virtual ~SessionOwner() = default;
-  virtual void OnFenced() = 0;
-  virtual void OnResetDone() = 0;
-  virtual void OnEnded() = 0;  // the session may be destroyed afterwards, not within
+  virtual void OnFenced(Session* session, FenceReason reason) = 0;
+  virtual void OnResetDone(Session* session) = 0;
+  // A system call on one of its descriptors took so long that others would have to wait. Its kicks are not heard and its
+  // rings not looked at until Leave has moved it elsewhere.
+  virtual void OnSlow(Session* session) = 0;
+  virtual void OnLeft(Session* session) = 0;
+  virtual void OnEnded(Session* session) = 0;  // the session may be destroyed afterwards, not within
 };
 
 // What was granted at attach.
@@ -38,50 +58,62 @@ struct Grant {
 
 // Checked, mapped and populated memory of a session (attach.h makes it).
 struct SessionMemory {
-  ring::Mapping region;    // empty with ring=off
-  ring::UniqueFd region_fd;  // for engines that come later
-  ring::Mapping private_file;
-  vgpu_layout layout{};    // ring_count 0 with ring=off
+  GuardedMapping region;  // empty with ring=off
+  PeerFd region_fd;       // for engines that come later
+  GuardedMapping private_file;
+  vgpu_layout layout{};   // ring_count 0 with ring=off
 };
 
 // Where a session's requests run. Kept by the backend, but for on_device, which the dispatcher sets for it.
 struct DeviceSeat {
   static constexpr uint32_t kNone = ~0u;
 
-  bool on_device = false;  // the GPU has the region registered: use it
-  bool leaving = false;    // the session ends
-  bool parked = false;     // its GPU has no engine until a request asks for one
-  uint32_t gpu = kNone;    // index into the backend's
-  int ordinal = -1;        // of that GPU, as the driver counts
+  base::Published<bool> on_device = false;  // the GPU has the region registered: use it
+  bool leaving = false;                     // the session ends
+  base::Published<bool> parked = false;     // its GPU has no engine until a request asks for one
+  uint32_t gpu = kNone;                     // index into the backend's
+  base::Published<int> ordinal = -1;        // of that GPU, as the driver counts
   uint32_t region = kNone; // the region's number with the engines
   bool refused = false;    // the GPU cannot use its memory, or must not
 };
 
 struct RingEventfds {
-  ring::UniqueFd kick;
-  ring::UniqueFd call;
+  PeerFd kick;
+  PeerFd call;
 };
 
 class Session {
  public:
-  // `rings` has an entry for each ring of the layout; `window` is the register window's.
-  Session(Dispatcher* dispatcher, SessionOwner* owner, Grant grant, SessionMemory memory,
-          std::vector<RingEventfds> rings, RingEventfds window, const vgpu_device_info& device);
+  // `rings` has an entry for each ring of the layout; `window` is the register window's. No dispatcher has it yet.
+  Session(Grant grant, SessionMemory memory, std::vector<RingEventfds> rings, RingEventfds window,
+          const vgpu_device_info& device);
 
   uint32_t vm_id() const { return grant_.vm_id; }
   uint32_t pool() const { return grant_.pool; }
   uint32_t priority() const { return grant_.priority; }
-  SessionOwner* owner() const { return owner_; }
   const SessionMemory& memory() const { return memory_; }
+  // Once nobody uses it any more.
   SessionMemory TakeMemory() { return std::move(memory_); }
   // The rings of the region, then the window ring.
   const std::vector<std::unique_ptr<GuestRing>>& rings() const { return rings_; }
 
+  // Before the first dispatcher has it, on any thread: goes on where an earlier mediator stopped, and calls each ring's
+  // guest once, since that mediator may have died between an answer and its call. Returns the nanoseconds of the longest
+  // call.
+  int64_t Recover(int64_t now_ns);
+
   bool fenced() const { return fenced_; }
+  bool ending() const { return ending_; }
   bool busy() const;
   bool epoch_pending() const;
+  // A page of its memory is gone. What it computed since is worth nothing.
+  bool memory_lost() const { return memory_.region.lost() || memory_.private_file.lost(); }
 
+  // ---- of its rings, for the dispatcher that has it ----
   void RingKicked(GuestRing* ring);
+  // Signals a descriptor of its owner's. False: not now; the guest is called when another thread has the session.
+  bool SignalOwner(int fd);
+  void DrainKick(int fd);
 
   // Which rings have work of which kind: a bit a ring. Kept by the dispatcher.
   struct Work : Flow {
@@ -98,26 +130,29 @@ class Session {
 
   DeviceSeat seat;
 
-  // Nanoseconds. Written by the loop's thread.
-  base::Histogram queue_wait;  // taken -> started
-  base::Histogram service;     // started -> answered
-  uint64_t gpu_pieces = 0;  // requests and pieces of requests that went to a GPU
-  uint64_t fences = 0;
-  uint64_t resets = 0;
+  // Nanoseconds.
+  base::PublishedHistogram queue_wait;  // taken -> started
+  base::PublishedHistogram service;     // started -> answered
+  base::Published<uint64_t> gpu_pieces;  // requests and pieces of requests that went to a GPU
+  base::Published<uint64_t> fences;
+  base::Published<uint64_t> resets;
 
  private:
   friend class Dispatcher;
 
-  Dispatcher* const dispatcher_;
-  SessionOwner* const owner_;
+  Dispatcher* dispatcher_ = nullptr;  // that has it
   const Grant grant_;
   SessionMemory memory_;
   vgpu_device_info device_info_;
   std::vector<std::unique_ptr<GuestRing>> rings_;
-  std::vector<int> watches_;
-  bool fenced_ = false;
+  base::Published<bool> fenced_ = false;
+  bool held_ = false;  // slow: nothing of it is touched until another dispatcher has it
   bool resetting_ = false;
+  bool leaving_ = false;
   bool ending_ = false;
+  // In the turn of this number it has given so many requests.
+  uint32_t turn_ = 0;
+  uint32_t taken_in_turn_ = 0;
 };
 
 }  // namespace vgpu::mediator

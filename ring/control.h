@@ -7,6 +7,7 @@
  * Owner:     HELLO, ATTACH, RING x ring_count, START             later RESET, DETACH
  * Mediator:  HELLO                                 GRANT or ERROR  later STATE, RESET_DONE
  * Operator:  HELLO, STATUS          Mediator: HELLO, STATUS_REPLY
+ *            HELLO, QUARANTINE or RELEASE      HELLO, DONE
  *
  * After ERROR the mediator closes the connection. Nothing of an attach lasts longer than its connection.
  */
@@ -35,6 +36,9 @@
 #define VGPU_MSG_STATUS 10u      /* empty */
 #define VGPU_MSG_STATUS_REPLY 11u /* JSON text, UTF-8, no zero byte at the end */
 #define VGPU_MSG_ERROR 12u       /* vgpu_msg_error */
+#define VGPU_MSG_QUARANTINE 13u  /* vgpu_msg_vm: fences this VM and keeps it out until it is released */
+#define VGPU_MSG_RELEASE 14u     /* vgpu_msg_vm: ends that, and forgets what made it a suspect */
+#define VGPU_MSG_DONE 15u        /* empty: QUARANTINE or RELEASE is carried out */
 
 struct vgpu_msg_header {
   uint32_t magic;
@@ -86,6 +90,12 @@ struct vgpu_msg_state {
   uint32_t code;       /* VGPU_ERR_* */
 };
 VGPU_STATIC_ASSERT(sizeof(struct vgpu_msg_state) == 8, "wire");
+
+struct vgpu_msg_vm {
+  uint32_t vm_id;
+  uint32_t reserved;
+};
+VGPU_STATIC_ASSERT(sizeof(struct vgpu_msg_vm) == 8, "wire");
 
 struct vgpu_msg_error {
   uint32_t code;     /* VGPU_ERR_* */

@@ -36,16 +36,27 @@ uint64_t RequestedEpoch(const RingRef<M>& ring) {
   return M::LoadAcquire(ring.epoch_req);
 }
 
-// Mediator: clears the ring and answers. Nothing may be in flight. Slots are cleared so that no request of 255 epochs
-// ago looks like one of today (a tag has 8 bits of the epoch).
+// Mediator: clears slots [begin, end), so that no request of 255 epochs ago looks like one of today (a tag has 8 bits of
+// the epoch). Nothing may be in flight. Once all are cleared, PublishEpoch answers.
 template <class M>
-void AnswerEpoch(const RingRef<M>& ring, uint32_t epoch, uint32_t state) {
-  for (uint32_t i = 0; i < ring.entries(); ++i) {
+void ClearSlots(const RingRef<M>& ring, uint32_t begin, uint32_t end) {
+  for (uint32_t i = begin; i < end; ++i) {
     M::StoreRelaxed(ring.submit(i), 0);
     M::StoreRelaxed(ring.done(i), 0);
   }
+}
+
+template <class M>
+void PublishEpoch(const RingRef<M>& ring, uint32_t epoch, uint32_t state) {
   M::StoreRelaxed(ring.kick_event, 0);
   M::StoreRelease(ring.epoch_ack, vgpu_word(state, epoch));
+}
+
+// Mediator: both at once, for who has the time.
+template <class M>
+void AnswerEpoch(const RingRef<M>& ring, uint32_t epoch, uint32_t state) {
+  ClearSlots(ring, 0, ring.entries());
+  PublishEpoch(ring, epoch, state);
 }
 
 }  // namespace vgpu::ring

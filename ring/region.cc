@@ -26,6 +26,14 @@ Mapping& Mapping::operator=(Mapping&& other) noexcept {
   return *this;
 }
 
+bool Mapping::UnmapSome(size_t bytes) {
+  const size_t some = bytes < bytes_ ? bytes : bytes_;
+  bytes_ -= some;
+  if (some != 0) munmap(data() + bytes_, some);
+  if (bytes_ == 0) data_ = nullptr;
+  return bytes_ != 0;
+}
+
 Mapping::~Mapping() {
   if (data_ != nullptr) munmap(data_, bytes_);
 }
@@ -39,12 +47,11 @@ Result<UniqueFd> MakeSealedMemfd(const char* name, uint64_t bytes) {
 }
 
 Result<void> CheckSealed(int fd, uint64_t bytes) {
+  // Before anything else: it asks nobody but the kernel, while fstat may ask a file system that never answers.
+  const int seals = fcntl(fd, F_GET_SEALS);
+  if (seals < 0) return tl::make_unexpected("the shared memory is not a memfd: use memory-backend-memfd");
   struct stat info;
   if (fstat(fd, &info) != 0) return SystemError("cannot look at the shared memory");
-  const int seals = fcntl(fd, F_GET_SEALS);
-  if (!S_ISREG(info.st_mode) || seals < 0) {
-    return tl::make_unexpected("the shared memory is not a memfd: use memory-backend-memfd");
-  }
   if ((seals & kSeals) != kSeals) {
     return tl::make_unexpected(
         fmt::format("the shared memory is not sealed (seals {:#x}, needed {:#x}): use memory-backend-memfd with "

@@ -28,6 +28,9 @@ class Mapping {
   size_t bytes() const { return bytes_; }
   explicit operator bool() const { return data_ != nullptr; }
 
+  // Unmaps up to `bytes` bytes (a multiple of the page size) of its end, for who must not take long. False: nothing is left.
+  bool UnmapSome(size_t bytes);
+
  private:
   void* data_ = nullptr;
   size_t bytes_ = 0;

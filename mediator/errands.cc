@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/errands.h"
+
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <system_error>
+
+#include "mediator/eventfd.h"
+#include "mediator/thread_signals.h"
+
+namespace vgpu::mediator {
+
+ring::Result<std::unique_ptr<Errands>> Errands::Create(EventLoop* loop) {
+  ring::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!fd) return tl::make_unexpected(std::string("cannot create an eventfd: ") + std::strerror(errno));
+  std::unique_ptr<Errands> errands(new Errands(loop, std::move(fd)));
+  errands->watch_ = loop->Watch(errands->done_fd_.get(), errands.get());
+  if (errands->watch_ < 0) return tl::make_unexpected(std::string("the event loop has no room"));
+  try {
+    const BlockedSignals blocked;
+    errands->thread_ = std::thread([self = errands.get()] { self->Work(); });
+  } catch (const std::system_error& error) {
+    return tl::make_unexpected(std::string("cannot start a thread: ") + error.what() +
+                               "; raise the limit of tasks (ulimit -u, TasksMax=)");
+  }
+  return errands;
+}
+
+Errands::Errands(EventLoop* loop, ring::UniqueFd done_fd) : loop_(loop), done_fd_(std::move(done_fd)) {}
+
+Errands::~Errands() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+  loop_->Unwatch(watch_);
+}
+
+void Errands::Submit(std::unique_ptr<Errand> errand) {
+  {
+    std::lock_guard lock(mutex_);
+    waiting_.push_back(std::move(errand));
+  }
+  wake_.notify_one();
+}
+
+void Errands::Work() {
+  pthread_setname_np(pthread_self(), "vgpu-memory");
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    if (stopping_) return;
+    std::unique_ptr<Errand> errand = std::move(waiting_.front());
+    waiting_.pop_front();
+    lock.unlock();
+    const bool done = errand->Step();
+    lock.lock();
+    (done ? done_ : waiting_).push_back(std::move(errand));
+    if (!done) continue;
+    lock.unlock();
+    SignalEventfd(done_fd_.get());  // not under the lock, which its reader takes first of all
+    lock.lock();
+  }
+}
+
+void Errands::OnReady() {
+  DrainEventfd(done_fd_.get());
+  std::deque<std::unique_ptr<Errand>> done;
+  {
+    std::lock_guard lock(mutex_);
+    done.swap(done_);
+  }
+  for (const auto& errand : done) errand->Done();
+}
+
+}  // namespace vgpu::mediator

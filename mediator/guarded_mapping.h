@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// A mapping of memory that somebody else can take away: its bus errors are survived and counted.
+#ifndef VGPU_MEDIATOR_GUARDED_MAPPING_H_
+#define VGPU_MEDIATOR_GUARDED_MAPPING_H_
+
+#include <utility>
+
+#include "mediator/bus_error_guard.h"
+#include "ring/region.h"
+
+namespace vgpu::mediator {
+
+class GuardedMapping {
+ public:
+  GuardedMapping() = default;
+  // guarded() is false if there is no place for another one.
+  explicit GuardedMapping(ring::Mapping mapping)
+      : mapping_(std::move(mapping)), guard_(bus_error_guard::Guard(mapping_.data(), mapping_.bytes())) {}
+  GuardedMapping(GuardedMapping&& other) noexcept
+      : mapping_(std::move(other.mapping_)), guard_(std::exchange(other.guard_, -1)) {}
+  GuardedMapping& operator=(GuardedMapping&& other) noexcept {
+    std::swap(mapping_, other.mapping_);
+    std::swap(guard_, other.guard_);
+    return *this;
+  }
+  ~GuardedMapping() { bus_error_guard::Forget(guard_); }
+
+  char* data() const { return mapping_.data(); }
+  size_t bytes() const { return mapping_.bytes(); }
+  explicit operator bool() const { return static_cast<bool>(mapping_); }
+  bool guarded() const { return guard_ >= 0; }
+
+  // Was there a bus error in it? Any thread. Cheap as long as there was none in the whole process.
+  bool lost() const { return bus_error_guard::TotalHits() != 0 && bus_error_guard::Hits(guard_) != 0; }
+
+  // Unmaps up to `bytes` bytes of its end, for who has much and others that wait. False: nothing is left.
+  bool UnmapSome(size_t bytes) { return mapping_.UnmapSome(bytes); }
+
+ private:
+  ring::Mapping mapping_;
+  int guard_ = -1;
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_GUARDED_MAPPING_H_

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/lane.h"
+
+#include <pthread.h>
+
+#include <future>
+#include <system_error>
+#include <utility>
+
+#include "mediator/crash_point.h"
+#include "mediator/eventfd.h"
+#include "mediator/thread_signals.h"
+
+namespace vgpu::mediator {
+namespace {
+
+// Of each session: a command or report of each kind.
+constexpr uint32_t kMessagesPerSession = 8;
+constexpr uint32_t kMessagesBeside = 8;
+
+}  // namespace
+
+ring::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend make_backend, Trace* trace,
+                                                const Clock* clock) {
+  const uint32_t messages = options.dispatcher.sessions_max * kMessagesPerSession + kMessagesBeside;
+  std::unique_ptr<Lane> lane(new Lane(std::move(options)));
+  auto commands = Mailbox<LaneCommand>::Create(messages);
+  if (!commands) return tl::make_unexpected(commands.error());
+  auto reports = Mailbox<LaneReport>::Create(messages);
+  if (!reports) return tl::make_unexpected(reports.error());
+  lane->commands_ = std::move(*commands);
+  lane->reports_ = std::move(*reports);
+  std::promise<ring::Result<void>> opened;
+  try {
+    const BlockedSignals blocked;
+    lane->thread_ = std::thread([lane = lane.get(), &opened, &make_backend, trace, clock] {
+      pthread_setname_np(pthread_self(), lane->options_.name.c_str());
+      auto result = lane->Open(make_backend, trace, clock);
+      const bool serves = result.has_value();
+      opened.set_value(std::move(result));
+      if (serves) lane->dispatcher_->Run(&lane->stop_);
+      lane->Close();
+    });
+  } catch (const std::system_error& error) {
+    return tl::make_unexpected(std::string("cannot start a thread: ") + error.what() +
+                               "; raise the limit of tasks (ulimit -u, TasksMax=)");
+  }
+  auto result = opened.get_future().get();
+  if (!result) return tl::make_unexpected(std::move(result.error()));
+  return lane;
+}
+
+ring::Result<void> Lane::Open(const MakeBackend& make_backend, Trace* trace, const Clock* clock) {
+  auto loop = EventLoop::Create(options_.watches_max);
+  if (!loop) return tl::make_unexpected(loop.error());
+  loop_ = std::move(*loop);
+  auto backend = make_backend(loop_.get());
+  if (!backend) return tl::make_unexpected(backend.error());
+  backend_ = std::move(*backend);
+  dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), backend_.get(), this, trace, clock, options_.dispatcher);
+  dispatcher_->set_on_gap([this] {
+    if (!gap_reported_.exchange(true, std::memory_order_relaxed)) Report(LaneReport::Kind::kGap, nullptr);
+  });
+  if (loop_->Watch(commands_->fd(), this) < 0) return tl::make_unexpected(std::string("the event loop has no room"));
+  return {};
+}
+
+// The dispatcher stays: its counters may be looked at.
+void Lane::Close() {
+  backend_.reset();
+  loop_.reset();
+}
+
+Lane::~Lane() { Stop(); }
+
+void Lane::Stop() {
+  if (!thread_.joinable()) return;
+  Post({});
+  thread_.join();
+}
+
+bool Lane::TakeReport(LaneReport* report) {
+  if (!reports_->Take(report)) return false;
+  if (report->kind == LaneReport::Kind::kGap) gap_reported_.store(false, std::memory_order_relaxed);
+  return true;
+}
+
+void Lane::OnReady() {
+  DrainEventfd(commands_->fd());
+  // One in a turn: rings are served in between, however many come and go.
+  if (LaneCommand command; commands_->Take(&command)) Carry(command);
+  if (!commands_->empty()) SignalEventfd(commands_->fd());
+}
+
+void Lane::Carry(const LaneCommand& command) {
+  using Kind = LaneCommand::Kind;
+  switch (command.kind) {
+    case Kind::kBegin:
+    case Kind::kBeginAgain: {
+      const bool begun = dispatcher_->Begin(command.session, command.kind == Kind::kBeginAgain);
+      Report(begun ? LaneReport::Kind::kBegun : LaneReport::Kind::kNotBegun, command.session);
+      if (begun) VGPU_CRASH_POINT("after_begin");
+      return;
+    }
+    case Kind::kReset: return dispatcher_->Reset(command.session);
+    case Kind::kFence: return dispatcher_->Fence(command.session, command.reason);
+    case Kind::kLeave: return dispatcher_->Leave(command.session);
+    case Kind::kEnd: return dispatcher_->End(command.session);
+    case Kind::kStop: stop_ = true;
+  }
+}
+
+}  // namespace vgpu::mediator

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// A thread that serves rings and does nothing else. Control gives it sessions ready-made and takes them back; the two
+// exchange small messages. There are two: one for everybody, and one for suspects, whose memory or descriptors have held up
+// the first one once.
+#ifndef VGPU_MEDIATOR_LANE_H_
+#define VGPU_MEDIATOR_LANE_H_
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "mediator/backend.h"
+#include "mediator/dispatcher.h"
+#include "mediator/mailbox.h"
+
+namespace vgpu::mediator {
+
+// From control to a lane. A session has at most one of each under way.
+struct LaneCommand {
+  enum class Kind : uint8_t { kBegin, kBeginAgain, kReset, kFence, kLeave, kEnd, kStop };
+  Kind kind = Kind::kStop;
+  FenceReason reason{};  // of kFence
+  Session* session = nullptr;
+};
+
+// From a lane to control.
+struct LaneReport {
+  enum class Kind : uint8_t {
+    kBegun,      // served from now on
+    kNotBegun,   // too many descriptors are watched
+    kFenced,
+    kResetDone,
+    kSlow,       // wants to be told kLeave
+    kLeft,
+    kEnded,
+    kGap,        // a turn took very long. No session
+  };
+  Kind kind = Kind::kGap;
+  FenceReason reason{};  // of kFenced
+  Session* session = nullptr;
+};
+
+struct LaneOptions {
+  std::string name;  // of its thread, at most 15 characters
+  uint32_t watches_max = 0;
+  DispatcherOptions dispatcher;
+};
+
+class Lane final : private SessionOwner, private ReadyHandler {
+ public:
+  // Makes what computes for it, on its thread and with its loop.
+  using MakeBackend = std::function<ring::Result<std::unique_ptr<Backend>>(EventLoop*)>;
+
+  // Starts the thread and waits until it serves. `trace` may be null. `trace` and `clock` outlive this.
+  static ring::Result<std::unique_ptr<Lane>> Start(LaneOptions options, MakeBackend make_backend, Trace* trace,
+                                                   const Clock* clock);
+  // Stops, if nobody did before.
+  ~Lane() override;
+
+  // ---- control's thread ----
+  void Post(LaneCommand command) { commands_->Post(command); }
+  // Readable when there may be reports.
+  int report_fd() const { return reports_->fd(); }
+  bool TakeReport(LaneReport* report);
+  // Ends the thread when nothing is with the backend any more. Sessions stay as they are.
+  void Stop();
+
+  // ---- any thread ----
+  const LoopCounters& counters() const { return dispatcher_->counters(); }
+  const Backend& backend() const { return *backend_; }  // what of it any thread may call
+
+ private:
+  explicit Lane(LaneOptions options) : options_(std::move(options)) {}
+  ring::Result<void> Open(const MakeBackend& make_backend, Trace* trace, const Clock* clock);
+  void Close();
+  void OnReady() override;
+  void Carry(const LaneCommand& command);
+  void Report(LaneReport::Kind kind, Session* session, FenceReason reason = {}) {
+    reports_->Post({kind, reason, session});
+  }
+
+  void OnFenced(Session* session, FenceReason reason) override { Report(LaneReport::Kind::kFenced, session, reason); }
+  void OnResetDone(Session* session) override { Report(LaneReport::Kind::kResetDone, session); }
+  void OnSlow(Session* session) override { Report(LaneReport::Kind::kSlow, session); }
+  void OnLeft(Session* session) override { Report(LaneReport::Kind::kLeft, session); }
+  void OnEnded(Session* session) override { Report(LaneReport::Kind::kEnded, session); }
+
+  const LaneOptions options_;
+  std::unique_ptr<Mailbox<LaneCommand>> commands_;
+  std::unique_ptr<Mailbox<LaneReport>> reports_;
+  std::atomic<bool> gap_reported_{false};  // and control has not looked yet
+  // The thread's, made and destroyed by it.
+  std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Dispatcher> dispatcher_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_LANE_H_

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small messages from one thread to another, in order, through a bounded queue. Neither side ever waits for the other.
+#ifndef VGPU_MEDIATOR_MAILBOX_H_
+#define VGPU_MEDIATOR_MAILBOX_H_
+
+#include <sys/eventfd.h>
+
+#include <atomic>
+#include <bit>
+#include <cassert>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "mediator/eventfd.h"
+#include "ring/region.h"
+
+namespace vgpu::mediator {
+
+// One thread posts, one thread takes. Allocates in Create only.
+template <class T>
+class Mailbox {
+ public:
+  // Has room for at least `capacity` messages.
+  static ring::Result<std::unique_ptr<Mailbox>> Create(uint32_t capacity) {
+    ring::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!fd) return tl::make_unexpected(std::string("cannot create an eventfd: ") + std::strerror(errno));
+    return std::unique_ptr<Mailbox>(new Mailbox(std::bit_ceil(capacity), std::move(fd)));
+  }
+
+  // The poster's bounds keep it from ever being full: how many messages may be under way is fixed by the protocol.
+  void Post(const T& message) {
+    const uint32_t posted = posted_.load(std::memory_order_relaxed);
+    assert(posted - taken_.load(std::memory_order_acquire) <= mask_);
+    messages_[posted & mask_] = message;
+    posted_.store(posted + 1, std::memory_order_release);
+    SignalEventfd(fd_.get());
+  }
+
+  // The oldest message; false if there is none.
+  bool Take(T* message) {
+    const uint32_t taken = taken_.load(std::memory_order_relaxed);
+    if (taken == posted_.load(std::memory_order_acquire)) return false;
+    *message = messages_[taken & mask_];
+    taken_.store(taken + 1, std::memory_order_release);
+    return true;
+  }
+
+  // For its taker.
+  bool empty() const { return taken_.load(std::memory_order_relaxed) == posted_.load(std::memory_order_acquire); }
+
+  // Readable when there may be messages: drain it, then take them all.
+  int fd() const { return fd_.get(); }
+
+ private:
+  Mailbox(uint32_t size, ring::UniqueFd fd)
+      : mask_(size - 1), messages_(new T[size]()), fd_(std::move(fd)) {}
+
+  const uint32_t mask_;
+  const std::unique_ptr<T[]> messages_;
+  const ring::UniqueFd fd_;  // only this process holds it
+  alignas(64) std::atomic<uint32_t> posted_{0};
+  alignas(64) std::atomic<uint32_t> taken_{0};
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_MAILBOX_H_

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shared memory whose pages are gone (its owner has punched a hole, or never touched them) is the owner's fault and must be
+// the owner's cost: whoever touches a missing page allocates it, and its memory cgroup pays. So this process never does: in
+// a range that is guarded, a missing page is a bus error instead (bus_error_guard.h).
+#ifndef VGPU_MEDIATOR_MISSING_PAGES_H_
+#define VGPU_MEDIATOR_MISSING_PAGES_H_
+
+#include <cstddef>
+#include <string>
+
+#include "ring/region.h"
+
+namespace vgpu::mediator::missing_pages {
+
+// Can this kernel do it (userfaultfd with UFFD_FEATURE_SIGBUS)? The error says why not. Then Guard does nothing, and only
+// Present tells. Any thread.
+ring::Result<void> Supported();
+
+// From now on missing pages of [data, data + bytes), a shared mapping, are bus errors. Until it is unmapped. False: not
+// supported for this memory.
+bool Guard(const void* data, size_t bytes);
+
+// Are all pages of [data, data + bytes) there? At most kLookMax bytes.
+inline constexpr size_t kLookMax = size_t{4} << 20;
+bool Present(const void* data, size_t bytes);
+
+// The same, and each is mapped in this process: one that was once, and is not any more, has been taken away meanwhile, even
+// if another one has come in its place. True where the kernel does not tell. Any thread.
+bool Mapped(const void* data, size_t bytes);
+
+}  // namespace vgpu::mediator::missing_pages
+
+#endif  // VGPU_MEDIATOR_MISSING_PAGES_H_

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// A descriptor that came from a peer, or leads to one. Closing it may take as long as the peer likes (a file system of its
+// own, a socket that lingers, gigabytes to free, a list of waiters): so it is closed elsewhere.
+#ifndef VGPU_MEDIATOR_PEER_FD_H_
+#define VGPU_MEDIATOR_PEER_FD_H_
+
+#include <utility>
+
+#include "ring/unique_fd.h"
+
+namespace vgpu::mediator {
+
+// Closes `fd` on a thread that nobody waits for (closer.h), or here if this process has none. Any thread.
+void CloseElsewhere(int fd);
+
+// Like ring::UniqueFd, but for who closes.
+class PeerFd {
+ public:
+  PeerFd() = default;
+  explicit PeerFd(int fd) : fd_(fd) {}
+  PeerFd(ring::UniqueFd fd) : fd_(fd.release()) {}  // NOLINT: whoever has a descriptor of its own may let a peer's rules apply
+  PeerFd(PeerFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  PeerFd& operator=(PeerFd&& other) noexcept {
+    if (this != &other) {
+      reset();
+      fd_ = std::exchange(other.fd_, -1);
+    }
+    return *this;
+  }
+  ~PeerFd() { reset(); }
+
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  void reset() {
+    if (fd_ >= 0) CloseElsewhere(std::exchange(fd_, -1));
+  }
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_PEER_FD_H_
