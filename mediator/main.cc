@@ -25,6 +25,7 @@
 #include "mediator/control_server.h"
 #include "mediator/dispatcher.h"
 #include "mediator/event_loop.h"
+#include "mediator/socket_file.h"
 #include "mediator/trace.h"
 #include "mediator/version.h"
 #include "mediator/wake_cost.h"
