@@ -61,7 +61,11 @@ pid_t SpawnThisProgram(std::vector<std::string> words, const std::array<int, 3>&
   sigset_t none;
   sigemptyset(&none);
   posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  sigset_t ours;  // what the mediator ignores is nothing to inherit
+  sigemptyset(&ours);
+  for (const int sign : {SIGPIPE, SIGXFSZ}) sigaddset(&ours, sign);
+  posix_spawnattr_setsigdefault(&attributes, &ours);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);

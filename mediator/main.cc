@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The mediator: wiring only.
 #include <fmt/format.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -10,11 +9,15 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <new>
 #include <string_view>
+#include <system_error>
 #include <thread>
 
+#include "base/program.h"
 #include "engine/engine.h"
 #include "engine/options.h"
 #include "mediator/background.h"
@@ -25,7 +28,9 @@
 #include "mediator/control_server.h"
 #include "mediator/dispatcher.h"
 #include "mediator/event_loop.h"
+#include "mediator/log.h"
 #include "mediator/socket_file.h"
+#include "mediator/threads.h"
 #include "mediator/trace.h"
 #include "mediator/version.h"
 #include "mediator/wake_cost.h"
@@ -45,7 +50,12 @@ struct Flags {
   std::string log_level = "info";
 };
 
-// SIGTERM and SIGINT end the daemon in an orderly way.
+bool IsIgnored(int signal) {
+  struct sigaction now {};
+  return sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+// SIGTERM, SIGINT and SIGHUP end the daemon in an orderly way.
 class StopSignals final : public ReadyHandler {
  public:
   StopSignals() {
@@ -53,6 +63,7 @@ class StopSignals final : public ReadyHandler {
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    if (!IsIgnored(SIGHUP)) sigaddset(&set, SIGHUP);  // nohup means it
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     fd_ = ring::UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   }
@@ -155,13 +166,24 @@ ring::Result<void> Serve(const Flags& flags) {
   return {};
 }
 
+// What the system refuses while parts are made (a thread, memory) ends in a sentence, too.
+ring::Result<void> ServeOrSayWhyNot(const Flags& flags) try {
+  return Serve(flags);
+} catch (const std::system_error& error) {
+  return tl::make_unexpected(Refused("cannot serve", error.code().value()));
+} catch (const std::bad_alloc&) {
+  return tl::make_unexpected(Refused("cannot serve", ENOMEM));
+}
+
 }  // namespace
 }  // namespace vgpu::mediator
 
 int main(int argc, char** argv) {
   using namespace vgpu::mediator;
+  vgpu::base::PrepareProgram();
   if (argc > 1 && std::string_view(argv[1]) == vgpu::engine::kEngineCommand) return vgpu::engine::EngineMain(argc, argv);
   Flags flags;
+  signal(SIGPIPE, SIG_IGN);  // the reader of the log may go away
   CLI::App app("The vgpu-ring mediator: serves the GPU calls of this host's virtual machines");
   app.add_option("--config", flags.config, "TOML file (docs/configuration.md)")->check(CLI::ExistingFile);
   app.add_option("--socket", flags.socket, "control socket; default " + DefaultSocket());
@@ -172,11 +194,12 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
   app.set_version_flag("--version", kVersion);
   CLI11_PARSE(app, argc, argv);
-  spdlog::set_default_logger(spdlog::stderr_color_mt("vgpu"));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ mediator: %v");
-  spdlog::set_level(spdlog::level::from_str(flags.log_level));
-  const auto served = Serve(flags);
-  if (served) return EXIT_SUCCESS;
-  spdlog::error("{}", served.error());
-  return EXIT_FAILURE;
+  if (const auto log = StartLog(flags.log_level); !log) {
+    fmt::print(stderr, "mediator: {}\n", log.error());
+    return EXIT_FAILURE;
+  }
+  const auto served = ServeOrSayWhyNot(flags);
+  if (!served) spdlog::error("{}", served.error());
+  FlushLog();
+  return served ? EXIT_SUCCESS : EXIT_FAILURE;
 }
