@@ -30,6 +30,7 @@
 #include "mediator/event_loop.h"
 #include "mediator/log.h"
 #include "mediator/socket_file.h"
+#include "mediator/system_check.h"
 #include "mediator/threads.h"
 #include "mediator/trace.h"
 #include "mediator/version.h"
@@ -73,8 +74,9 @@ class StopSignals final : public ReadyHandler {
     signalfd_siginfo info;
     if (read(fd_.get(), &info, sizeof info) != sizeof info) return;
     spdlog::info("stopping on {}", strsignal(static_cast<int>(info.ssi_signo)));
-    stop_ = true;
+    Stop();
   }
+  void Stop() { stop_ = true; }
 
  private:
   ring::UniqueFd fd_;
@@ -105,12 +107,16 @@ ring::Result<Config> MakeConfig(const Flags& flags) {
   if (!flags.trace.empty()) config->trace = flags.trace;
   if (!flags.socket.empty()) config->socket = flags.socket;
   if (config->socket.empty()) config->socket = DefaultSocket();
+  if (config->socket.empty()) {
+    return tl::make_unexpected("no place for the socket: neither XDG_RUNTIME_DIR nor HOME is set, and this user has no "
+                               "home in the password database; name it with --socket");
+  }
   return config;
 }
 
 ring::Result<std::unique_ptr<CpuBackend>> MakeCpuBackend(const Config& config) {
   const uint32_t cpus = std::max(1u, std::thread::hardware_concurrency());
-  const uint32_t workers = config.workers != 0 ? config.workers : std::max(1u, cpus - 1);
+  const uint32_t workers = config.workers != 0 ? config.workers : std::clamp(cpus - 1, 1u, kWorkersMax);
   return CpuBackend::Create(workers);
 }
 
@@ -132,6 +138,7 @@ ring::Result<std::unique_ptr<Backend>> MakeBackend(EventLoop* loop, const Config
 ring::Result<void> Serve(const Flags& flags) {
   ring::Result<Config> config = MakeConfig(flags);
   if (!config) return tl::make_unexpected(config.error());
+  if (const auto system = CheckSystem(); !system) return system;
   // Held until everything else is gone: engines write beside the socket, too.
   const auto lock = LockSocket(config->socket);
   if (!lock) return tl::make_unexpected(lock.error());
@@ -141,6 +148,7 @@ ring::Result<void> Serve(const Flags& flags) {
   StopSignals signals;
   auto loop = EventLoop::Create(config->vms_max * kWatchesPerVm + kWatchesBeside);
   if (!loop) return tl::make_unexpected(loop.error());
+  (*loop)->OnBroken([&signals] { signals.Stop(); });
   if ((*loop)->Watch(signals.fd(), &signals) < 0) return tl::make_unexpected("the event loop has no room");
   auto backend = MakeBackend(loop->get(), *config);
   if (!backend) return tl::make_unexpected(backend.error());
@@ -152,17 +160,19 @@ ring::Result<void> Serve(const Flags& flags) {
   }
   auto background = Background::Create(loop->get());
   if (!background) return tl::make_unexpected(background.error());
-  const int64_t wake_cost_ns = MeasureWakeCostNs();
-  Dispatcher dispatcher(loop->get(), backend->get(), trace.get(), config->wait, wake_cost_ns);
+  const ring::Result<int64_t> wake_cost_ns = MeasureWakeCostNs();
+  if (!wake_cost_ns) return tl::make_unexpected(wake_cost_ns.error());
+  Dispatcher dispatcher(loop->get(), backend->get(), trace.get(), config->wait, *wake_cost_ns);
   ControlContext context{&*config, loop->get(), &dispatcher, background->get(), backend->get(), {}};
   (*backend)->Describe('A', &context.device);
   auto server = ControlServer::Create(config->socket, context);
   if (!server) return tl::make_unexpected(server.error());
   spdlog::info("serving {} with the {} backend ({}, driver: {}); a sleep and a wake-up cost {:.1f} us here", config->socket,
                context.device.backend == VGPU_BACKEND_CUDA ? "CUDA" : "CPU", context.device.name, context.device.driver,
-               static_cast<double>(wake_cost_ns) / 1e3);
+               static_cast<double>(*wake_cost_ns) / 1e3);
   dispatcher.Run(signals.stop());
   background->reset();  // before the connections that its jobs refer to
+  if (!(*loop)->error().empty()) return tl::make_unexpected((*loop)->error());
   return {};
 }
 
