@@ -114,6 +114,10 @@ ring::Result<void> CheckAbandoned(const std::string& path) {
 }
 
 ring::Result<void> MakeRoom(const std::string& path) {
+  if (path.size() >= sizeof sockaddr_un{}.sun_path) {
+    return tl::make_unexpected(
+        fmt::format("the socket's path is longer than {} bytes: {}", sizeof sockaddr_un{}.sun_path - 1, path));
+  }
   struct stat info;
   if (lstat(path.c_str(), &info) != 0) return {};
   if (!S_ISSOCK(info.st_mode)) {
@@ -163,23 +167,19 @@ ring::Result<SocketLock> LockSocket(const std::string& path) {
     // One that ended between open and flock took its file away: what we hold then keeps nobody out.
     if (!Same(fd.get(), lock_path)) continue;
     WritePid(fd.get());
-    return SocketLock{std::move(fd), OwnFile(lock_path)};
+    SocketLock lock{std::move(fd), OwnFile(lock_path)};
+    if (const auto room = MakeRoom(path); !room) return tl::make_unexpected(room.error());
+    return lock;
   }
   return tl::make_unexpected(fmt::format("{} is removed again and again: what does that?", lock_path));
 }
 
 ring::Result<Listener> ListenOn(const std::string& path) {
-  sockaddr_un address;
-  if (path.size() >= sizeof address.sun_path) {
-    return tl::make_unexpected(
-        fmt::format("the socket's path is longer than {} bytes: {}", sizeof address.sun_path - 1, path));
-  }
-  if (const auto room = MakeRoom(path); !room) return tl::make_unexpected(room.error());
-  address = Address(path);
+  const sockaddr_un address = Address(path);
   ring::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return SystemError("cannot make a socket");
   const mode_t before = umask(0177);
-  const int bound = bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+  const int bound = bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   const int error = errno;
   umask(before);
   errno = error;

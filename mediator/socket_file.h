@@ -38,11 +38,12 @@ struct Listener {
 };
 
 // Whoever holds this serves the socket, and owns what lies beside it; the lock goes with the process, however that ends, its
-// file with an orderly end. Makes the socket's folder (mode 0700). That another mediator has it is an error that names its pid.
+// file with an orderly end. Makes the socket's folder (mode 0700), and room for the socket: one that nobody listens on any more
+// is removed; one of a living program, or a file of another kind, is an error, as is that another mediator has it (with its
+// pid).
 ring::Result<SocketLock> LockSocket(const std::string& path);
 
-// Makes the socket and listens. One that nobody listens on any more is replaced; one of a living program, or a file of
-// another kind, is an error. Needs LockSocket of this path.
+// Makes the socket and listens. Needs LockSocket of this path.
 ring::Result<Listener> ListenOn(const std::string& path);
 
 }  // namespace vgpu::mediator
