@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mediator/backend_cpu.h"
 
+#include <fmt/format.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -8,14 +9,13 @@
 #include <cassert>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <string>
 
 #include "mediator/crash_point.h"
 #include "mediator/eventfd.h"
 #include "mediator/operations.h"
-#include "mediator/thread_signals.h"
+#include "mediator/threads.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -35,16 +35,25 @@ std::string CpuName() {
 ring::Result<std::unique_ptr<CpuBackend>> CpuBackend::Create(uint32_t workers) {
   assert(workers > 0);
   ring::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!fd) return tl::make_unexpected(std::string("cannot create an eventfd: ") + std::strerror(errno));
-  return std::unique_ptr<CpuBackend>(new CpuBackend(workers, std::move(fd)));
+  if (!fd) return tl::make_unexpected(Refused("cannot create an eventfd", errno));
+  std::unique_ptr<CpuBackend> backend(new CpuBackend(workers, std::move(fd)));
+  if (const auto started = backend->StartWorkers(workers); !started) return tl::make_unexpected(started.error());
+  return backend;
 }
 
 CpuBackend::CpuBackend(uint32_t workers, ring::UniqueFd finished_fd)
     : finished_fd_(std::move(finished_fd)), in_flight_max_(workers * kPiecesPerWorker) {
   waiting_.reserve(in_flight_max_);
   finished_.reserve(in_flight_max_);
-  const BlockedSignals blocked;
-  for (uint32_t i = 0; i < workers; ++i) workers_.emplace_back([this] { Work(); });
+}
+
+ring::Result<void> CpuBackend::StartWorkers(uint32_t workers) {
+  for (uint32_t i = 0; i < workers; ++i) {
+    auto worker = StartThread(fmt::format("worker {} of {}", i + 1, workers), [this] { Work(); });
+    if (!worker) return tl::make_unexpected(worker.error() + "; or ask for fewer workers in the configuration");
+    workers_.push_back(std::move(*worker));
+  }
+  return {};
 }
 
 CpuBackend::~CpuBackend() {

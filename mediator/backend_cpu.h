@@ -34,6 +34,7 @@ class CpuBackend final : public Backend {
   static constexpr uint32_t kPiecesPerWorker = 2;
 
   CpuBackend(uint32_t workers, ring::UniqueFd finished_fd);
+  ring::Result<void> StartWorkers(uint32_t workers);
   void Work();
 
   const ring::UniqueFd finished_fd_;

@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mediator/config.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <pwd.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
+#include <cstring>
 #include <optional>
 #include <set>
+#include <sstream>
+#include <string_view>
 #include <toml++/toml.h>
+#include <vector>
 
 namespace vgpu::mediator {
 namespace {
+
+constexpr size_t kConfigBytesMax = 4 << 20;
+constexpr size_t kKeyPartsMax = 128;
 
 // Collects the first error; every helper does nothing after it.
 class Reader {
@@ -183,7 +191,56 @@ ring::Result<WaitMode> ParseWait(const std::string& name) {
   return tl::make_unexpected(fmt::format("wait '{}' is none of adaptive, sleep, spin", name));
 }
 
+namespace {
+
+// How many parts has the longest dotted key of this line, at most? Dots in strings count, too: nobody needs that many.
+size_t DottedParts(std::string_view line) {
+  size_t parts = 1;
+  for (size_t dot = line.find('.'); dot != std::string_view::npos; dot = line.find('.', dot + 1)) {
+    const size_t next = line.find_first_not_of(" \t", dot + 1);
+    if (next != std::string_view::npos && line[next] != '.') ++parts;
+  }
+  return parts;
+}
+
+// The parser makes a table in a table for each part, and would run out of stack.
+ring::Result<void> CheckDepth(const std::string& text, const std::string& name) {
+  std::istringstream lines(text);
+  size_t number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (DottedParts(line) > kKeyPartsMax) {
+      return tl::make_unexpected(fmt::format("{}:{}: more than {} dots in a line", name, number, kKeyPartsMax));
+    }
+  }
+  return {};
+}
+
+// All of a file; pipes are read, too (--config <(...)).
+ring::Result<std::string> ReadAll(const std::string& path) {
+  const auto fail = [&path](int error) {
+    return tl::make_unexpected(fmt::format("cannot read the configuration {}: {}", path, std::strerror(error)));
+  };
+  const ring::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return fail(errno);
+  std::string text;
+  std::vector<char> piece(64 << 10);
+  for (;;) {
+    const ssize_t got = read(fd.get(), piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail(errno);
+    if (got == 0) return text;
+    text.append(piece.data(), static_cast<size_t>(got));
+    if (text.size() <= kConfigBytesMax) continue;
+    return tl::make_unexpected(
+        fmt::format("{} has more than {} MiB: is it a configuration?", path, kConfigBytesMax >> 20));
+  }
+}
+
+}  // namespace
+
 ring::Result<Config> ParseConfig(const std::string& text, const std::string& name) {
+  if (const auto depth = CheckDepth(text, name); !depth) return tl::make_unexpected(depth.error());
   toml::table root;
   try {
     root = toml::parse(text, name);
@@ -196,7 +253,7 @@ ring::Result<Config> ParseConfig(const std::string& text, const std::string& nam
   config.socket = reader.String(root, "socket").value_or("");
   Choose(&reader, root, "backend", ParseBackend, &config.backend);
   Choose(&reader, root, "wait", ParseWait, &config.wait);
-  config.workers = static_cast<uint32_t>(reader.Integer(root, "workers", 0, 1024).value_or(0));
+  config.workers = static_cast<uint32_t>(reader.Integer(root, "workers", 0, kWorkersMax).value_or(0));
   if (const toml::table* trace = reader.Table(root, "trace")) {
     reader.OnlyKeys(*trace, {"file", "records"});
     config.trace = reader.String(*trace, "file").value_or("");
@@ -217,11 +274,24 @@ ring::Result<Config> ParseConfig(const std::string& text, const std::string& nam
 }
 
 ring::Result<Config> LoadConfig(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return tl::make_unexpected(fmt::format("cannot read the configuration {}: does it exist?", path));
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  return ParseConfig(text, path);
+  const auto text = ReadAll(path);
+  if (!text) return tl::make_unexpected(text.error());
+  return ParseConfig(*text, path);
 }
+
+namespace {
+
+// Of this user, also where a service manager or cron has set no HOME. Never a folder that everybody can write to.
+std::string Home() {
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') return home;
+  std::vector<char> text(16 << 10);
+  passwd entry{};
+  passwd* found = nullptr;
+  getpwuid_r(geteuid(), &entry, text.data(), text.size(), &found);
+  return found != nullptr && found->pw_dir != nullptr && *found->pw_dir == '/' ? found->pw_dir : "";
+}
+
+}  // namespace
 
 std::string DefaultSocket() {
   std::string folder;
@@ -230,8 +300,9 @@ std::string DefaultSocket() {
   } else if (geteuid() == 0) {
     folder = "/run/vgpu-ring";
   } else {
-    const char* home = std::getenv("HOME");
-    folder = std::string(home != nullptr ? home : "/tmp") + "/.vgpu-ring";
+    const std::string home = Home();
+    if (home.empty()) return "";
+    folder = home + "/.vgpu-ring";
   }
   return folder + "/mediator.sock";
 }

@@ -39,6 +39,9 @@ struct GpuConfig {
   std::vector<GpuChoice> gpus; // empty: all, each for both pools
 };
 
+// More threads than any machine has processors for would only be refused by its limits.
+inline constexpr uint32_t kWorkersMax = 256;
+
 struct Config {
   std::string socket;  // empty: DefaultSocket()
   BackendChoice backend = BackendChoice::kAuto;
@@ -61,7 +64,7 @@ ring::Result<BackendChoice> ParseBackend(const std::string& name);
 ring::Result<WaitMode> ParseWait(const std::string& name);
 
 // $XDG_RUNTIME_DIR/vgpu-ring/mediator.sock; without it /run/vgpu-ring/mediator.sock for root, else
-// ~/.vgpu-ring/mediator.sock.
+// ~/.vgpu-ring/mediator.sock; the home is the password database's where HOME is not set. Empty: none of them is there.
 std::string DefaultSocket();
 
 }  // namespace vgpu::mediator

@@ -12,6 +12,7 @@
 #include "mediator/config.h"
 #include "mediator/dispatcher.h"
 #include "mediator/event_loop.h"
+#include "mediator/socket_file.h"
 
 namespace vgpu::mediator {
 
@@ -27,10 +28,6 @@ struct ControlContext {
   vgpu_device_info device;  // of the backend
 };
 
-// Whoever holds this serves the socket, and owns what lies beside it; it goes with the process, however that ends. Makes the
-// socket's folder (mode 0700). That another mediator has it is an error.
-ring::Result<ring::UniqueFd> LockSocket(const std::string& path);
-
 // Loop's thread only.
 class ControlServer final : private ReadyHandler {
  public:
@@ -42,16 +39,15 @@ class ControlServer final : private ReadyHandler {
  private:
   friend class Connection;
 
-  ControlServer(std::string path, ControlContext context, ring::UniqueFd listener);
+  ControlServer(ControlContext context, Listener listener);
   void OnReady() override;
   void FenceBrokenSessions();
   // Is this VM attached, or about to be?
   Connection* FindVm(uint32_t vm_id, const Connection* except);
   void Destroy(Connection* connection);
 
-  const std::string path_;
   ControlContext context_;
-  const ring::UniqueFd listener_;
+  const Listener listener_;
   int watch_ = -1;
   std::string last_refusal_;  // an owner that retries each second is logged once
   std::list<std::unique_ptr<Connection>> connections_;

@@ -16,13 +16,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <vector>
+
+#include "mediator/threads.h"
 
 namespace vgpu::mediator {
 namespace {
 
-std::string Errno(const char* what) { return fmt::format("{}: {}", what, std::strerror(errno)); }
+std::string Errno(const char* what) { return Refused(what, errno); }
 
 // Lets what is started while it lives run on `cpus`.
 class Affinity {
@@ -47,8 +48,8 @@ class Affinity {
 pid_t SpawnThisProgram(std::vector<std::string> words, const std::array<int, 3>& fds) {
   std::vector<ring::UniqueFd> high;  // out of the way of the numbers that they become
   for (const int fd : fds) {
-    high.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, 16));
-    if (!high.back()) return -errno;
+    high.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, engine::kKickFd + 1));
+    if (!high.back()) return errno == EINVAL ? -EMFILE : -errno;  // EINVAL: the limit is below even that number
   }
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -61,7 +62,11 @@ pid_t SpawnThisProgram(std::vector<std::string> words, const std::array<int, 3>&
   sigset_t none;
   sigemptyset(&none);
   posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  sigset_t ours;  // what the mediator ignores is nothing to inherit
+  sigemptyset(&ours);
+  for (const int sign : {SIGPIPE, SIGXFSZ}) sigaddset(&ours, sign);
+  posix_spawnattr_setsigdefault(&attributes, &ours);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -116,7 +121,7 @@ ring::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(EventLoop* loo
   // From the loop's thread, which lives as long as the mediator: PDEATHSIG is about the thread.
   const Affinity affinity(cpus);
   const pid_t pid = SpawnThisProgram(Arguments(options), {theirs.get(), area_fd->get(), process->kick_.get()});
-  if (pid < 0) return tl::make_unexpected(fmt::format("cannot start an engine process: {}", std::strerror(-pid)));
+  if (pid < 0) return tl::make_unexpected(Refused("cannot start an engine process", -pid));
   process->pid_ = pid;
   process->pidfd_ = ring::UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!process->pidfd_) return tl::make_unexpected(Errno("cannot watch the engine process"));

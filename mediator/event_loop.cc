@@ -8,19 +8,18 @@
 #include <cerrno>
 #include <cstring>
 
+#include "mediator/threads.h"
+
 namespace vgpu::mediator {
 namespace {
 
 constexpr uint64_t kIgnored = ~uint64_t{0};  // user data of a poll's removal
 
 std::string SetupError(int error) {
-  std::string text = fmt::format("io_uring cannot be used: {}", std::strerror(error));
-  if (error == EPERM || error == ENOSYS || error == EACCES) {
-    text += "; enable it (sysctl kernel.io_uring_disabled=0, or allow it in the container's seccomp profile)";
-  } else if (error == ENOMEM) {
-    text += "; raise the limit of locked memory (ulimit -l)";
-  }
-  return text;
+  const std::string what = "io_uring cannot be used";
+  if (error != EPERM && error != ENOSYS && error != EACCES) return Refused(what, error);
+  return fmt::format("{}: {}; enable it (sysctl kernel.io_uring_disabled=0, or allow it in the container's seccomp profile)",
+                     what, std::strerror(error));
 }
 
 }  // namespace
@@ -45,6 +44,7 @@ ring::Result<std::unique_ptr<EventLoop>> EventLoop::Create(uint32_t watches_max)
     loop->ring_.ring_fd = -1;
     return tl::make_unexpected(SetupError(-result));
   }
+  if (const auto tried = loop->Try(); !tried) return tl::make_unexpected(tried.error());
   return loop;
 }
 
@@ -58,17 +58,36 @@ EventLoop::~EventLoop() {
   if (ring_.ring_fd >= 0) io_uring_queue_exit(&ring_);
 }
 
+// What io_uring_enter returned: interrupted, and full, are moments; anything else stays so.
+void EventLoop::LookAt(int entered) {
+  if (entered >= 0 || entered == -EINTR || entered == -EAGAIN || entered == -EBUSY || !error_.empty()) return;
+  error_ = SetupError(-entered);
+  if (broken_) broken_();
+}
+
 io_uring_sqe* EventLoop::NextSqe() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-  while (sqe == nullptr) {
-    io_uring_submit(&ring_);
+  while (sqe == nullptr && error_.empty()) {
+    LookAt(io_uring_submit(&ring_));
     sqe = io_uring_get_sqe(&ring_);
   }
   return sqe;
 }
 
+// A sandbox may allow io_uring_setup and refuse io_uring_enter.
+ring::Result<void> EventLoop::Try() {
+  io_uring_sqe* sqe = NextSqe();
+  io_uring_prep_nop(sqe);
+  sqe->user_data = kIgnored;
+  LookAt(io_uring_submit_and_wait(&ring_, 1));
+  if (!error_.empty()) return tl::make_unexpected(error_);
+  RunCompletions();
+  return {};
+}
+
 void EventLoop::Arm(uint32_t id) {
   io_uring_sqe* sqe = NextSqe();
+  if (sqe == nullptr) return;
   io_uring_prep_poll_add(sqe, watches_[id].fd, watches_[id].events);
   sqe->user_data = uint64_t{watches_[id].generation} << 32 | id;
 }
@@ -90,16 +109,17 @@ void EventLoop::Unwatch(int id) { UnwatchAll({&id, 1}); }
 void EventLoop::UnwatchAll(std::span<const int> ids) {
   for (const int id : ids) Disarm(id);
   // A poll holds the open file, not the number: submit before the caller closes the descriptor.
-  if (io_uring_sq_ready(&ring_) != 0) io_uring_submit(&ring_);
+  if (io_uring_sq_ready(&ring_) != 0) LookAt(io_uring_submit(&ring_));
 }
 
 void EventLoop::Disarm(int id) {
   if (id < 0) return;
   WatchSlot& watch = watches_[static_cast<uint32_t>(id)];
   assert(watch.handler != nullptr);
-  io_uring_sqe* sqe = NextSqe();
-  io_uring_prep_poll_remove(sqe, uint64_t{watch.generation} << 32 | static_cast<uint32_t>(id));
-  sqe->user_data = kIgnored;
+  if (io_uring_sqe* sqe = NextSqe(); sqe != nullptr) {
+    io_uring_prep_poll_remove(sqe, uint64_t{watch.generation} << 32 | static_cast<uint32_t>(id));
+    sqe->user_data = kIgnored;
+  }
   watch.handler = nullptr;
   watch.fd = -1;
   ++watch.generation;
@@ -128,8 +148,8 @@ int EventLoop::Poll() {
   // With DEFER_TASKRUN the queue looks empty until this thread enters the kernel; the flag says when that pays.
   const bool pending = IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
   if (io_uring_sq_ready(&ring_) != 0 || pending) {
-    io_uring_submit(&ring_);
-    if (pending) io_uring_get_events(&ring_);
+    LookAt(io_uring_submit(&ring_));
+    if (pending) LookAt(io_uring_get_events(&ring_));
   } else if (io_uring_cq_ready(&ring_) == 0) {
     return 0;
   }
@@ -139,12 +159,13 @@ int EventLoop::Poll() {
 int EventLoop::Sleep(int64_t timeout_ns) {
   ++sleeps_;
   if (timeout_ns == kForever) {
-    io_uring_submit_and_wait(&ring_, 1);
-  } else {
-    __kernel_timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
-    io_uring_cqe* cqe = nullptr;
-    io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
+    LookAt(io_uring_submit_and_wait(&ring_, 1));
+    return RunCompletions();
   }
+  __kernel_timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
+  io_uring_cqe* cqe = nullptr;
+  const int entered = io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
+  if (entered != -ETIME) LookAt(entered);
   return RunCompletions();
 }
 

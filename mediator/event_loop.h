@@ -11,8 +11,10 @@
 #include <poll.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "ring/region.h"
@@ -55,6 +57,11 @@ class EventLoop {
 
   uint64_t sleeps() const { return sleeps_; }
 
+  // When the kernel refuses io_uring_enter from now on, nothing becomes ready any more: `broken` is called once, and error()
+  // says why.
+  void OnBroken(std::function<void()> broken) { broken_ = std::move(broken); }
+  const std::string& error() const { return error_; }
+
  private:
   struct WatchSlot {
     ReadyHandler* handler = nullptr;
@@ -66,13 +73,17 @@ class EventLoop {
   explicit EventLoop(uint32_t watches_max);
   void Arm(uint32_t id);
   void Disarm(int id);
-  io_uring_sqe* NextSqe();
+  io_uring_sqe* NextSqe();  // null: the loop is broken
   int RunCompletions();
+  void LookAt(int entered);
+  ring::Result<void> Try();
 
   io_uring ring_{};
   std::vector<WatchSlot> watches_;
   std::vector<uint32_t> free_;
   uint64_t sleeps_ = 0;
+  std::function<void()> broken_;
+  std::string error_;
 };
 
 }  // namespace vgpu::mediator

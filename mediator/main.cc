@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The mediator: wiring only.
 #include <fmt/format.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -10,11 +9,15 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <new>
 #include <string_view>
+#include <system_error>
 #include <thread>
 
+#include "base/program.h"
 #include "engine/engine.h"
 #include "engine/options.h"
 #include "mediator/background.h"
@@ -25,6 +28,10 @@
 #include "mediator/control_server.h"
 #include "mediator/dispatcher.h"
 #include "mediator/event_loop.h"
+#include "mediator/log.h"
+#include "mediator/socket_file.h"
+#include "mediator/system_check.h"
+#include "mediator/threads.h"
 #include "mediator/trace.h"
 #include "mediator/version.h"
 #include "mediator/wake_cost.h"
@@ -44,7 +51,12 @@ struct Flags {
   std::string log_level = "info";
 };
 
-// SIGTERM and SIGINT end the daemon in an orderly way.
+bool IsIgnored(int signal) {
+  struct sigaction now {};
+  return sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+// SIGTERM, SIGINT and SIGHUP end the daemon in an orderly way.
 class StopSignals final : public ReadyHandler {
  public:
   StopSignals() {
@@ -52,6 +64,7 @@ class StopSignals final : public ReadyHandler {
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    if (!IsIgnored(SIGHUP)) sigaddset(&set, SIGHUP);  // nohup means it
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     fd_ = ring::UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   }
@@ -61,8 +74,9 @@ class StopSignals final : public ReadyHandler {
     signalfd_siginfo info;
     if (read(fd_.get(), &info, sizeof info) != sizeof info) return;
     spdlog::info("stopping on {}", strsignal(static_cast<int>(info.ssi_signo)));
-    stop_ = true;
+    Stop();
   }
+  void Stop() { stop_ = true; }
 
  private:
   ring::UniqueFd fd_;
@@ -93,12 +107,16 @@ ring::Result<Config> MakeConfig(const Flags& flags) {
   if (!flags.trace.empty()) config->trace = flags.trace;
   if (!flags.socket.empty()) config->socket = flags.socket;
   if (config->socket.empty()) config->socket = DefaultSocket();
+  if (config->socket.empty()) {
+    return tl::make_unexpected("no place for the socket: neither XDG_RUNTIME_DIR nor HOME is set, and this user has no "
+                               "home in the password database; name it with --socket");
+  }
   return config;
 }
 
 ring::Result<std::unique_ptr<CpuBackend>> MakeCpuBackend(const Config& config) {
   const uint32_t cpus = std::max(1u, std::thread::hardware_concurrency());
-  const uint32_t workers = config.workers != 0 ? config.workers : std::max(1u, cpus - 1);
+  const uint32_t workers = config.workers != 0 ? config.workers : std::clamp(cpus - 1, 1u, kWorkersMax);
   return CpuBackend::Create(workers);
 }
 
@@ -120,6 +138,7 @@ ring::Result<std::unique_ptr<Backend>> MakeBackend(EventLoop* loop, const Config
 ring::Result<void> Serve(const Flags& flags) {
   ring::Result<Config> config = MakeConfig(flags);
   if (!config) return tl::make_unexpected(config.error());
+  if (const auto system = CheckSystem(); !system) return system;
   // Held until everything else is gone: engines write beside the socket, too.
   const auto lock = LockSocket(config->socket);
   if (!lock) return tl::make_unexpected(lock.error());
@@ -129,6 +148,7 @@ ring::Result<void> Serve(const Flags& flags) {
   StopSignals signals;
   auto loop = EventLoop::Create(config->vms_max * kWatchesPerVm + kWatchesBeside);
   if (!loop) return tl::make_unexpected(loop.error());
+  (*loop)->OnBroken([&signals] { signals.Stop(); });
   if ((*loop)->Watch(signals.fd(), &signals) < 0) return tl::make_unexpected("the event loop has no room");
   auto backend = MakeBackend(loop->get(), *config);
   if (!backend) return tl::make_unexpected(backend.error());
@@ -140,18 +160,29 @@ ring::Result<void> Serve(const Flags& flags) {
   }
   auto background = Background::Create(loop->get());
   if (!background) return tl::make_unexpected(background.error());
-  const int64_t wake_cost_ns = MeasureWakeCostNs();
-  Dispatcher dispatcher(loop->get(), backend->get(), trace.get(), config->wait, wake_cost_ns);
+  const ring::Result<int64_t> wake_cost_ns = MeasureWakeCostNs();
+  if (!wake_cost_ns) return tl::make_unexpected(wake_cost_ns.error());
+  Dispatcher dispatcher(loop->get(), backend->get(), trace.get(), config->wait, *wake_cost_ns);
   ControlContext context{&*config, loop->get(), &dispatcher, background->get(), backend->get(), {}};
   (*backend)->Describe('A', &context.device);
   auto server = ControlServer::Create(config->socket, context);
   if (!server) return tl::make_unexpected(server.error());
   spdlog::info("serving {} with the {} backend ({}, driver: {}); a sleep and a wake-up cost {:.1f} us here", config->socket,
                context.device.backend == VGPU_BACKEND_CUDA ? "CUDA" : "CPU", context.device.name, context.device.driver,
-               static_cast<double>(wake_cost_ns) / 1e3);
+               static_cast<double>(*wake_cost_ns) / 1e3);
   dispatcher.Run(signals.stop());
   background->reset();  // before the connections that its jobs refer to
+  if (!(*loop)->error().empty()) return tl::make_unexpected((*loop)->error());
   return {};
+}
+
+// What the system refuses while parts are made (a thread, memory) ends in a sentence, too.
+ring::Result<void> ServeOrSayWhyNot(const Flags& flags) try {
+  return Serve(flags);
+} catch (const std::system_error& error) {
+  return tl::make_unexpected(Refused("cannot serve", error.code().value()));
+} catch (const std::bad_alloc&) {
+  return tl::make_unexpected(Refused("cannot serve", ENOMEM));
 }
 
 }  // namespace
@@ -159,8 +190,10 @@ ring::Result<void> Serve(const Flags& flags) {
 
 int main(int argc, char** argv) {
   using namespace vgpu::mediator;
+  vgpu::base::PrepareProgram();
   if (argc > 1 && std::string_view(argv[1]) == vgpu::engine::kEngineCommand) return vgpu::engine::EngineMain(argc, argv);
   Flags flags;
+  signal(SIGPIPE, SIG_IGN);  // the reader of the log may go away
   CLI::App app("The vgpu-ring mediator: serves the GPU calls of this host's virtual machines");
   app.add_option("--config", flags.config, "TOML file (docs/configuration.md)")->check(CLI::ExistingFile);
   app.add_option("--socket", flags.socket, "control socket; default " + DefaultSocket());
@@ -171,11 +204,12 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
   app.set_version_flag("--version", kVersion);
   CLI11_PARSE(app, argc, argv);
-  spdlog::set_default_logger(spdlog::stderr_color_mt("vgpu"));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ mediator: %v");
-  spdlog::set_level(spdlog::level::from_str(flags.log_level));
-  const auto served = Serve(flags);
-  if (served) return EXIT_SUCCESS;
-  spdlog::error("{}", served.error());
-  return EXIT_FAILURE;
+  if (const auto log = StartLog(flags.log_level); !log) {
+    fmt::print(stderr, "mediator: {}\n", log.error());
+    return EXIT_FAILURE;
+  }
+  const auto served = ServeOrSayWhyNot(flags);
+  if (!served) spdlog::error("{}", served.error());
+  FlushLog();
+  return served ? EXIT_SUCCESS : EXIT_FAILURE;
 }

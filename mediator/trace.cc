@@ -3,6 +3,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -22,25 +26,53 @@ const char* TraceEventName(TraceEvent event) {
   return "unknown";
 }
 
+// Nothing is written to it before it is known to be ours: a trace, or empty, and of no mediator that runs.
+ring::Result<void> Trace::TakeOver(int fd, const std::string& path) {
+  struct stat info;
+  if (fstat(fd, &info) != 0) return tl::make_unexpected(fmt::format("cannot look at {}: {}", path, std::strerror(errno)));
+  uint64_t magic = 0;
+  const bool is_trace = pread(fd, &magic, sizeof magic, 0) == sizeof magic && magic == kMagic;
+  if (!S_ISREG(info.st_mode) || (info.st_size != 0 && !is_trace)) {
+    return tl::make_unexpected(fmt::format("{} is there and is no trace: choose another file for it", path));
+  }
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    return tl::make_unexpected(fmt::format("another mediator writes the trace {}: choose another file for it", path));
+  }
+  if (ftruncate(fd, 0) == 0) return {};
+  return tl::make_unexpected(fmt::format("cannot empty the trace {}: {}", path, std::strerror(errno)));
+}
+
 ring::Result<std::unique_ptr<Trace>> Trace::Create(const std::string& path, uint64_t records_max) {
-  const ring::UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  ring::UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
   const uint64_t bytes = sizeof(Header) + records_max * sizeof(TraceRecord);
   if (!fd) return tl::make_unexpected(fmt::format("cannot create the trace {}: {}", path, std::strerror(errno)));
+  if (const auto ours = TakeOver(fd.get(), path); !ours) return tl::make_unexpected(ours.error());
   if (const int error = posix_fallocate(fd.get(), 0, static_cast<off_t>(bytes)); error != 0) {
     return tl::make_unexpected(
         fmt::format("no room for {} bytes of trace in {}: {}", bytes, path, std::strerror(error)));
   }
   ring::Result<ring::Mapping> mapping = ring::MapShared(fd.get(), bytes);
   if (!mapping) return tl::make_unexpected(std::move(mapping.error()));
-  return std::unique_ptr<Trace>(new Trace(std::move(*mapping), records_max));
+  return std::unique_ptr<Trace>(new Trace(path, std::move(fd), std::move(*mapping), records_max));
 }
 
-Trace::Trace(ring::Mapping mapping, uint64_t records_max)
-    : mapping_(std::move(mapping)),
+Trace::Trace(std::string path, ring::UniqueFd fd, ring::Mapping mapping, uint64_t records_max)
+    : path_(std::move(path)),
+      fd_(std::move(fd)),
+      mapping_(std::move(mapping)),
+      guard_(bus_error_guard::Guard(mapping_.data(), mapping_.bytes())),
       records_max_(records_max),
       header_(reinterpret_cast<Header*>(mapping_.data())),
       records_(reinterpret_cast<TraceRecord*>(mapping_.data() + sizeof(Header))) {
   *header_ = {kMagic, 0, 0, 0};
+}
+
+Trace::~Trace() { bus_error_guard::Forget(guard_); }
+
+void Trace::Stop() {
+  stopped_ = true;
+  spdlog::error("the trace {} was truncated after {} records, or its disk is full: nothing more is written to it", path_,
+                records_written_);
 }
 
 ring::Result<std::vector<TraceRecord>> ReadTrace(const std::string& path, uint64_t* dropped) {

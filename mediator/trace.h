@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "mediator/bus_error_guard.h"
 #include "ring/region.h"
 
 namespace vgpu::mediator {
@@ -30,15 +31,22 @@ static_assert(sizeof(TraceRecord) == 24);
 // Written by one thread. When the file is full, further records are counted and dropped.
 class Trace {
  public:
+  // Needs bus_error_guard::Install. Replaces a trace that no mediator writes any more; a file that is something else is kept.
   static ring::Result<std::unique_ptr<Trace>> Create(const std::string& path, uint64_t records_max);
+  ~Trace();
+  Trace(const Trace&) = delete;
+  Trace& operator=(const Trace&) = delete;
 
   void Add(const TraceRecord& record) {
-    if (header_->records == records_max_) {
+    if (stopped_) return;
+    if (records_written_ == records_max_) {
       ++header_->dropped;
-      return;
+    } else {
+      records_[records_written_] = record;
+      header_->records = ++records_written_;
     }
-    records_[header_->records] = record;
-    ++header_->records;
+    // The file is somebody's, too: truncated, its pages are gone, and what was written now is nowhere.
+    if (bus_error_guard::Hits(guard_) != 0) Stop();
   }
 
  private:
@@ -51,10 +59,17 @@ class Trace {
   };
   static constexpr uint64_t kMagic = 0x3152545550475056ull;  // "VPGPUTR1"
 
-  Trace(ring::Mapping mapping, uint64_t records_max);
+  Trace(std::string path, ring::UniqueFd fd, ring::Mapping mapping, uint64_t records_max);
+  static ring::Result<void> TakeOver(int fd, const std::string& path);
+  void Stop();
 
+  const std::string path_;
+  const ring::UniqueFd fd_;  // holds the file's lock
   const ring::Mapping mapping_;
+  const int guard_;
   const uint64_t records_max_;
+  uint64_t records_written_ = 0;
+  bool stopped_ = false;
   Header* const header_;
   TraceRecord* const records_;
 };

@@ -8,10 +8,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <thread>
 
 #include "mediator/clock.h"
 #include "mediator/eventfd.h"
+#include "mediator/threads.h"
 #include "ring/unique_fd.h"
 
 namespace vgpu::mediator {
@@ -28,17 +30,19 @@ void KeepAway(std::thread* thread) {
 
 }  // namespace
 
-int64_t MeasureWakeCostNs() {
+ring::Result<int64_t> MeasureWakeCostNs() {
   constexpr int kRounds = 33;
   const ring::UniqueFd there(eventfd(0, EFD_CLOEXEC)), back(eventfd(0, EFD_CLOEXEC));
-  std::thread echo([&] {
+  if (!there || !back) return tl::make_unexpected(Refused("cannot create an eventfd", errno));
+  auto echo = StartThread("measuring what a wake-up costs", [&] {
     uint64_t value;
     for (int i = 0; i < kRounds; ++i) {
       if (read(there.get(), &value, sizeof value) != sizeof value) return;
       SignalEventfd(back.get());
     }
   });
-  KeepAway(&echo);
+  if (!echo) return tl::make_unexpected(echo.error());
+  KeepAway(&*echo);
   std::array<int64_t, kRounds> times{};
   for (int64_t& time : times) {
     const int64_t start = MonotonicNs();
@@ -47,7 +51,7 @@ int64_t MeasureWakeCostNs() {
     [[maybe_unused]] const ssize_t got = read(back.get(), &value, sizeof value);
     time = MonotonicNs() - start;
   }
-  echo.join();
+  echo->join();
   std::nth_element(times.begin(), times.begin() + kRounds / 2, times.end());
   return times[kRounds / 2];
 }

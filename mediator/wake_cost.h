@@ -4,11 +4,13 @@
 
 #include <cstdint>
 
+#include "ring/region.h"
+
 namespace vgpu::mediator {
 
 // What a sleep and a wake-up cost on this machine, in nanoseconds: the median round trip over two eventfds between the
 // calling thread and one on another processor (guests run on others), if there is one. Takes about 2 ms.
-int64_t MeasureWakeCostNs();
+ring::Result<int64_t> MeasureWakeCostNs();
 
 }  // namespace vgpu::mediator
 

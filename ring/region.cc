@@ -41,7 +41,7 @@ Mapping::~Mapping() {
 Result<UniqueFd> MakeSealedMemfd(const char* name, uint64_t bytes) {
   UniqueFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) return SystemError("cannot create a memfd");
-  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return SystemError("cannot size a memfd");
+  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return SystemError("cannot size a memfd (a limit of file sizes, ulimit -f, counts here, too)");
   if (fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return SystemError("cannot seal a memfd");
   return fd;
 }
@@ -71,6 +71,7 @@ Result<void> CheckSealed(int fd, uint64_t bytes) {
 Result<Mapping> MapShared(int fd, uint64_t bytes) {
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (data == MAP_FAILED) return SystemError("cannot map the shared memory");
+  madvise(data, bytes, MADV_DONTDUMP);  // a VM's memory has no business in a core file
   return Mapping(data, bytes);
 }
 
