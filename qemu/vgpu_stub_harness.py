@@ -5,6 +5,7 @@ The numbers here are written out a second time on purpose: a change of the wire 
 meant must break the test.
 """
 
+import ctypes
 import fcntl
 import json
 import mmap
@@ -457,6 +458,19 @@ class Folder:
 
     def close(self):
         shutil.rmtree(self.path)
+
+
+def present(fd):
+    """Whether the whole of a memfd has pages: there is no hole before its end."""
+    return os.lseek(fd, 0, os.SEEK_HOLE) == os.fstat(fd).st_size
+
+
+def punch(fd, off, size):
+    """Takes pages away, as whoever has the memfd may do."""
+    keep_size, punch_hole = 1, 2
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.fallocate(fd, keep_size | punch_hole, ctypes.c_long(off), ctypes.c_long(size)):
+        raise OSError(ctypes.get_errno(), 'fallocate')
 
 
 def seals(fd):

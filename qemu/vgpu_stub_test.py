@@ -6,6 +6,7 @@ QEMU runs without a guest; this program makes the guest's accesses by the qtest 
 
 import os
 import re
+import select
 import socket
 import struct
 import subprocess
@@ -297,6 +298,76 @@ class MemdevTest(DeviceTest):
         self.assertEqual(peer.link_state(), (0, 0))
         for q in range(2):
             self.assertEqual(peer.region[layout[0] + q * layout[1]:][:4096], bytes(4096))
+
+
+class PresentTest(DeviceTest):
+    """The device pays for its memory before it attaches: a mediator takes none with missing pages."""
+
+    EXTRA = ['-object', 'memory-backend-memfd,id=ram,size=512M']
+    ARGS = {'memdev': 'ram'}
+
+    def take_attach(self):
+        self.peer = self.mediator.accept()
+        self.peer.hello()
+        self.peer.take_attach()
+        return self.peer
+
+    def check_present(self):
+        self.assertTrue(h.present(self.peer.region_fd))
+        self.assertTrue(h.present(self.peer.private_fd))
+
+    def test_every_page_is_present_at_the_first_attach(self):
+        self.take_attach()
+        self.check_present()
+
+    def test_pages_taken_away_are_back_at_the_next_attach(self):
+        peer = self.take_attach()
+        peer.grant()
+        self.dev.wait_reg(h.RING_STATE, h.ATTACHED)
+        self.qemu.write(h.BAR2 + (256 << 20) - 8, 0x77, 8)
+        h.punch(peer.region_fd, 256 << 20, 256 << 20)
+        h.punch(peer.private_fd, 128 << 10, 128 << 10)
+        self.assertFalse(h.present(peer.region_fd))
+        peer.sock.close()
+        self.take_attach()
+        self.check_present()
+        self.assertEqual(self.qemu.read(h.BAR2 + (256 << 20) - 8, 8), 0x77)
+
+    def test_also_after_a_refusal(self):
+        peer = self.take_attach()
+        h.punch(peer.region_fd, 0x100000, 0x100000)
+        peer.send(h.MSG_ERROR, struct.pack('<II248s', 1, 0, b'the region has pages that its owner has not made present'))
+        self.take_attach()
+        self.check_present()
+
+    def test_the_vm_is_not_held_up_by_it(self):
+        peer = self.take_attach()
+        h.punch(peer.region_fd, 0, 512 << 20)
+        peer.sock.close()
+        peer = self.mediator.accept()
+        peer.hello()
+        accesses = 0
+        while not select.select([peer.sock], [], [], 0)[0]:
+            self.dev.reg(h.STATUS)
+            accesses += 1
+        self.assertGreater(accesses, 20)                # one or two, if QEMU's main loop did it
+        peer.take_attach()
+        self.assertTrue(h.present(peer.region_fd))
+
+    def test_hangup_and_unplug_while_pages_are_made(self):
+        for _ in range(3):
+            peer = self.take_attach()
+            h.punch(peer.region_fd, 0, 512 << 20)
+            peer.sock.close()
+            peer = self.mediator.accept()
+            peer.hello()
+            peer.sock.close()                           # the thread goes on
+        peer = self.take_attach()                       # and the next connection is served
+        h.punch(peer.region_fd, 0, 512 << 20)
+        peer.sock.close()
+        self.mediator.accept().hello()
+        unplug(self)
+        self.assertEqual(self.dev.config_read(0), 0xFFFFFFFF)
 
 
 class RingOffTest(DeviceTest):
