@@ -110,6 +110,11 @@ OBJECT_DECLARE_SIMPLE_TYPE(VgpuStub, VGPU_STUB)
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+/* A VM that is refused asks again, less and less often. */
+#define VGPU_RETRY_MIN_MS 500
+#define VGPU_RETRY_MAX_MS 10000
+/* Different reports between two grants; what comes after them is not worth a log. */
+#define VGPU_REPORTS_MAX 32
 /* The longest message that a mediator sends to us. */
 #define VGPU_RX_BYTES (sizeof(struct vgpu_msg_header) + sizeof(struct vgpu_msg_error))
 
@@ -193,7 +198,10 @@ struct VgpuStub {
     uint32_t link_changes; /* sequence of the header's link_state */
     bool reset_unanswered; /* RESET sent, no RESET_DONE yet */
     bool reset_due;        /* another RESET is to be sent as soon as it may be */
-    char *last_report;
+    GHashTable *reports;   /* what was said since the last grant */
+    uint32_t refusal;      /* code of the last refusal; VGPU_OK: granted since, or never refused */
+    uint32_t refusals;     /* in a row */
+    int64_t retry_ms;      /* a connection before this time is not used */
     uint32_t rx_bytes;
     uint8_t rx[VGPU_RX_BYTES] QEMU_ALIGNED(8);
 
@@ -558,6 +566,8 @@ static uint32_t vgpu_stub_reg_read(VgpuStub *s, hwaddr reg)
         return s->ring_count;
     case VGPU_REG_RING_STATE:
         return s->ring_state;
+    case VGPU_REG_REFUSAL:
+        return s->refusal;
     default: /* DOORBELL and reserved places */
         return 0;
     }
@@ -765,20 +775,25 @@ static void vgpu_stub_present_stop(VgpuStub *s)
 
 /* ---- control socket: sending ---- */
 
-/* Says it once, not at every reconnect. */
+/* Says each thing once, not at every reconnect. Some of it is the mediator's: one line. */
 static void G_GNUC_PRINTF(2, 3) vgpu_stub_report(VgpuStub *s, const char *fmt, ...)
 {
     va_list args;
-    char *text;
+    char *text, *c;
 
     va_start(args, fmt);
     text = g_strdup_vprintf(fmt, args);
     va_end(args);
-    if (g_strcmp0(text, s->last_report) != 0) {
-        error_report("vgpu-stub: vm_id=%" PRIu32 ": %s", s->vm_id, text);
+    for (c = text; *c; c++) {
+        *c = g_ascii_iscntrl(*c) ? '?' : *c;
     }
-    g_free(s->last_report);
-    s->last_report = text;
+    if (g_hash_table_contains(s->reports, text) ||
+        g_hash_table_size(s->reports) >= VGPU_REPORTS_MAX) {
+        g_free(text);
+        return;
+    }
+    error_report("vgpu-stub: vm_id=%" PRIu32 ": %s", s->vm_id, text);
+    g_hash_table_add(s->reports, text);
 }
 
 /*
@@ -797,6 +812,34 @@ static void vgpu_stub_drop(VgpuStub *s)
     s->link = VGPU_LINK_DROPPED;
     vgpu_stub_set_ring_state(s, VGPU_RING_STATE_NO_MEDIATOR);
     qemu_bh_schedule(s->drop_bh);
+}
+
+/*
+ * The session has ended, or the VM was refused: a request that the mediator has not
+ * answered never will be.
+ */
+static void vgpu_stub_window_abort(VgpuStub *s, uint32_t code)
+{
+    vgpu_stub_window_poll(s);
+    if (s->status == VGPU_STATUS_BUSY) {
+        vgpu_stub_window_finish(s, code, 0);
+    }
+    s->error_code = code;
+}
+
+/*
+ * This VM and this mediator do not come together, and trying again changes little: not at
+ * once, and later and later.
+ */
+static void vgpu_stub_refused(VgpuStub *s, uint32_t code)
+{
+    uint32_t pause_ms = MIN(VGPU_RETRY_MIN_MS << MIN(s->refusals, 16), VGPU_RETRY_MAX_MS);
+
+    s->refusals++;
+    s->retry_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + pause_ms;
+    s->refusal = code == VGPU_OK ? VGPU_ERR_INVALID_REQUEST : code; /* it may say anything */
+    vgpu_stub_window_abort(s, s->refusal);
+    vgpu_stub_drop(s);
 }
 
 /*
@@ -881,7 +924,7 @@ static void vgpu_stub_present_bh(void *opaque)
                          "no memory for the rings (%s), so that the device is not attached; "
                          "give this VM's group more memory, or the device a smaller size",
                          strerror(s->present_errno));
-        vgpu_stub_drop(s);
+        vgpu_stub_refused(s, VGPU_ERR_TOO_LARGE);
         return;
     }
     vgpu_stub_send_attach(s);
@@ -924,7 +967,7 @@ static void vgpu_stub_on_hello(VgpuStub *s, const void *payload)
                          "the mediator speaks ABI version 0x%08" PRIx32 ", this device "
                          "0x%08x; install a mediator and a QEMU of the same release",
                          msg->abi_version, VGPU_ABI_VERSION);
-        vgpu_stub_drop(s);
+        vgpu_stub_refused(s, VGPU_ERR_UNSUPPORTED);
         return;
     }
     s->link = VGPU_LINK_MEMORY;
@@ -940,26 +983,15 @@ static void vgpu_stub_on_grant(VgpuStub *s, const void *payload)
                          msg->priority);
         return;
     }
-    g_clear_pointer(&s->last_report, g_free);
+    g_hash_table_remove_all(s->reports);
+    s->refusal = VGPU_OK;
+    s->refusals = 0;
     s->granted = *msg;
     s->link = VGPU_LINK_UP;
     vgpu_stub_set_ring_state(s, VGPU_RING_STATE_ATTACHED);
     if (s->reset_due) {
         vgpu_stub_send_reset(s);
     }
-}
-
-/*
- * The session has ended, or the VM was refused: a request that the mediator has not
- * answered never will be.
- */
-static void vgpu_stub_window_abort(VgpuStub *s, uint32_t code)
-{
-    vgpu_stub_window_poll(s);
-    if (s->status == VGPU_STATUS_BUSY) {
-        vgpu_stub_window_finish(s, code, 0);
-    }
-    s->error_code = code;
 }
 
 static void vgpu_stub_on_state(VgpuStub *s, const void *payload)
@@ -994,8 +1026,7 @@ static void vgpu_stub_on_error(VgpuStub *s, const void *payload)
 
     vgpu_stub_report(s, "the mediator refuses this VM (code %" PRIu32 "): %.*s",
                      msg->code, (int)sizeof(msg->text), msg->text);
-    vgpu_stub_window_abort(s, msg->code);
-    vgpu_stub_drop(s);
+    vgpu_stub_refused(s, msg->code);
 }
 
 /* What may come from the mediator, how long it is, and when. */
@@ -1090,6 +1121,10 @@ static void vgpu_stub_chr_event(void *opaque, QEMUChrEvent event)
         s->rx_bytes = 0;
         s->reset_unanswered = false;
         s->reset_due = false;
+        if (qemu_clock_get_ms(QEMU_CLOCK_REALTIME) < s->retry_ms) {
+            vgpu_stub_drop(s); /* the chardev comes again */
+            break;
+        }
         vgpu_stub_send(s, VGPU_MSG_HELLO, &hello, sizeof(hello), NULL, 0);
         break;
     case CHR_EVENT_CLOSED: /* perhaps from inside a write: nothing may be sent here */
@@ -1536,7 +1571,7 @@ static void vgpu_stub_cleanup(VgpuStub *s)
     }
     s->region = NULL;
     s->ring_count = 0;
-    g_clear_pointer(&s->last_report, g_free);
+    g_clear_pointer(&s->reports, g_hash_table_destroy);
 }
 
 static void vgpu_stub_realize(PCIDevice *pdev, Error **errp)
@@ -1544,6 +1579,7 @@ static void vgpu_stub_realize(PCIDevice *pdev, Error **errp)
     VgpuStub *s = VGPU_STUB(pdev);
 
     s->private_fd = -1;
+    s->reports = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     if (!vgpu_stub_check_claim(s, errp) || !vgpu_stub_init_region(s, errp) ||
         !vgpu_stub_init_private(s, errp) || !vgpu_stub_init_present(s, errp) ||
         !vgpu_stub_init_events(s, errp) ||
