@@ -58,8 +58,9 @@ Result<uint32_t> Handshake(Transport& transport, uint32_t ring_idx, const ring::
     if (link == VGPU_RING_STATE_QUARANTINED)
       return Fail(VGPU_ERR_QUARANTINED, ExplainCode(VGPU_ERR_QUARANTINED));
     if (Clock::now() >= deadline) {
-      if (link == VGPU_RING_STATE_NO_MEDIATOR)
-        return Fail(VGPU_ERR_UNAVAILABLE, ExplainCode(VGPU_ERR_UNAVAILABLE));
+      if (link == VGPU_RING_STATE_NO_MEDIATOR) {
+        return tl::make_unexpected(Unattached(transport.refusal(), ExplainCode(VGPU_ERR_UNAVAILABLE)));
+      }
       return Fail(
           VGPU_ERR_TIMEOUT,
           fmt::format("the mediator did not {} ring {} within {}: look at its load with `vgpuctl status`",
@@ -269,11 +270,11 @@ Result<void> Client::CheckRing() const {
 
 Error Client::NoAnswer(TimePoint begin, TimePoint now) const {
   if (transport_->ring_state() == VGPU_RING_STATE_NO_MEDIATOR) {
-    return {VGPU_ERR_UNAVAILABLE,
-            fmt::format(
-                "the mediator went away and did not come back within {}: start it on the host; the request "
-                "stays in its slot, wait for it again",
-                Text(now - begin))};
+    return Unattached(
+        transport_->refusal(),
+        fmt::format("the mediator went away and did not come back within {}: start it on the host; the request "
+                    "stays in its slot, wait for it again",
+                    Text(now - begin)));
   }
   return {VGPU_ERR_TIMEOUT,
           fmt::format("no answer within {}: wait for it again with more time, or look at the "

@@ -268,6 +268,18 @@ TEST_P(ClientTest, MediatorAway_UnavailableAtTheDeadline) {
   EXPECT_EQ(CodeOf(idx, Clock::now() + milliseconds(30)), VGPU_ERR_UNAVAILABLE);
 }
 
+TEST_P(ClientTest, MediatorRefuses_SaysSoInsteadOfStartIt) {
+  StartAndOpen(Manner::kSilent);
+  const uint32_t idx = client_->Nop();
+  transport_->SetState(VGPU_RING_STATE_NO_MEDIATOR);
+  transport_->SetRefusal(VGPU_ERR_QUEUE_FULL);
+  const auto answer = client_->Wait(idx, Clock::now() + milliseconds(20));
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, VGPU_ERR_UNAVAILABLE);
+  EXPECT_NE(answer.error().text.find("refuses this VM (code 7: it has as many VMs"), std::string::npos)
+      << answer.error().text;
+}
+
 TEST_P(ClientTest, MediatorDiesAndComesBack_RequestsInFlightAreAnswered) {
   StartAndOpen(Manner::kSilent);
   std::vector<uint32_t> requests;

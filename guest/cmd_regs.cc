@@ -36,6 +36,7 @@ constexpr RegisterName kRegisters[] = {
     {VGPU_REG_RING_CAPS, "RING_CAPS"},
     {VGPU_REG_RING_COUNT, "RING_COUNT"},
     {VGPU_REG_RING_STATE, "RING_STATE"},
+    {VGPU_REG_REFUSAL, "REFUSAL"},
 };
 
 // What the value says, for the registers where that is not plain.
@@ -52,6 +53,8 @@ std::string Meaning(uint32_t off, uint32_t value) {
       return value < 3 ? kPriority[value] : "";
     case VGPU_REG_ERROR_CODE:
       return CodeName(value);
+    case VGPU_REG_REFUSAL:
+      return value == VGPU_OK ? "none" : CodeName(value);
     case VGPU_REG_RING_CAPS:
       return fmt::format("ring {}, interrupts {}", (value & VGPU_RING_CAPS_RING) != 0 ? "yes" : "no",
                          (value & VGPU_RING_CAPS_INTERRUPTS) != 0 ? "yes" : "no");

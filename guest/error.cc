@@ -72,6 +72,26 @@ constexpr CodeText kCuda = {0xf0, "CUDA specific error",
 constexpr CodeText kUnknown = {
     0, "unknown code", "The mediator answered with a code that this program does not know: update it."};
 
+// Why a mediator does not take a VM: the causes behind the code.
+const char* RefusalCause(uint32_t code) {
+  switch (code) {
+    case VGPU_ERR_INVALID_REQUEST:
+      return "its vm_id is in use or not configured there, or its memory is not as it should be";
+    case VGPU_ERR_TOO_LARGE:
+      return "its region is too large, or its own memory limit too small";
+    case VGPU_ERR_INVALID_POOL:
+      return "there is no such pool";
+    case VGPU_ERR_QUEUE_FULL:
+      return "it has as many VMs as it takes";
+    case VGPU_ERR_UNSUPPORTED:
+      return "it and QEMU's device are of different releases";
+    case VGPU_ERR_QUARANTINED:
+      return "the operator has quarantined this VM";
+    default:
+      return CodeName(code);
+  }
+}
+
 const CodeText& Find(uint32_t code) {
   for (const CodeText& entry : kCodes) {
     if (entry.code == code) return entry;
@@ -92,6 +112,14 @@ const char* ExplainCode(uint32_t code) { return Find(code).explanation; }
 Error Refused(uint32_t code) {
   return {code,
           fmt::format("request refused with code {} ({}). {}", code, CodeName(code), ExplainCode(code))};
+}
+
+Error Unattached(uint32_t refusal, std::string otherwise) {
+  if (refusal == VGPU_OK) return {VGPU_ERR_UNAVAILABLE, std::move(otherwise)};
+  return {VGPU_ERR_UNAVAILABLE,
+          fmt::format("the host's mediator refuses this VM (code {}: {}); the reason is in the mediator's log and in "
+                      "QEMU's output: ask the host's operator",
+                      refusal, RefusalCause(refusal))};
 }
 
 }  // namespace vgpu::guest

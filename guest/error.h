@@ -37,6 +37,10 @@ const char* ExplainCode(uint32_t code);
 // The error of a request that the mediator answered with `code`, which is not VGPU_OK.
 Error Refused(uint32_t code);
 
+// No mediator is attached: because it refuses this VM with the code `refusal`, or else (VGPU_OK) for the reason
+// that `otherwise` names.
+Error Unattached(uint32_t refusal, std::string otherwise);
+
 }  // namespace vgpu::guest
 
 #endif  // VGPU_GUEST_ERROR_H_

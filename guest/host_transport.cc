@@ -76,23 +76,26 @@ Result<void> HostTransport::MakeMemory() {
                     "two of {} to {} entries, and a power of two of bytes that holds them",
                     o.rings, o.entries, o.region_bytes, VGPU_RINGS_MAX, VGPU_ENTRIES_MIN, VGPU_ENTRIES_MAX));
   }
-  auto region = ring::MakeSealedMemfd("vgpu-region", o.region_bytes);
+  auto region = ring::MakeOwnedMemory("vgpu-region", o.region_bytes);
   if (!region) return tl::make_unexpected(SystemError(region.error()));
-  auto map = ring::MapShared(region->get(), o.region_bytes);
-  if (!map) return tl::make_unexpected(SystemError(map.error()));
-  if (auto present = ring::Populate(*map); !present) return tl::make_unexpected(SystemError(present.error()));
-  vgpu_region_header_fill(reinterpret_cast<vgpu_region_header*>(map->data()), &layout_);
-
-  auto journal = ring::MakeSealedMemfd("vgpu-private", VGPU_PRIVATE_BYTES);
-  if (!journal) return tl::make_unexpected(SystemError(journal.error()));
-  const auto file = ring::MapShared(journal->get(), VGPU_PRIVATE_BYTES);
+  auto file = ring::MakeOwnedMemory("vgpu-private", VGPU_PRIVATE_BYTES);
   if (!file) return tl::make_unexpected(SystemError(file.error()));
-  vgpu_private_fill(file->data());
+  vgpu_region_header_fill(reinterpret_cast<vgpu_region_header*>(region->mapping.data()), &layout_);
+  vgpu_private_fill(file->mapping.data());
+  region_memory_ = std::move(*region);
+  private_memory_ = std::move(*file);
+  region_ = region_memory_.mapping.data();
+  return {};
+}
 
-  region_fd_ = std::move(*region);
-  private_fd_ = std::move(*journal);
-  region_map_ = std::move(*map);
-  region_ = region_map_.data();
+// A mediator takes no memory with missing pages: it would be charged for them. They may have gone since the last
+// attach (a hole was punched); those that are there cost next to nothing.
+Result<void> HostTransport::MakePresent() const {
+  for (const ring::OwnedMemory* memory : {&region_memory_, &private_memory_}) {
+    if (auto present = ring::Populate(memory->mapping); !present) {
+      return tl::make_unexpected(SystemError(present.error()));
+    }
+  }
   return {};
 }
 
@@ -115,6 +118,7 @@ Result<void> HostTransport::MakeEvents() {
 Result<void> HostTransport::Attach(TimePoint deadline) {
   auto link = ControlLink::Connect(options_.socket);
   if (!link) return tl::make_unexpected(link.error());
+  if (auto present = MakePresent(); !present) return present;
   // A mediator that refuses hangs up while we are still sending: its reason is worth more than the broken
   // pipe.
   const auto sent = SendAttach(*link);
@@ -143,7 +147,8 @@ Result<void> HostTransport::SendAttach(ControlLink& link) const {
   auto sent = link.Send(VGPU_MSG_HELLO, &hello, sizeof(hello)).and_then([&] {
     return link.Send(
         VGPU_MSG_ATTACH, &attach, sizeof(attach),
-        {private_fd_.get(), window_events_[kKick].get(), window_events_[kCall].get(), region_fd_.get()});
+        {private_memory_.fd.get(), window_events_[kKick].get(), window_events_[kCall].get(),
+         region_memory_.fd.get()});
   });
   for (uint32_t q = 0; q < options_.rings && sent; ++q) {
     const vgpu_msg_ring ring = {q, 0};

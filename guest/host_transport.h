@@ -52,6 +52,7 @@ class HostTransport final : public Transport {
   explicit HostTransport(const HostOptions& options) : options_(options) {}
 
   Result<void> MakeMemory();
+  Result<void> MakePresent() const;
   Result<void> MakeEvents();
   Result<void> Attach(TimePoint deadline);
   Result<void> SendAttach(ControlLink& link) const;
@@ -60,9 +61,8 @@ class HostTransport final : public Transport {
   void SetRingState(uint32_t state);
 
   const HostOptions options_;
-  ring::UniqueFd region_fd_;
-  ring::UniqueFd private_fd_;
-  ring::Mapping region_map_;
+  ring::OwnedMemory region_memory_;
+  ring::OwnedMemory private_memory_;
   std::array<ring::UniqueFd, 2> window_events_;  // kick, call; no window here, but an attach has them
   std::vector<std::array<ring::UniqueFd, 2>> ring_events_;  // kick, call
   std::vector<std::atomic<bool>> claimed_;

@@ -2,14 +2,17 @@
 // Against a control socket of our own that says what each test wants said.
 #include "guest/host_transport.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <functional>
@@ -149,6 +152,17 @@ ino_t InodeOf(const ring::UniqueFd& fd) {
   struct stat info {};
   EXPECT_EQ(fstat(fd.get(), &info), 0);
   return info.st_ino;
+}
+
+// How many pages of this file its owner has not made present.
+long MissingPages(const ring::UniqueFd& fd) {
+  struct stat info {};
+  EXPECT_EQ(fstat(fd.get(), &info), 0);
+  const auto bytes = static_cast<size_t>(info.st_size);
+  const ring::Mapping map = *ring::MapShared(fd.get(), bytes);
+  std::vector<unsigned char> pages(bytes / VGPU_PAGE_BYTES);
+  EXPECT_EQ(mincore(map.data(), bytes, pages.data()), 0);
+  return std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return (page & 1) == 0; });
 }
 
 class HostTransportTest : public testing::Test {
@@ -354,6 +368,29 @@ TEST_F(HostTransportTest, LinkLost_TheSameMemoryIsAttachedAgain) {
   EXPECT_EQ(read(attaches[1][2].fds[0].get(), &count, sizeof(count)), static_cast<ssize_t>(sizeof(count)))
       << "the kick stayed in its eventfd";
   EXPECT_EQ((*transport)->SleepUntilCall(0, Clock::now() + milliseconds(10)), Wake::kDeadline);
+}
+
+TEST_F(HostTransportTest, EveryPageIsPresentAtEachAttach) {
+  long missing[2][2] = {{-1, -1}, {-1, -1}};
+  Server server(options_.socket, [&](int socket, int nth) {
+    const std::vector<Got> attach = ReadAttach(socket);
+    if (nth >= 2 || attach.size() < 2) return;
+    for (const size_t i : {0u, 1u}) {
+      const ring::UniqueFd& memory = attach[1].fds[i * 3];  // the private file, then the region
+      missing[nth][i] = MissingPages(memory);
+      EXPECT_EQ(fallocate(memory.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 32 << 10, 64 << 10), 0);
+    }
+    SendGrant(socket);
+    if (nth == 1) AwaitEnd(socket);
+  });
+  auto transport = HostTransport::Open(options_, Soon());
+  ASSERT_TRUE(transport) << transport.error().text;
+  EXPECT_EQ((*transport)->SleepUntilCall(0, Soon()), Wake::kLinkLost);
+  ASSERT_TRUE((*transport)->AwaitLink(Soon()));
+  for (const auto& attach : missing) {
+    EXPECT_EQ(attach[0], 0);
+    EXPECT_EQ(attach[1], 0);
+  }
 }
 
 TEST_F(HostTransportTest, LinkLostForGood_UnavailableAtTheDeadline) {

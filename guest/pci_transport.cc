@@ -248,16 +248,18 @@ uint32_t PciTransport::ring_state() {
   return vgpu_word_data(ring::RealMemory::LoadAcquire(&header->link_state));
 }
 
+uint32_t PciTransport::refusal() { return registers_.Refusal(); }
+
 Result<void> PciTransport::AwaitLink(TimePoint deadline) {
   const TimePoint begin = Clock::now();
   const Doze doze(begin);
   while (ring_state() == VGPU_RING_STATE_NO_MEDIATOR) {
     if (Clock::now() >= deadline) {
-      return Fail(
-          VGPU_ERR_UNAVAILABLE,
+      return tl::make_unexpected(Unattached(
+          refusal(),
           fmt::format("no mediator is attached to this VM (waited {:.1f} s): start it on the host, with the "
                       "socket that the VM's `chardev` names",
-                      std::chrono::duration<double>(Clock::now() - begin).count()));
+                      std::chrono::duration<double>(Clock::now() - begin).count())));
     }
     doze.Step(deadline);
   }

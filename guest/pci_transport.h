@@ -43,6 +43,7 @@ class PciTransport final : public Transport {
   bool can_sleep() const override { return false; }
   Wake SleepUntilCall(uint32_t ring, TimePoint deadline) override;
   uint32_t ring_state() override;
+  uint32_t refusal() override;
   Result<void> AwaitLink(TimePoint deadline) override;
   const Registers* registers() const override { return &registers_; }
   Grant grant() const override;

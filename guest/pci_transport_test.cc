@@ -254,6 +254,27 @@ TEST_F(PciTransportTest, AwaitLink_UntilAttachedOrTheDeadline) {
   attach.join();
 }
 
+TEST_F(PciTransportTest, RefusedByTheMediator_SaysSoInsteadOfStartIt) {
+  AddStub("0000:00:04.0");
+  SetState(VGPU_RING_STATE_NO_MEDIATOR);
+  auto transport = Open();
+  ASSERT_TRUE(transport);
+  const auto says = [&](uint32_t code) {
+    Register(VGPU_REG_REFUSAL) = code;
+    auto awaited = (*transport)->AwaitLink(Clock::now());
+    EXPECT_FALSE(awaited);
+    EXPECT_EQ(awaited.error().code, VGPU_ERR_UNAVAILABLE);
+    return awaited.error().text;
+  };
+  EXPECT_EQ(says(VGPU_ERR_INVALID_REQUEST).rfind("the host's mediator refuses this VM (code 1: its vm_id is in use", 0),
+            0u);
+  EXPECT_NE(says(VGPU_ERR_TOO_LARGE).find("code 2: its region is too large"), std::string::npos);
+  EXPECT_NE(says(VGPU_ERR_TOO_LARGE).find("mediator's log"), std::string::npos);
+  EXPECT_NE(says(200).find("code 200: unknown code"), std::string::npos);
+  EXPECT_NE(says(VGPU_OK).find("start it on the host"), std::string::npos) << "older devices read 0 here";
+  EXPECT_NE(says(UINT32_MAX).find("start it on the host"), std::string::npos);
+}
+
 // The whole client over mapped files, with the mediator's side polling them.
 TEST_F(PciTransportTest, Client_AddsThroughTheMappedRegion) {
   AddStub("0000:00:04.0");

@@ -42,6 +42,9 @@ Result<WindowResponse> RegisterWindow::Call(uint32_t opcode, std::initializer_li
   if (!status) return tl::make_unexpected(status.error());
   if (*status == VGPU_STATUS_DONE) return ReadResponse();
   const uint32_t code = registers_.Read(VGPU_REG_ERROR_CODE);
+  if (code == VGPU_ERR_UNAVAILABLE) {
+    return tl::make_unexpected(Unattached(registers_.Refusal(), Refused(code).text));
+  }
   return tl::make_unexpected(Refused(code));
 }
 

@@ -65,6 +65,17 @@ TEST_F(RegisterWindowTest, DeviceRefuses_CodeAndRemedy) {
   EXPECT_NE(sum.error().text.find("start it on the host"), std::string::npos) << sum.error().text;
 }
 
+TEST_F(RegisterWindowTest, MediatorRefusesThisVm_SaysSoInsteadOfStartIt) {
+  Word(VGPU_REG_STATUS) = VGPU_STATUS_ERROR;
+  Word(VGPU_REG_ERROR_CODE) = VGPU_ERR_UNAVAILABLE;
+  Word(VGPU_REG_REFUSAL) = VGPU_ERR_TOO_LARGE;
+  auto sum = Add(1, 2);
+  ASSERT_FALSE(sum);
+  EXPECT_EQ(sum.error().code, VGPU_ERR_UNAVAILABLE);
+  EXPECT_NE(sum.error().text.find("refuses this VM (code 2: its region is too large"), std::string::npos)
+      << sum.error().text;
+}
+
 TEST_F(RegisterWindowTest, MediatorRefuses_CodeOfTheResponse) {
   vgpu_window_response refusal = kSum;
   refusal.status = VGPU_ERR_UNSUPPORTED;

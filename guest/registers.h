@@ -16,6 +16,11 @@ class Registers {
 
   // `off` is VGPU_REG_*, a multiple of 4 below VGPU_BAR0_BYTES.
   uint32_t Read(uint32_t off) const { return *At(off); }
+  // The code with which the VM was last refused, or VGPU_OK; also where an older device, or none, answers.
+  uint32_t Refusal() const {
+    const uint32_t code = Read(VGPU_REG_REFUSAL);
+    return code == UINT32_MAX ? VGPU_OK : code;
+  }
   void Write(uint32_t off, uint32_t value) const { *At(off) = value; }
 
  private:

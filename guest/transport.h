@@ -57,6 +57,10 @@ class Transport {
   // VGPU_RING_STATE_* now. Costs at most a system call.
   virtual uint32_t ring_state() = 0;
 
+  // While none is attached: the code with which the host's mediator last refused this VM. VGPU_OK: it did not, or
+  // nobody here knows.
+  virtual uint32_t refusal() { return VGPU_OK; }
+
   // Waits until a mediator is attached, attaching again where that is this side's business. The requests in
   // flight stay in the region, and the next mediator answers them. Fails at the deadline, or when it never
   // can be.

@@ -12,7 +12,9 @@ namespace {
 
 constexpr vgpu_msg_attach kClaim = {7, 'B', 2, 4, 64, 0, 1 << 20};
 
-ring::UniqueFd Sealed(uint64_t bytes) { return std::move(ring::MakeSealedMemfd("vgpu-test", bytes).value()); }
+ring::UniqueFd Sealed(uint64_t bytes) {
+  return std::move(ring::MakeOwnedMemory("vgpu-test", bytes).value().fd);
+}
 
 struct Checked {
   tl::expected<Grant, Refusal> grant;

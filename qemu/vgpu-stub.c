@@ -9,11 +9,12 @@
  * for it QEMU is the producer of a small ring in a private file.
  *
  * docs/spec/registers.md is the guest's view; hw/misc/vgpu/{abi,regs,control}.h are the
- * words on the wire. Everything here runs under the big QEMU lock, and nothing waits
- * under it.
+ * words on the wire. All but the thread that makes memory present runs under the big QEMU
+ * lock, and nothing waits under it.
  */
 
 #include "qemu/osdep.h"
+#include "qemu/atomic.h"
 #include "qemu/bitops.h"
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
@@ -22,6 +23,7 @@
 #include "qemu/main-loop.h"
 #include "qemu/memfd.h"
 #include "qemu/module.h"
+#include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
@@ -103,6 +105,16 @@ OBJECT_DECLARE_SIMPLE_TYPE(VgpuStub, VGPU_STUB)
 
 #define VGPU_REGION_DEFAULT_BYTES (16 * MiB)
 #define VGPU_REGION_SEALS         (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+/* Memory is made present in pieces, between which the thread that does it can be stopped. */
+#define VGPU_PRESENT_PIECE_BYTES (4 * MiB)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+/* A VM that is refused asks again, less and less often. */
+#define VGPU_RETRY_MIN_MS 500
+#define VGPU_RETRY_MAX_MS 10000
+/* Different reports between two grants; what comes after them is not worth a log. */
+#define VGPU_REPORTS_MAX 32
 /* The longest message that a mediator sends to us. */
 #define VGPU_RX_BYTES (sizeof(struct vgpu_msg_header) + sizeof(struct vgpu_msg_error))
 
@@ -111,6 +123,7 @@ typedef enum VgpuLink {
     VGPU_LINK_DOWN,    /* no connection */
     VGPU_LINK_DROPPED, /* given up by us, closed at the next turn of the main loop */
     VGPU_LINK_HELLO,   /* HELLO sent, the mediator's is awaited */
+    VGPU_LINK_MEMORY,  /* the memory is made present; nothing is awaited */
     VGPU_LINK_GRANT,   /* everything sent, GRANT is awaited */
     VGPU_LINK_UP,
 } VgpuLink;
@@ -185,9 +198,19 @@ struct VgpuStub {
     uint32_t link_changes; /* sequence of the header's link_state */
     bool reset_unanswered; /* RESET sent, no RESET_DONE yet */
     bool reset_due;        /* another RESET is to be sent as soon as it may be */
-    char *last_report;
+    GHashTable *reports;   /* what was said since the last grant */
+    uint32_t refusal;      /* code of the last refusal; VGPU_OK: granted since, or never refused */
+    uint32_t refusals;     /* in a row */
+    int64_t retry_ms;      /* a connection before this time is not used */
     uint32_t rx_bytes;
     uint8_t rx[VGPU_RX_BYTES] QEMU_ALIGNED(8);
+
+    /* the thread that makes the memory present before an attach */
+    QemuThread present_thread;
+    QEMUBH *present_bh;
+    bool present_runs;  /* started, and its end not yet seen by present_bh */
+    bool present_stop;  /* it should end; atomic */
+    int present_errno;  /* what it ended with */
 
     Error *migration_blocker;
 };
@@ -543,6 +566,8 @@ static uint32_t vgpu_stub_reg_read(VgpuStub *s, hwaddr reg)
         return s->ring_count;
     case VGPU_REG_RING_STATE:
         return s->ring_state;
+    case VGPU_REG_REFUSAL:
+        return s->refusal;
     default: /* DOORBELL and reserved places */
         return 0;
     }
@@ -666,22 +691,109 @@ static const MemoryRegionOps vgpu_stub_doorbells_ops = {
     .impl = { .min_access_size = 1, .max_access_size = 8 },
 };
 
+/* ---- memory that is present ---- */
+
+/* Linux before 5.14. Exchanging a byte for itself is a write that nobody notices. */
+static void vgpu_stub_touch(uint8_t *memory, uint64_t bytes)
+{
+    uint64_t off;
+
+    for (off = 0; off < bytes; off += VGPU_PAGE_BYTES) {
+        uint8_t byte = qatomic_read(memory + off);
+
+        qatomic_cmpxchg(memory + off, byte, byte);
+    }
+}
+
+static int vgpu_stub_populate(VgpuStub *s, uint8_t *memory, uint64_t bytes)
+{
+    uint64_t off;
+
+    for (off = 0; off < bytes && !qatomic_read(&s->present_stop);
+         off += VGPU_PRESENT_PIECE_BYTES) {
+        uint64_t piece = MIN(bytes - off, VGPU_PRESENT_PIECE_BYTES);
+
+        if (madvise(memory + off, piece, MADV_POPULATE_WRITE) == 0) {
+            continue;
+        }
+        if (errno != EINVAL) {
+            return errno;
+        }
+        vgpu_stub_touch(memory + off, piece);
+    }
+    return 0;
+}
+
+/*
+ * The mediator takes no memory with missing pages, because it would be charged for them:
+ * this VM's own group pays. Returns 0 or an errno. Some 0.3 ms a MiB for missing pages,
+ * hardly anything for those that are there.
+ */
+static int vgpu_stub_make_present(VgpuStub *s)
+{
+    int err = vgpu_stub_populate(s, s->private_map, VGPU_PRIVATE_BYTES);
+
+    if (err == 0 && s->region) {
+        err = vgpu_stub_populate(s, memory_region_get_ram_ptr(s->region), s->size);
+    }
+    return err;
+}
+
+static void *vgpu_stub_present_thread(void *opaque)
+{
+    VgpuStub *s = opaque;
+
+    s->present_errno = vgpu_stub_make_present(s);
+    qemu_bh_schedule(s->present_bh);
+    return NULL;
+}
+
+/*
+ * Realize has made everything present; this is for what has gone since. One that still runs
+ * for a connection that is gone does as well.
+ */
+static void vgpu_stub_present_start(VgpuStub *s)
+{
+    if (!s->present_runs) {
+        s->present_runs = true;
+        qemu_thread_create(&s->present_thread, "vgpu-present", vgpu_stub_present_thread, s,
+                           QEMU_THREAD_JOINABLE);
+    }
+}
+
+/* For the end of the device: waits for one piece at most. */
+static void vgpu_stub_present_stop(VgpuStub *s)
+{
+    if (s->present_runs) {
+        qatomic_set(&s->present_stop, true);
+        qemu_thread_join(&s->present_thread);
+        s->present_runs = false;
+    }
+    qemu_bh_delete(s->present_bh);
+    qatomic_set(&s->present_stop, false);
+}
+
 /* ---- control socket: sending ---- */
 
-/* Says it once, not at every reconnect. */
+/* Says each thing once, not at every reconnect. Some of it is the mediator's: one line. */
 static void G_GNUC_PRINTF(2, 3) vgpu_stub_report(VgpuStub *s, const char *fmt, ...)
 {
     va_list args;
-    char *text;
+    char *text, *c;
 
     va_start(args, fmt);
     text = g_strdup_vprintf(fmt, args);
     va_end(args);
-    if (g_strcmp0(text, s->last_report) != 0) {
-        error_report("vgpu-stub: vm_id=%" PRIu32 ": %s", s->vm_id, text);
+    for (c = text; *c; c++) {
+        *c = g_ascii_iscntrl(*c) ? '?' : *c;
     }
-    g_free(s->last_report);
-    s->last_report = text;
+    if (g_hash_table_contains(s->reports, text) ||
+        g_hash_table_size(s->reports) >= VGPU_REPORTS_MAX) {
+        g_free(text);
+        return;
+    }
+    error_report("vgpu-stub: vm_id=%" PRIu32 ": %s", s->vm_id, text);
+    g_hash_table_add(s->reports, text);
 }
 
 /*
@@ -700,6 +812,34 @@ static void vgpu_stub_drop(VgpuStub *s)
     s->link = VGPU_LINK_DROPPED;
     vgpu_stub_set_ring_state(s, VGPU_RING_STATE_NO_MEDIATOR);
     qemu_bh_schedule(s->drop_bh);
+}
+
+/*
+ * The session has ended, or the VM was refused: a request that the mediator has not
+ * answered never will be.
+ */
+static void vgpu_stub_window_abort(VgpuStub *s, uint32_t code)
+{
+    vgpu_stub_window_poll(s);
+    if (s->status == VGPU_STATUS_BUSY) {
+        vgpu_stub_window_finish(s, code, 0);
+    }
+    s->error_code = code;
+}
+
+/*
+ * This VM and this mediator do not come together, and trying again changes little: not at
+ * once, and later and later.
+ */
+static void vgpu_stub_refused(VgpuStub *s, uint32_t code)
+{
+    uint32_t pause_ms = MIN(VGPU_RETRY_MIN_MS << MIN(s->refusals, 16), VGPU_RETRY_MAX_MS);
+
+    s->refusals++;
+    s->retry_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + pause_ms;
+    s->refusal = code == VGPU_OK ? VGPU_ERR_INVALID_REQUEST : code; /* it may say anything */
+    vgpu_stub_window_abort(s, s->refusal);
+    vgpu_stub_drop(s);
 }
 
 /*
@@ -770,6 +910,26 @@ static void vgpu_stub_send_attach(VgpuStub *s)
     }
 }
 
+static void vgpu_stub_present_bh(void *opaque)
+{
+    VgpuStub *s = opaque;
+
+    qemu_thread_join(&s->present_thread); /* it has nothing more to do */
+    s->present_runs = false;
+    if (s->link != VGPU_LINK_MEMORY) {
+        return;
+    }
+    if (s->present_errno != 0) {
+        vgpu_stub_report(s,
+                         "no memory for the rings (%s), so that the device is not attached; "
+                         "give this VM's group more memory, or the device a smaller size",
+                         strerror(s->present_errno));
+        vgpu_stub_refused(s, VGPU_ERR_TOO_LARGE);
+        return;
+    }
+    vgpu_stub_send_attach(s);
+}
+
 /* One RESET is under way at a time: a guest that resets all the time floods no socket. */
 static void vgpu_stub_send_reset(VgpuStub *s)
 {
@@ -807,10 +967,11 @@ static void vgpu_stub_on_hello(VgpuStub *s, const void *payload)
                          "the mediator speaks ABI version 0x%08" PRIx32 ", this device "
                          "0x%08x; install a mediator and a QEMU of the same release",
                          msg->abi_version, VGPU_ABI_VERSION);
-        vgpu_stub_drop(s);
+        vgpu_stub_refused(s, VGPU_ERR_UNSUPPORTED);
         return;
     }
-    vgpu_stub_send_attach(s);
+    s->link = VGPU_LINK_MEMORY;
+    vgpu_stub_present_start(s);
 }
 
 static void vgpu_stub_on_grant(VgpuStub *s, const void *payload)
@@ -822,26 +983,15 @@ static void vgpu_stub_on_grant(VgpuStub *s, const void *payload)
                          msg->priority);
         return;
     }
-    g_clear_pointer(&s->last_report, g_free);
+    g_hash_table_remove_all(s->reports);
+    s->refusal = VGPU_OK;
+    s->refusals = 0;
     s->granted = *msg;
     s->link = VGPU_LINK_UP;
     vgpu_stub_set_ring_state(s, VGPU_RING_STATE_ATTACHED);
     if (s->reset_due) {
         vgpu_stub_send_reset(s);
     }
-}
-
-/*
- * The session has ended, or the VM was refused: a request that the mediator has not
- * answered never will be.
- */
-static void vgpu_stub_window_abort(VgpuStub *s, uint32_t code)
-{
-    vgpu_stub_window_poll(s);
-    if (s->status == VGPU_STATUS_BUSY) {
-        vgpu_stub_window_finish(s, code, 0);
-    }
-    s->error_code = code;
 }
 
 static void vgpu_stub_on_state(VgpuStub *s, const void *payload)
@@ -876,8 +1026,7 @@ static void vgpu_stub_on_error(VgpuStub *s, const void *payload)
 
     vgpu_stub_report(s, "the mediator refuses this VM (code %" PRIu32 "): %.*s",
                      msg->code, (int)sizeof(msg->text), msg->text);
-    vgpu_stub_window_abort(s, msg->code);
-    vgpu_stub_drop(s);
+    vgpu_stub_refused(s, msg->code);
 }
 
 /* What may come from the mediator, how long it is, and when. */
@@ -972,6 +1121,10 @@ static void vgpu_stub_chr_event(void *opaque, QEMUChrEvent event)
         s->rx_bytes = 0;
         s->reset_unanswered = false;
         s->reset_due = false;
+        if (qemu_clock_get_ms(QEMU_CLOCK_REALTIME) < s->retry_ms) {
+            vgpu_stub_drop(s); /* the chardev comes again */
+            break;
+        }
         vgpu_stub_send(s, VGPU_MSG_HELLO, &hello, sizeof(hello), NULL, 0);
         break;
     case CHR_EVENT_CLOSED: /* perhaps from inside a write: nothing may be sent here */
@@ -1219,6 +1372,22 @@ static bool vgpu_stub_init_private(VgpuStub *s, Error **errp)
     return true;
 }
 
+/*
+ * Before the VM runs, where it may take its time; a device that is plugged later holds up
+ * its VM, as any memory does that is plugged and present.
+ */
+static bool vgpu_stub_init_present(VgpuStub *s, Error **errp)
+{
+    int err = vgpu_stub_make_present(s);
+
+    if (err != 0) {
+        error_setg_errno(errp, err,
+                         "vgpu-stub: no memory for the rings; give this VM's group more "
+                         "memory (or huge pages, if memdev has them), or use a smaller size");
+    }
+    return err == 0;
+}
+
 static bool vgpu_stub_init_event(EventNotifier *event, Error **errp)
 {
     int ret = event_notifier_init(event, 0);
@@ -1402,7 +1571,7 @@ static void vgpu_stub_cleanup(VgpuStub *s)
     }
     s->region = NULL;
     s->ring_count = 0;
-    g_clear_pointer(&s->last_report, g_free);
+    g_clear_pointer(&s->reports, g_hash_table_destroy);
 }
 
 static void vgpu_stub_realize(PCIDevice *pdev, Error **errp)
@@ -1410,8 +1579,10 @@ static void vgpu_stub_realize(PCIDevice *pdev, Error **errp)
     VgpuStub *s = VGPU_STUB(pdev);
 
     s->private_fd = -1;
+    s->reports = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     if (!vgpu_stub_check_claim(s, errp) || !vgpu_stub_init_region(s, errp) ||
-        !vgpu_stub_init_private(s, errp) || !vgpu_stub_init_events(s, errp) ||
+        !vgpu_stub_init_private(s, errp) || !vgpu_stub_init_present(s, errp) ||
+        !vgpu_stub_init_events(s, errp) ||
         !vgpu_stub_init_caps(pdev, errp) || !vgpu_stub_init_msix(pdev, errp) ||
         !vgpu_stub_block_migration(s, errp)) {
         vgpu_stub_cleanup(s);
@@ -1422,6 +1593,7 @@ static void vgpu_stub_realize(PCIDevice *pdev, Error **errp)
     vgpu_stub_init_bars(s);
     event_notifier_set_handler(&s->window_call, vgpu_stub_window_called);
     s->drop_bh = qemu_bh_new(vgpu_stub_drop_bh, s);
+    s->present_bh = qemu_bh_new(vgpu_stub_present_bh, s);
     qemu_chr_fe_set_handlers(&s->chr, vgpu_stub_can_receive, vgpu_stub_receive,
                              vgpu_stub_chr_event, NULL, s, NULL, true);
 }
@@ -1453,6 +1625,7 @@ static void vgpu_stub_exit(PCIDevice *pdev)
         qemu_chr_fe_disconnect(&s->chr);
     }
     qemu_bh_delete(s->drop_bh);
+    vgpu_stub_present_stop(s);
     vgpu_stub_remove_bars(s);
     vgpu_stub_msix_disable(s);
     event_notifier_set_handler(&s->window_call, NULL);

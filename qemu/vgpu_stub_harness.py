@@ -5,6 +5,7 @@ The numbers here are written out a second time on purpose: a change of the wire 
 meant must break the test.
 """
 
+import ctypes
 import fcntl
 import json
 import mmap
@@ -24,7 +25,7 @@ REQUEST_LEN, RESPONSE_LEN, PROTOCOL_VER, CAPABILITIES = 0x18, 0x1C, 0x20, 0x24
 INTERRUPT_CTRL, INTERRUPT_STATUS, REQUEST_ID = 0x28, 0x2C, 0x30
 TIMESTAMP_LO, TIMESTAMP_HI, SCRATCH = 0x34, 0x38, 0x3C
 REQUEST_BUF, RESPONSE_BUF, BUF_BYTES = 0x40, 0x440, 1024
-RING_CAPS, RING_COUNT, RING_STATE = 0x840, 0x844, 0x848
+RING_CAPS, RING_COUNT, RING_STATE, REFUSAL = 0x840, 0x844, 0x848, 0x84C
 IDLE, BUSY, DONE, ERROR = range(4)
 NO_MEDIATOR, ATTACHED, FENCED, QUARANTINED = range(4)
 
@@ -163,6 +164,10 @@ class Connection:
         self.send(GRANT, struct.pack('<IIII', self.vm_id if vm_id is None else vm_id, pool or self.pool,
                                      self.priority if priority is None else priority, 0))
 
+    def refuse(self, code, text=b'no'):
+        """ERROR and the end, as a mediator does it; `text` without a zero byte if it is long enough."""
+        self.send(MSG_ERROR, struct.pack('<II248s', code, 0, text))
+
     def window_slot(self, idx):
         """(submit, done, arg0) of the window ring's slot for idx."""
         return struct.unpack_from('<QQQ', self.private, WINDOW_SLOTS + idx % WINDOW_ENTRIES * 64)
@@ -206,11 +211,20 @@ class Mediator:
         self.listener.listen(1)
         self.listener.settimeout(DEADLINE_S)
         self.connections = []
+        self.unused = 0
 
-    def accept(self):
+    def accept_any(self):
         connection = Connection(self.listener.accept()[0])
         self.connections.append(connection)
         return connection
+
+    def accept(self):
+        """The next connection that is used: a device that was refused lets some go by."""
+        while True:
+            connection = self.accept_any()
+            if connection.sock.recv(1, socket.MSG_PEEK):
+                return connection
+            self.unused += 1
 
     def attach(self, **granted):
         """A connection that has come as far as GRANT."""
@@ -457,6 +471,19 @@ class Folder:
 
     def close(self):
         shutil.rmtree(self.path)
+
+
+def present(fd):
+    """Whether the whole of a memfd has pages: there is no hole before its end."""
+    return os.lseek(fd, 0, os.SEEK_HOLE) == os.fstat(fd).st_size
+
+
+def punch(fd, off, size):
+    """Takes pages away, as whoever has the memfd may do."""
+    keep_size, punch_hole = 1, 2
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.fallocate(fd, keep_size | punch_hole, ctypes.c_long(off), ctypes.c_long(size)):
+        raise OSError(ctypes.get_errno(), 'fallocate')
 
 
 def seals(fd):

@@ -6,10 +6,12 @@ QEMU runs without a guest; this program makes the guest's accesses by the qtest 
 
 import os
 import re
+import select
 import socket
 import struct
 import subprocess
 import sys
+import time
 import unittest
 
 import vgpu_stub_harness as h
@@ -297,6 +299,76 @@ class MemdevTest(DeviceTest):
         self.assertEqual(peer.link_state(), (0, 0))
         for q in range(2):
             self.assertEqual(peer.region[layout[0] + q * layout[1]:][:4096], bytes(4096))
+
+
+class PresentTest(DeviceTest):
+    """The device pays for its memory before it attaches: a mediator takes none with missing pages."""
+
+    EXTRA = ['-object', 'memory-backend-memfd,id=ram,size=512M']
+    ARGS = {'memdev': 'ram'}
+
+    def take_attach(self):
+        self.peer = self.mediator.accept()
+        self.peer.hello()
+        self.peer.take_attach()
+        return self.peer
+
+    def check_present(self):
+        self.assertTrue(h.present(self.peer.region_fd))
+        self.assertTrue(h.present(self.peer.private_fd))
+
+    def test_every_page_is_present_at_the_first_attach(self):
+        self.take_attach()
+        self.check_present()
+
+    def test_pages_taken_away_are_back_at_the_next_attach(self):
+        peer = self.take_attach()
+        peer.grant()
+        self.dev.wait_reg(h.RING_STATE, h.ATTACHED)
+        self.qemu.write(h.BAR2 + (256 << 20) - 8, 0x77, 8)
+        h.punch(peer.region_fd, 256 << 20, 256 << 20)
+        h.punch(peer.private_fd, 128 << 10, 128 << 10)
+        self.assertFalse(h.present(peer.region_fd))
+        peer.sock.close()
+        self.take_attach()
+        self.check_present()
+        self.assertEqual(self.qemu.read(h.BAR2 + (256 << 20) - 8, 8), 0x77)
+
+    def test_also_after_a_refusal(self):
+        peer = self.take_attach()
+        h.punch(peer.region_fd, 0x100000, 0x100000)
+        peer.refuse(1, b'the region has pages that its owner has not made present')
+        self.take_attach()
+        self.check_present()
+
+    def test_the_vm_is_not_held_up_by_it(self):
+        peer = self.take_attach()
+        h.punch(peer.region_fd, 0, 512 << 20)
+        peer.sock.close()
+        peer = self.mediator.accept()
+        peer.hello()
+        accesses = 0
+        while not select.select([peer.sock], [], [], 0)[0]:
+            self.dev.reg(h.STATUS)
+            accesses += 1
+        self.assertGreater(accesses, 20)                # one or two, if QEMU's main loop did it
+        peer.take_attach()
+        self.assertTrue(h.present(peer.region_fd))
+
+    def test_hangup_and_unplug_while_pages_are_made(self):
+        for _ in range(3):
+            peer = self.take_attach()
+            h.punch(peer.region_fd, 0, 512 << 20)
+            peer.sock.close()
+            peer = self.mediator.accept()
+            peer.hello()
+            peer.sock.close()                           # the thread goes on
+        peer = self.take_attach()                       # and the next connection is served
+        h.punch(peer.region_fd, 0, 512 << 20)
+        peer.sock.close()
+        self.mediator.accept().hello()
+        unplug(self)
+        self.assertEqual(self.dev.config_read(0), 0xFFFFFFFF)
 
 
 class RingOffTest(DeviceTest):
@@ -642,10 +714,11 @@ class AttachTest(DeviceTest):
             peer = self.mediator.accept()
             peer.hello()
             peer.take_attach()
-            peer.send(h.MSG_ERROR, struct.pack('<II248s', 6, 0, text))
+            peer.refuse(6, text)
             self.assertIsNone(peer.receive())
             self.assertEqual(self.dev.reg(h.RING_STATE), h.NO_MEDIATOR)
             self.assertEqual(self.dev.reg(h.ERROR_CODE), 6)
+            self.assertEqual(self.dev.reg(h.REFUSAL), 6)
         self.assertEqual(self.reports('vm_id=7: the mediator refuses this VM .code 6.: ' + text.decode()), 1)
         self.attach()
         self.dev.window_submit(b'request')
@@ -654,8 +727,59 @@ class AttachTest(DeviceTest):
     def test_refusal_text_without_an_end_is_cut(self):
         peer = self.mediator.accept()
         peer.hello()
-        peer.send(h.MSG_ERROR, struct.pack('<II248s', 6, 0, b'x' * 248))
+        peer.refuse(6, b'x' * 248)
         wait_for('the report', lambda: self.reports('x' * 248 + '\n'))
+
+    def refuse_next(self, code, text=b'no'):
+        peer = self.mediator.accept()
+        peer.hello()
+        peer.take_attach()
+        peer.refuse(code, text)
+        self.assertIsNone(peer.receive())
+
+    def test_refusal_is_a_register_until_the_next_grant(self):
+        self.assertEqual(self.dev.reg(h.REFUSAL), 0)
+        self.refuse_next(2)
+        self.assertEqual((self.dev.reg(h.RING_STATE), self.dev.reg(h.REFUSAL)), (h.NO_MEDIATOR, 2))
+        self.qemu.qmp('system_reset')
+        self.qemu.wait_event('RESET')
+        self.dev.map()
+        self.assertEqual(self.dev.reg(h.REFUSAL), 2)
+        self.dev.window_submit(b'request')              # for programs that do not know the register
+        self.assertEqual((self.dev.reg(h.STATUS), self.dev.reg(h.ERROR_CODE)), (h.ERROR, 3))
+        self.attach()
+        self.assertEqual(self.dev.reg(h.REFUSAL), 0)
+        self.peer.sock.close()
+        self.dev.wait_reg(h.RING_STATE, h.NO_MEDIATOR)
+        self.assertEqual(self.dev.reg(h.REFUSAL), 0)
+
+    def test_refusal_without_a_code_has_one(self):
+        peer = self.attach()
+        self.dev.window_submit(b'request')
+        peer.refuse(0)
+        self.dev.wait_reg(h.RING_STATE, h.NO_MEDIATOR)
+        self.assertEqual((self.dev.reg(h.STATUS), self.dev.reg(h.ERROR_CODE)), (h.ERROR, 1))
+        self.assertEqual(self.dev.reg(h.REFUSAL), 1)
+
+    def test_each_reason_is_reported_once_and_on_one_line(self):
+        for text in (b'one', b'two', b'one', b'th\nree\x1b[31m'):
+            self.refuse_next(1, text)
+        self.assertEqual([self.reports('code 1.: ' + text) for text in ('one', 'two', r'th\?ree\?\[31m')], [1, 1, 1])
+
+    def test_refused_device_asks_less_and_less_often(self):
+        times = []
+        for _ in range(5):
+            self.refuse_next(1)
+            times.append(time.monotonic())
+        for pause, before, after in zip((0.5, 1, 2, 4), times, times[1:]):
+            self.assertGreater(after - before, pause)
+        self.assertGreater(self.mediator.unused, 0)     # those in between were given back unused
+        self.attach()                                   # after 8 s
+        self.peer.close()
+        before = time.monotonic()
+        self.refuse_next(1)
+        self.attach()
+        self.assertLess(time.monotonic() - before, 7)   # a grant makes all well again
 
     def check_dropped(self, peer, text):
         while peer.receive() is not None:
@@ -904,7 +1028,7 @@ class UnplugTest(DeviceTest):
         self.attach()
         unplug(self)
         self.peer.close()
-        self.mediator.accept().close()                  # the chardev stays and comes again, without a device
+        self.mediator.accept_any().close()              # the chardev stays and comes again, without a device
         before = wait_for('the region to go', lambda: 'vgpu-region' not in str(open_files()) and open_files())
         for _ in range(3):
             self.qemu.qmp('device_add', driver='vgpu-stub', id='vgpu', chardev='mediator', bus='pci.0',

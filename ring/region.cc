@@ -77,9 +77,28 @@ Result<Mapping> MapShared(int fd, uint64_t bytes) {
 
 Result<void> Populate(const Mapping& mapping) {
   if (madvise(mapping.data(), mapping.bytes(), MADV_POPULATE_WRITE) == 0) return {};
-  // Linux before 5.14 does not know the advice; its pages come at first use.
-  if (errno == EINVAL) return {};
-  return SystemError("cannot populate the shared memory (is there enough memory, or are there enough huge pages?)");
+  if (errno != EINVAL) {
+    return SystemError("cannot populate the shared memory (is there enough memory, or are there enough huge pages?)");
+  }
+  TouchPages(mapping);  // Linux before 5.14 does not know the advice
+  return {};
+}
+
+// Exchanging a byte for itself is a write that nobody notices who uses the page.
+void TouchPages(const Mapping& mapping) {
+  for (char* page = mapping.data(); page < mapping.data() + mapping.bytes(); page += VGPU_PAGE_BYTES) {
+    char byte = __atomic_load_n(page, __ATOMIC_RELAXED);
+    __atomic_compare_exchange_n(page, &byte, byte, /*weak=*/false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+  }
+}
+
+Result<OwnedMemory> MakeOwnedMemory(const char* name, uint64_t bytes) {
+  auto fd = MakeSealedMemfd(name, bytes);
+  if (!fd) return tl::make_unexpected(fd.error());
+  auto mapping = MapShared(fd->get(), bytes);
+  if (!mapping) return tl::make_unexpected(mapping.error());
+  if (auto present = Populate(*mapping); !present) return tl::make_unexpected(present.error());
+  return OwnedMemory{std::move(*fd), std::move(*mapping)};
 }
 
 Result<vgpu_layout> ReadLayout(const Mapping& region) {

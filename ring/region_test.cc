@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include <initializer_list>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "ring/abi.h"
 #include "ring/unique_fd.h"
@@ -38,6 +40,13 @@ void ExpectRefused(int fd, std::initializer_list<const char*> words) {
   const Result<void> checked = CheckSealed(fd, kBytes);
   ASSERT_FALSE(checked.has_value());
   for (const char* word : words) EXPECT_NE(checked.error().find(word), std::string::npos) << checked.error();
+}
+
+// How many pages of the mapped file nobody has paid for yet.
+long MissingPages(const Mapping& mapping) {
+  std::vector<unsigned char> pages(mapping.bytes() / 4096);
+  EXPECT_EQ(mincore(mapping.data(), mapping.bytes(), pages.data()), 0);
+  return std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return (page & 1) == 0; });
 }
 
 // ---- seals ----
@@ -109,6 +118,34 @@ TEST(Region, MapShared_TwoMappings_SeeEachOther) {
   ASSERT_TRUE(Populate(*one).has_value());
   one->data()[kBytes - 1] = 42;
   EXPECT_EQ(other->data()[kBytes - 1], 42);
+}
+
+TEST(Region, MakeOwnedMemory_SealedAndEveryPageIsPresent) {
+  const Result<OwnedMemory> memory = MakeOwnedMemory("region_test", kBytes);
+  ASSERT_TRUE(memory.has_value()) << memory.error();
+  EXPECT_TRUE(CheckSealed(memory->fd.get(), kBytes).has_value());
+  EXPECT_EQ(MissingPages(memory->mapping), 0);
+}
+
+TEST(Region, PopulateAndTouch_FillHolesAndChangeNothingElse) {
+  for (const bool touch : {false, true}) {
+    const Result<OwnedMemory> memory = MakeOwnedMemory("region_test", kBytes);
+    ASSERT_TRUE(memory.has_value()) << memory.error();
+    char* const data = memory->mapping.data();
+    for (uint64_t i = 0; i < kBytes; ++i) data[i] = static_cast<char>(i / 4096 + 1);
+    ASSERT_EQ(fallocate(memory->fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 3 * 4096), 0);
+    ASSERT_EQ(MissingPages(memory->mapping), 3);
+    if (touch) {
+      TouchPages(memory->mapping);
+    } else {
+      ASSERT_TRUE(Populate(memory->mapping).has_value());
+    }
+    EXPECT_EQ(MissingPages(memory->mapping), 0) << "touch: " << touch;
+    for (uint64_t i = 0; i < kBytes; ++i) {
+      const bool hole = i / 4096 >= 1 && i / 4096 < 4;
+      ASSERT_EQ(data[i], hole ? 0 : static_cast<char>(i / 4096 + 1)) << i;
+    }
+  }
 }
 
 TEST(Region, MapShared_ReadOnlyDescriptor_SaysWhy) {

@@ -6,14 +6,11 @@
 namespace vgpu::bench {
 
 ring::Result<std::unique_ptr<GpuMemory>> GpuMemory::Create(const gpu::Device& device, uint64_t bytes) {
-  const auto fd = ring::MakeSealedMemfd("vgpu-bench", bytes);
-  if (!fd) return tl::make_unexpected(fd.error());
-  auto mapping = ring::MapShared(fd->get(), bytes);
-  if (!mapping) return tl::make_unexpected(mapping.error());
-  if (const auto present = ring::Populate(*mapping); !present) return tl::make_unexpected(present.error());
-  auto registration = gpu::HostRegistration::Create(device, mapping->data(), bytes);
+  auto memory = ring::MakeOwnedMemory("vgpu-bench", bytes);
+  if (!memory) return tl::make_unexpected(memory.error());
+  auto registration = gpu::HostRegistration::Create(device, memory->mapping.data(), bytes);
   if (!registration) return tl::make_unexpected(registration.error());
-  return std::unique_ptr<GpuMemory>(new GpuMemory(std::move(*mapping), std::move(*registration)));
+  return std::unique_ptr<GpuMemory>(new GpuMemory(std::move(memory->mapping), std::move(*registration)));
 }
 
 ring::Result<std::unique_ptr<Lab>> Lab::Open(int ordinal) {

@@ -16,10 +16,9 @@ namespace {
 using ring::RealMemory;
 
 ring::UniqueFd MakeMemory(const char* name, uint64_t bytes, ring::Mapping* mapping) {
-  auto fd = ring::MakeSealedMemfd(name, bytes);
-  auto map = ring::MapShared(fd.value().get(), bytes);
-  *mapping = std::move(map.value());
-  return std::move(*fd);
+  ring::OwnedMemory memory = std::move(ring::MakeOwnedMemory(name, bytes).value());
+  *mapping = std::move(memory.mapping);
+  return std::move(memory.fd);
 }
 
 }  // namespace
