@@ -90,20 +90,23 @@ tl::expected<void, Refusal> CheckIsEventfd(const char* what, int fd) {
   return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("{} is no eventfd", what));
 }
 
+MemoryId MemoryIdOf(int fd) {
+  struct stat info;
+  if (fd < 0 || fstat(fd, &info) != 0) return {};
+  return {info.st_dev, info.st_ino};
+}
+
 MemoryPreparer::MemoryPreparer(const vgpu_layout& layout, PeerFd private_file, PeerFd region)
     : private_fd_(std::move(private_file)) {
   memory_.layout = layout;
   memory_.region_fd = std::move(region);
 }
 
-tl::expected<GuardedMapping, Refusal> MemoryPreparer::Map(const char* what, int fd, uint64_t bytes, MemoryId* id) {
+tl::expected<GuardedMapping, Refusal> MemoryPreparer::Map(const char* what, int fd, uint64_t bytes) {
   auto refuse = [what](const std::string& why) {
     return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("{}: {}", what, why));
   };
   if (const auto sealed = ring::CheckSealed(fd, bytes); !sealed) return refuse(sealed.error());
-  struct stat info;
-  if (fstat(fd, &info) != 0) return refuse(std::strerror(errno));
-  *id = {info.st_dev, info.st_ino};
   ring::Result<ring::Mapping> mapping = ring::MapShared(fd, bytes);
   if (!mapping) return refuse(mapping.error());
   missing_pages::Guard(mapping->data(), mapping->bytes());
@@ -113,13 +116,13 @@ tl::expected<GuardedMapping, Refusal> MemoryPreparer::Map(const char* what, int 
 }
 
 tl::expected<void, Refusal> MemoryPreparer::MapAll() {
-  auto mapped = Map("the private file", private_fd_.get(), VGPU_PRIVATE_BYTES, &ids_[0]);
+  auto mapped = Map("the private file", private_fd_.get(), VGPU_PRIVATE_BYTES);
   if (!mapped) return tl::make_unexpected(std::move(mapped.error()));
   memory_.private_file = std::move(*mapped);
   const auto present = MapPresent(memory_.private_file.data(), VGPU_PRIVATE_BYTES);
   if (!present) return Refuse(VGPU_ERR_INVALID_REQUEST, "the private file: " + present.error());
   if (memory_.layout.ring_count == 0) return {};
-  mapped = Map("the region", memory_.region_fd.get(), memory_.layout.region_bytes, &ids_[1]);
+  mapped = Map("the region", memory_.region_fd.get(), memory_.layout.region_bytes);
   if (!mapped) return tl::make_unexpected(std::move(mapped.error()));
   memory_.region = std::move(*mapped);
   return {};

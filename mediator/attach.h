@@ -5,7 +5,6 @@
 
 #include <sys/types.h>
 
-#include <array>
 #include <compare>
 
 #include "mediator/config.h"
@@ -27,12 +26,14 @@ tl::expected<Grant, Refusal> CheckClaim(const vgpu_msg_attach& claim, const Conf
 tl::expected<void, Refusal> CheckIsMemfd(const char* what, int fd);
 tl::expected<void, Refusal> CheckIsEventfd(const char* what, int fd);
 
-// Which memory a descriptor leads to, whatever its number.
+// Which memory a descriptor leads to, whatever its number. {} for none.
 struct MemoryId {
   dev_t device = 0;
   ino_t inode = 0;
   auto operator<=>(const MemoryId&) const = default;
 };
+// Of a memfd.
+MemoryId MemoryIdOf(int fd);
 
 // Maps and checks the memory of a session, a few milliseconds at a time. The pages are there already: their owner has made
 // them present, so that its own memory cgroup pays for them. Memory with missing pages is refused.
@@ -46,16 +47,15 @@ class MemoryPreparer {
 
   // Once it is ready.
   SessionMemory Take() { return std::move(memory_); }
-  // Of the private file and of the region.
-  const std::array<MemoryId, 2>& ids() const { return ids_; }
+  // If it is not wanted after all: unmaps up to so many bytes. False: nothing is left.
+  bool UnmapSome(size_t bytes) { return memory_.region.UnmapSome(bytes); }
 
  private:
-  tl::expected<GuardedMapping, Refusal> Map(const char* what, int fd, uint64_t bytes, MemoryId* id);
+  tl::expected<GuardedMapping, Refusal> Map(const char* what, int fd, uint64_t bytes);
   tl::expected<void, Refusal> MapAll();
 
   PeerFd private_fd_;
   SessionMemory memory_;
-  std::array<MemoryId, 2> ids_{};
   bool mapped_ = false;
   size_t present_bytes_ = 0;  // of the region
 };

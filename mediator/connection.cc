@@ -4,16 +4,16 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cassert>
 #include <cstring>
 #include <string>
+#include <utility>
 
-#include "mediator/bus_error_guard.h"
+#include "mediator/attach_errand.h"
+#include "mediator/clock.h"
 #include "mediator/crash_point.h"
-#include "mediator/status.h"
 #include "ring/regs.h"
 
 namespace vgpu::mediator {
@@ -21,38 +21,51 @@ namespace {
 
 // A connection that floods the loop gets this many messages a turn.
 constexpr int kMessagesPerTurn = 16;
-
-// Anything else could be readable for ever (a file), or block (a pipe).
-bool IsEventfd(const ring::UniqueFd& fd) {
-  std::array<char, 64> target{};
-  const std::string link = fmt::format("/proc/self/fd/{}", fd.get());
-  const ssize_t length = readlink(link.c_str(), target.data(), target.size());
-  return length > 0 && std::string_view(target.data(), static_cast<size_t>(length)) == "anon_inode:[eventfd]";
-}
+// A peer that has said nothing for so long, and is nobody yet, is hung up on.
+constexpr int64_t kHelloNs = 5'000'000'000;
+constexpr int64_t kSilentNs = 30'000'000'000;
+// A call that took so long when the VM attached: it is a suspect from the start.
+constexpr int64_t kSlowCallNs = 200'000;
 
 }  // namespace
 
-Connection::Connection(ControlServer* server, ring::UniqueFd socket)
-    : server_(server), channel_(std::move(socket)) {}
+Connection::Connection(ControlServer* server, PeerFd socket, PeerId peer)
+    : server_(server), peer_(peer), channel_(std::move(socket)), heard_ns_(MonotonicNs()) {}
 
 Connection::~Connection() {
-  server_->context_.loop->Unwatch(watch_);
-  server_->context_.loop->Unwatch(writable_watch_);
-  for (const int id : guards_) bus_error_guard::Forget(id);
+  server_->context().loop->Unwatch(watch_);
+  server_->context().loop->Unwatch(writable_watch_);
 }
 
 bool Connection::Open() {
-  watch_ = server_->context_.loop->Watch(channel_.fd(), this);
+  watch_ = server_->context().loop->Watch(channel_.fd(), this);
+  due_ns_ = heard_ns_ + kHelloNs;
+  server_->WakeAt(due_ns_);
   return watch_ >= 0;
 }
 
-bool Connection::Holds(uint32_t vm_id) const {
-  switch (state_) {
-    case State::kPreparing:
-    case State::kAttached: return grant_.vm_id == vm_id;
-    case State::kClosing: return !gone() && grant_.vm_id == vm_id;
-    default: return false;
+bool Connection::Holds(uint32_t vm_id, const std::array<MemoryId, 2>& memory) const {
+  const bool holds = state_ >= State::kPreparing && !gone();
+  if (!holds) return false;
+  const auto same = [this](const MemoryId& id) { return id != MemoryId{} && (id == memory_[0] || id == memory_[1]); };
+  return grant_.vm_id == vm_id || std::any_of(memory.begin(), memory.end(), same);
+}
+
+std::string Connection::Name() const { return fmt::format("VM {} (uid {}, pid {})", grant_.vm_id, peer_.uid, peer_.pid); }
+
+void Connection::DoDue(int64_t now_ns) {
+  if (due_ns_ == INT64_MAX) return;
+  if (now_ns < due_ns_) return server_->WakeAt(due_ns_);
+  due_ns_ = INT64_MAX;
+  if (state_ == State::kWaiting) return Retry();
+  if (!idle()) return;
+  const int64_t patience_ns = state_ == State::kNew ? kHelloNs : kSilentNs;
+  if (now_ns - heard_ns_ >= patience_ns) {
+    return Refuse(VGPU_ERR_TIMEOUT, fmt::format("nothing was heard for {} s: a connection that is not attached must speak",
+                                                patience_ns / 1'000'000'000));
   }
+  due_ns_ = heard_ns_ + patience_ns;
+  server_->WakeAt(due_ns_);
 }
 
 // ---- messages ----
@@ -63,7 +76,8 @@ void Connection::OnReady() {
     const auto received = channel_.Receive(&message);
     if (!received) return Breach(received.error());
     if (*received == ControlChannel::Received::kNothingYet) return;
-    if (*received == ControlChannel::Received::kClosed) return Close();
+    if (*received == ControlChannel::Received::kClosed) return Close("its connection closed");
+    heard_ns_ = MonotonicNs();
     Handle(std::move(message));
   }
 }
@@ -78,10 +92,10 @@ void Connection::Handle(ControlMessage message) {
     case VGPU_MSG_RING: return HandleRing(std::move(message));
     case VGPU_MSG_START: return HandleStart();
     case VGPU_MSG_STATUS: return HandleStatus();
-    case VGPU_MSG_RESET:
-      if (state_ == State::kAttached) return server_->context_.dispatcher->Reset(session_.get());
-      return AfterSend(channel_.Send(VGPU_MSG_RESET_DONE, std::string_view()));
-    case VGPU_MSG_DETACH: return Close();
+    case VGPU_MSG_RESET: return HandleReset();
+    case VGPU_MSG_QUARANTINE:
+    case VGPU_MSG_RELEASE: return HandleVm(message);
+    case VGPU_MSG_DETACH: return Close("it said so");
     default: return Breach(fmt::format("unknown control message {}", message.type));
   }
 }
@@ -106,16 +120,32 @@ void Connection::HandleAttach(ControlMessage message) {
   if (message.fds.size() != fds) {
     return Breach(fmt::format("ATTACH came with {} descriptors instead of {}", message.fds.size(), fds));
   }
-  const auto grant = CheckClaim(*claim, *server_->context_.config, &layout_);
+  const auto grant = CheckClaim(*claim, *server_->context().config, &layout_);
   if (!grant) return Refuse(grant.error().code, grant.error().text);
   claim_ = *claim;
   grant_ = *grant;
-  private_file_ = std::move(message.fds[0]);
-  window_ = {std::move(message.fds[1]), std::move(message.fds[2])};
-  if (fds == 4) region_ = std::move(message.fds[3]);
-  if (!IsEventfd(window_.kick) || !IsEventfd(window_.call)) return Breach("a doorbell that is no eventfd");
+  if (server_->Quarantined(grant_.vm_id)) {
+    return Refuse(VGPU_ERR_QUARANTINED,
+                  fmt::format("VM {} is quarantined: vgpuctl release {} lets it in again", grant_.vm_id, grant_.vm_id));
+  }
+  if (const auto taken = TakeAttachFds(&message); !taken) return Refuse(taken.error().code, taken.error().text);
   rings_.resize(claim_.ring_count);
   state_ = State::kAttaching;
+}
+
+// What kind each is comes first: nothing else may be done with one that its owner can make slow.
+tl::expected<void, Refusal> Connection::TakeAttachFds(ControlMessage* message) {
+  private_file_ = std::move(message->fds[0]);
+  window_ = {std::move(message->fds[1]), std::move(message->fds[2])};
+  if (message->fds.size() == 4) region_ = std::move(message->fds[3]);
+  if (const auto is = CheckIsMemfd("the private file", private_file_.get()); !is) return is;
+  if (region_) {
+    if (const auto is = CheckIsMemfd("the region", region_.get()); !is) return is;
+  }
+  if (const auto is = CheckIsEventfd("the window's kick", window_.kick.get()); !is) return is;
+  if (const auto is = CheckIsEventfd("the window's call", window_.call.get()); !is) return is;
+  memory_ = {MemoryIdOf(private_file_.get()), MemoryIdOf(region_.get())};
+  return {};
 }
 
 void Connection::HandleRing(ControlMessage message) {
@@ -129,7 +159,10 @@ void Connection::HandleRing(ControlMessage message) {
   RingEventfds& fds = rings_[ring->ring];
   if (fds.kick) return Breach(fmt::format("RING {} came twice", ring->ring));
   fds = {std::move(message.fds[0]), std::move(message.fds[1])};
-  if (!IsEventfd(fds.kick) || !IsEventfd(fds.call)) return Breach("a doorbell that is no eventfd");
+  for (const PeerFd* fd : {&fds.kick, &fds.call}) {
+    const auto is = CheckIsEventfd("a ring's doorbell", fd->get());
+    if (!is) return Refuse(is.error().code, is.error().text);
+  }
 }
 
 void Connection::HandleStart() {
@@ -140,135 +173,258 @@ void Connection::HandleStart() {
   Retry();
 }
 
-void Connection::Retry() {
-  if (state_ != State::kWaiting) return;
-  if (Connection* other = server_->FindVm(grant_.vm_id, this); other != nullptr) {
-    if (!other->closing()) {
-      return Refuse(VGPU_ERR_INVALID_REQUEST,
-                    fmt::format("VM {} is attached already: give each VM its own vm_id (vgpuctl status lists them)",
-                                grant_.vm_id));
-    }
-    return;  // its pieces may still write to the same memory
+void Connection::HandleVm(const ControlMessage& message) {
+  const auto* vm = message.As<vgpu_msg_vm>();
+  if (vm == nullptr || state_ != State::kGreeted) return Breach("a damaged QUARANTINE or RELEASE, or one of a VM's owner");
+  const uint32_t vm_id = vm->vm_id;
+  if (message.type == VGPU_MSG_QUARANTINE) {
+    server_->Quarantine(vm_id);
+  } else if (server_->Quarantined(vm_id) || server_->strikes(vm_id) != 0) {
+    server_->Release(vm_id);
+  } else {
+    return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("VM {} is neither quarantined nor a suspect", vm_id));
   }
-  if (server_->context_.dispatcher->sessions().size() >= server_->context_.config->vms_max) {
-    return Refuse(VGPU_ERR_QUEUE_FULL, fmt::format("{} VMs are attached, which is this mediator's limit: raise "
-                                                   "limits.vms_max",
-                                                   server_->context_.config->vms_max));
+  AfterSend(channel_.Send(VGPU_MSG_DONE, std::string_view()));
+}
+
+void Connection::HandleStatus() {
+  wants_status_ = true;
+  server_->WantStatus();
+}
+
+void Connection::AnswerStatus(const std::string& status) {
+  if (channel_.pending()) return;  // it does not read: the answer to this waits until it has read the one before
+  wants_status_ = false;
+  AfterSend(channel_.Send(VGPU_MSG_STATUS_REPLY, status));
+}
+
+void Connection::HandleReset() {
+  const bool served = state_ == State::kAttached;
+  if (!served) return AfterSend(channel_.Send(VGPU_MSG_RESET_DONE, std::string_view()));  // nothing to cancel yet
+  if (fenced_ && fence_reason_ == FenceReason::kMemoryLost) {
+    return Refuse(VGPU_ERR_FENCED, fmt::format("{}: {}; attach again with memory that is all there", Name(),
+                                               ToText(fence_reason_)));
+  }
+  if (fenced_ && fence_reason_ == FenceReason::kQuarantined) {
+    SendRingState();
+    return AfterSend(channel_.Send(VGPU_MSG_RESET_DONE, std::string_view()));
+  }
+  Reset();
+}
+
+// One at a time: a flood of them costs the lane one after the other.
+void Connection::Reset() {
+  reset_wanted_ = resetting_ || move_ != Move::kNone;
+  if (reset_wanted_) return;
+  resetting_ = true;
+  fenced_ = false;
+  Post(LaneCommand::Kind::kReset);
+}
+
+// ---- to be served ----
+
+void Connection::Retry() {
+  const int64_t now_ns = MonotonicNs();
+  if (Connection* other = server_->Holder(grant_.vm_id, memory_, this); other != nullptr) {
+    if (other->closing()) return;  // its pieces may still write to the same memory; the server asks again
+    if (other->vm_id() == grant_.vm_id) {
+      return Refuse(VGPU_ERR_INVALID_REQUEST,
+                    fmt::format("VM {} is attached already, by pid {}: give each VM its own vm_id (vgpuctl status lists them)",
+                                grant_.vm_id, other->peer().pid));
+    }
+    return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("the memory of VM {} is attached already, as that of VM {}: give each VM "
+                                                        "its own", grant_.vm_id, other->vm_id()));
+  }
+  const uint32_t vms_max = server_->context().config->vms_max;
+  if (server_->attached() >= vms_max) {
+    return Refuse(VGPU_ERR_QUEUE_FULL,
+                  fmt::format("{} VMs are attached, which is this mediator's limit: raise limits.vms_max", vms_max));
+  }
+  if (const int64_t at_ns = server_->door().AttachAt(peer_, now_ns); at_ns != 0) {
+    due_ns_ = at_ns;
+    return server_->WakeAt(due_ns_);
   }
   Prepare();
 }
 
 void Connection::Prepare() {
   state_ = State::kPreparing;
-  preparing_ = true;
-  // The background thread only reads what this connection keeps unchanged until it is done.
-  server_->context_.background->Submit([this]() -> Background::Completion {
-    auto memory = std::make_shared<tl::expected<SessionMemory, Refusal>>(
-        PrepareMemory(layout_, private_file_, region_));
-    return [this, memory] { Prepared(std::move(*memory)); };
-  });
+  const ControlContext& context = server_->context();
+  AttachParts parts{grant_, layout_, context.device, std::move(private_file_), std::move(region_), std::move(rings_),
+                    std::move(window_)};
+  context.lane->backend().Describe(grant_.pool, &parts.device);
+  auto errand = std::make_unique<AttachErrand>(std::move(parts), context.clock,
+                                               [this](AttachErrand* done) { Prepared(done); });
+  attach_ = errand.get();
+  ++errands_;
+  context.errands->Submit(std::move(errand));
 }
 
-void Connection::Prepared(tl::expected<SessionMemory, Refusal> memory) {
-  preparing_ = false;
-  if (state_ == State::kClosing) return server_->Destroy(this);
-  if (!memory) return Refuse(memory.error().code, memory.error().text);
-  for (const ring::Mapping* mapping : {&memory->private_file, &memory->region}) {
-    if (*mapping) guards_.push_back(bus_error_guard::Guard(mapping->data(), mapping->bytes()));
-  }
-  vgpu_device_info device = server_->context_.device;
-  server_->context_.backend->Describe(grant_.pool, &device);
-  session_ = std::make_unique<Session>(server_->context_.dispatcher, static_cast<SessionOwner*>(this), grant_,
-                                       std::move(*memory), std::move(rings_), std::move(window_),
-                                       device);
-  private_file_.reset();
-  region_.reset();
+void Connection::Prepared(AttachErrand* errand) {
+  --errands_;
+  attach_ = nullptr;
+  session_ = errand->TakeSession();
+  if (state_ == State::kClosing) return session_ != nullptr ? OnEnded() : server_->Forget();
+  if (session_ == nullptr) return Refuse(errand->refusal().code, errand->refusal().text);
+  const bool suspect = server_->strikes(grant_.vm_id) != 0 || errand->longest_call_ns() > kSlowCallNs;
+  lane_ = suspect ? server_->context().suspects : server_->context().lane;
+  state_ = State::kBeginning;
   VGPU_CRASH_POINT("before_begin");
-  if (!server_->context_.dispatcher->Begin(session_.get())) {
-    session_.reset();
-    return Refuse(VGPU_ERR_QUEUE_FULL, "the mediator watches too many descriptors: raise limits.vms_max");
-  }
-  VGPU_CRASH_POINT("after_begin");
-  state_ = State::kAttached;
-  spdlog::info("VM {} attached: pool {}, priority {}, {} rings", grant_.vm_id, static_cast<char>(grant_.pool),
-               grant_.priority, layout_.ring_count);
-  AfterSend(channel_.Send(VGPU_MSG_GRANT, vgpu_msg_grant{grant_.vm_id, grant_.pool, grant_.priority, 0}));
+  Post(LaneCommand::Kind::kBegin);
 }
 
-void Connection::HandleStatus() {
-  const std::string status = StatusJson(*server_->context_.dispatcher, server_->context_.device);
-  AfterSend(channel_.Send(VGPU_MSG_STATUS_REPLY, status));
+void Connection::Post(LaneCommand::Kind kind, FenceReason reason) { lane_->Post({kind, reason, session_.get()}); }
+
+void Connection::OnReport(const LaneReport& report) {
+  switch (report.kind) {
+    case LaneReport::Kind::kBegun: return OnBegun();
+    case LaneReport::Kind::kNotBegun:
+      lane_ = nullptr;
+      if (state_ == State::kClosing) return OnEnded();
+      return Refuse(VGPU_ERR_QUEUE_FULL, "the mediator watches too many descriptors: raise limits.vms_max");
+    case LaneReport::Kind::kFenced: return OnFenced(report.reason);
+    case LaneReport::Kind::kResetDone: return OnResetDone();
+    case LaneReport::Kind::kSlow: return OnStall("a call or a kick of its took very long");
+    case LaneReport::Kind::kLeft: return OnLeft();
+    case LaneReport::Kind::kEnded: return OnEnded();
+    case LaneReport::Kind::kGap:
+    case LaneReport::Kind::kBroken: return;  // of no session
+  }
+}
+
+void Connection::OnBegun() {
+  const bool again = std::exchange(move_, Move::kNone) != Move::kNone;
+  if (state_ == State::kClosing) return End();
+  if (again) {
+    if (std::exchange(reset_wanted_, false)) Reset();
+    if (server_->Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
+    return;
+  }
+  state_ = State::kAttached;
+  spdlog::info("{} attached: pool {}, priority {}, {} rings", Name(), static_cast<char>(grant_.pool), grant_.priority,
+               layout_.ring_count);
+  AfterSend(channel_.Send(VGPU_MSG_GRANT, vgpu_msg_grant{grant_.vm_id, grant_.pool, grant_.priority, 0}));
+  if (fenced_ && state_ == State::kAttached) SendRingState();
+  if (server_->Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
+}
+
+void Connection::Fence(FenceReason reason) {
+  if (lane_ == nullptr || state_ != State::kAttached || move_ != Move::kNone) return;
+  if (fenced_) return OnFenced(reason);
+  Post(LaneCommand::Kind::kFence, reason);
+}
+
+void Connection::LetGo() {
+  if (fenced_ && fence_reason_ == FenceReason::kQuarantined) Close("it is released, and may attach again");
+}
+
+void Connection::OnFenced(FenceReason reason) {
+  const char* remedy = reason == FenceReason::kQuarantined  ? "vgpuctl release ends that"
+                       : reason == FenceReason::kMemoryLost ? "it has to attach again"
+                                                            : "reset its device to use it again";
+  server_->Log(fmt::format("{} is fenced: {}; {}", Name(), ToText(reason), remedy));
+  fenced_ = true;
+  fence_reason_ = reason;
+  if (state_ == State::kAttached) SendRingState();
+}
+
+void Connection::SendRingState() {
+  const bool quarantined = fenced_ && fence_reason_ == FenceReason::kQuarantined;
+  vgpu_msg_state state{VGPU_RING_STATE_ATTACHED, VGPU_OK};
+  if (fenced_) state = {VGPU_RING_STATE_FENCED, VGPU_ERR_FENCED};
+  if (quarantined) state = {VGPU_RING_STATE_QUARANTINED, VGPU_ERR_QUARANTINED};
+  AfterSend(channel_.Send(VGPU_MSG_STATE, state));
+}
+
+void Connection::OnResetDone() {
+  resetting_ = false;
+  if (state_ != State::kAttached) return;
+  if (std::exchange(reset_wanted_, false)) return Reset();
+  const bool lifted = fence_reason_ != FenceReason::kMemoryLost && fence_reason_ != FenceReason::kQuarantined;
+  if (lifted) fenced_ = false;
+  SendRingState();
+  if (state_ == State::kAttached) AfterSend(channel_.Send(VGPU_MSG_RESET_DONE, std::string_view()));
+}
+
+void Connection::OnStall(const char* what) {
+  if (state_ != State::kAttached || move_ != Move::kNone || fenced_) return;
+  const uint32_t strikes = server_->Strike(grant_.vm_id);
+  if (lane_ == server_->context().suspects) return Fence(FenceReason::kSlow);
+  server_->Log(fmt::format("{} is served apart from the others from now on: {} (stall {} of it)", Name(), what, strikes));
+  MoveToSuspects();
+}
+
+void Connection::MoveToSuspects() {
+  move_ = Move::kAsked;
+  Post(LaneCommand::Kind::kLeave);
+}
+
+void Connection::OnLeft() {
+  if (state_ == State::kClosing) return OnEnded();
+  move_ = Move::kAgain;
+  if (std::exchange(resetting_, false)) reset_wanted_ = true;  // what the first lane had not finished
+  lane_ = server_->context().suspects;
+  Post(LaneCommand::Kind::kBeginAgain);
 }
 
 // ---- answers ----
 
 void Connection::AfterSend(bool sent) {
-  if (!sent) return Close();
+  if (!sent) return Close("it does not read what it is sent, or is gone");
   if (channel_.pending() && writable_watch_ < 0) {
-    writable_watch_ = server_->context_.loop->Watch(channel_.fd(), &writable_, POLLOUT);
+    writable_watch_ = server_->context().loop->Watch(channel_.fd(), &writable_, POLLOUT);
   }
 }
 
 void Connection::OnWritable() {
-  if (!channel_.Flush()) return Close();
+  if (!channel_.Flush()) return Close("its connection closed");
   if (channel_.pending()) return;
-  server_->context_.loop->Unwatch(std::exchange(writable_watch_, -1));
+  server_->context().loop->Unwatch(std::exchange(writable_watch_, -1));
+  if (wants_status_) server_->WantStatus();
 }
 
 void Connection::Refuse(uint32_t code, const std::string& text) {
-  if (server_->last_refusal_ != text) spdlog::warn("refused a connection: {}", text);
-  server_->last_refusal_ = text;
+  server_->Log(fmt::format("refused uid {}, pid {}: {}", peer_.uid, peer_.pid, text));
   vgpu_msg_error error{};
   error.code = code;
   std::strncpy(error.text, text.c_str(), sizeof error.text - 1);
   channel_.Send(VGPU_MSG_ERROR, error);
-  Close();
-}
-
-void Connection::OnFenced() {
-  AfterSend(channel_.Send(VGPU_MSG_STATE, vgpu_msg_state{VGPU_RING_STATE_FENCED, VGPU_ERR_FENCED}));
-}
-
-void Connection::OnResetDone() {
-  AfterSend(channel_.Send(VGPU_MSG_STATE, vgpu_msg_state{VGPU_RING_STATE_ATTACHED, VGPU_OK}));
-  if (state_ == State::kClosing) return;
-  AfterSend(channel_.Send(VGPU_MSG_RESET_DONE, std::string_view()));
-}
-
-void Connection::FenceAfterBusError() {
-  if (state_ != State::kAttached) return;
-  const bool hit = std::any_of(guards_.begin(), guards_.end(), [](int id) { return bus_error_guard::Hits(id) != 0; });
-  if (hit) server_->context_.dispatcher->Fence(session_.get(), "its memory raised a bus error");
+  Close("it was refused");
 }
 
 // ---- the end ----
 
-void Connection::Close() {
+void Connection::Close(const std::string& why) {
   if (state_ == State::kClosing) return;
-  const bool attached = state_ == State::kAttached;
-  state_ = State::kClosing;
-  server_->context_.loop->Unwatch(std::exchange(watch_, -1));
-  server_->context_.loop->Unwatch(std::exchange(writable_watch_, -1));
-  if (attached) {
-    spdlog::info("VM {} detached", grant_.vm_id);
-    server_->context_.dispatcher->End(session_.get());
-  } else if (!preparing_) {
-    server_->Destroy(this);
+  const State before = std::exchange(state_, State::kClosing);
+  server_->context().loop->Unwatch(std::exchange(watch_, -1));
+  server_->context().loop->Unwatch(std::exchange(writable_watch_, -1));
+  wants_status_ = false;
+  switch (before) {
+    case State::kAttached:
+      spdlog::info("{} detached: {}", Name(), why);
+      if (move_ == Move::kNone) End();  // else the lane has it no more, or not yet, and says so
+      return;
+    case State::kBeginning: return;  // the lane says so
+    case State::kPreparing:
+      attach_->Cancel();
+      return;
+    default: return server_->Forget();
   }
 }
 
+void Connection::End() { Post(LaneCommand::Kind::kEnd); }
+
 void Connection::OnEnded() {
   assert(state_ == State::kClosing);
-  for (const int id : guards_) bus_error_guard::Forget(id);
-  guards_.clear();
-  auto memory = std::make_shared<SessionMemory>(session_->TakeMemory());
-  server_->context_.background->Submit([this, memory]() -> Background::Completion {
-    *memory = SessionMemory();  // unmaps, which takes long for large regions
-    return [this] {
-      session_.reset();
-      server_->Destroy(this);
-    };
-  });
+  lane_ = nullptr;
+  ++errands_;
+  server_->context().errands->Submit(std::make_unique<TeardownErrand>(std::move(session_), [this] { TornDown(); }));
+}
+
+void Connection::TornDown() {
+  --errands_;
+  server_->Forget();
 }
 
 }  // namespace vgpu::mediator

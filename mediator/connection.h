@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One control connection: a state machine over the messages of ring/control.h.
-//   new -> greeted -> attaching -> preparing -> attached -> closing
+//   new -> greeted -> attaching -> waiting -> preparing -> beginning -> attached -> closing
 #ifndef VGPU_MEDIATOR_CONNECTION_H_
 #define VGPU_MEDIATOR_CONNECTION_H_
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,27 +16,54 @@
 
 namespace vgpu::mediator {
 
-// Loop's thread only. Lives until nothing of its session is left; its socket, too: an owner that sees the socket
-// close after DETACH knows that its memory is unmapped.
-class Connection final : private ReadyHandler, private SessionOwner {
+class AttachErrand;
+
+// Control thread only. Lives until nothing of its session is left; its socket, too: an owner that sees the socket close after
+// DETACH knows that its memory is unmapped.
+class Connection final : private ReadyHandler {
  public:
-  Connection(ControlServer* server, ring::UniqueFd socket);
+  Connection(ControlServer* server, PeerFd socket, PeerId peer);
   ~Connection() override;
 
   // Begins to serve. False: too many descriptors are watched.
   bool Open();
 
-  // Holds this VM's id: attached, on its way there, or not quite gone.
-  bool Holds(uint32_t vm_id) const;
+  const PeerId& peer() const { return peer_; }
+  uint32_t vm_id() const { return grant_.vm_id; }
+  const Session* session() const { return session_.get(); }
+  const Lane* lane() const { return lane_; }
   bool closing() const { return state_ == State::kClosing; }
+  bool served() const { return state_ == State::kAttached; }
+  // Holds this VM's id, or one of these memories.
+  bool Holds(uint32_t vm_id, const std::array<MemoryId, 2>& memory) const;
   // May the server destroy it?
-  bool gone() const { return state_ == State::kClosing && !preparing_ && session_ == nullptr; }
-  // An attach that waits for the same VM's earlier session to end.
-  void Retry();
-  void FenceAfterBusError();
+  bool gone() const { return state_ == State::kClosing && errands_ == 0 && session_ == nullptr; }
+  // Not attached, nor on its way there: it may have to go for somebody else. Since when it has been silent.
+  bool idle() const { return state_ <= State::kAttaching; }
+  int64_t silent_since_ns() const { return heard_ns_; }
+
+  // What is due at this moment: an attach that waits for its turn, a peer that has been silent for too long.
+  void DoDue(int64_t now_ns);
+  // The attach that waits for another one's end goes on, perhaps.
+  void RetryIfWaiting() {
+    if (state_ == State::kWaiting) Retry();
+  }
+  // Ends it from this side, with a reason that the peer is told.
+  void Refuse(uint32_t code, const std::string& text);
+
+  void OnReport(const LaneReport& report);
+  // Its memory, or a descriptor, has held up the thread that serves it.
+  void OnStall(const char* what);
+  void Fence(FenceReason reason);
+  // Its quarantine has ended: it may attach again.
+  void LetGo();
+  bool wants_status() const { return wants_status_; }
+  void AnswerStatus(const std::string& status);
 
  private:
-  enum class State : uint8_t { kNew, kGreeted, kAttaching, kWaiting, kPreparing, kAttached, kClosing };
+  enum class State : uint8_t { kNew, kGreeted, kAttaching, kWaiting, kPreparing, kBeginning, kAttached, kClosing };
+  // An errand on a lane, of which there is one at a time.
+  enum class Move : uint8_t { kNone, kAsked, kAgain };
 
   // POLLOUT of the same socket.
   struct Writable final : ReadyHandler {
@@ -46,43 +74,66 @@ class Connection final : private ReadyHandler, private SessionOwner {
 
   void OnReady() override;
   void OnWritable();
-  void OnFenced() override;
-  void OnResetDone() override;
-  void OnEnded() override;
 
   void Handle(ControlMessage message);
   void HandleHello(const ControlMessage& message);
   void HandleAttach(ControlMessage message);
+  tl::expected<void, Refusal> TakeAttachFds(ControlMessage* message);
   void HandleRing(ControlMessage message);
   void HandleStart();
-  void Prepare();
-  void Prepared(tl::expected<SessionMemory, Refusal> memory);
+  void HandleReset();
+  void HandleVm(const ControlMessage& message);
   void HandleStatus();
-  void Refuse(uint32_t code, const std::string& text);
+  void Retry();
+  void Prepare();
+  void Prepared(AttachErrand* errand);
+  void OnBegun();
+  void OnFenced(FenceReason reason);
+  void OnResetDone();
+  void OnLeft();
+  void OnEnded();
+  void TornDown();
+
+  void Post(LaneCommand::Kind kind, FenceReason reason = {});
+  void Reset();
+  void MoveToSuspects();
   void Breach(const std::string& text) { Refuse(VGPU_ERR_INVALID_REQUEST, text); }
-  void SendState();
+  void SendRingState();
   void AfterSend(bool sent);
-  void Close();
+  void Close(const std::string& why);
+  void End();
+  std::string Name() const;
 
   ControlServer* const server_;
+  const PeerId peer_;
   ControlChannel channel_;
   Writable writable_{this};
   State state_ = State::kNew;
   int watch_ = -1;
   int writable_watch_ = -1;
-  bool preparing_ = false;  // the background thread works for this connection
+  int64_t heard_ns_;
+  int64_t due_ns_ = INT64_MAX;
+  bool wants_status_ = false;
 
   // Between ATTACH and START.
   vgpu_msg_attach claim_{};
   vgpu_layout layout_{};
   Grant grant_{};
-  ring::UniqueFd private_file_;
-  ring::UniqueFd region_;
+  PeerFd private_file_;
+  PeerFd region_;
+  std::array<MemoryId, 2> memory_{};
   RingEventfds window_;
   std::vector<RingEventfds> rings_;
 
+  int errands_ = 0;                 // that will come back to this connection
+  AttachErrand* attach_ = nullptr;  // one of them
   std::unique_ptr<Session> session_;
-  std::vector<int> guards_;  // of the session's memory against bus errors
+  Lane* lane_ = nullptr;  // that has the session, or is about to
+  Move move_ = Move::kNone;
+  bool fenced_ = false;
+  FenceReason fence_reason_{};
+  bool resetting_ = false;    // a lane resets it
+  bool reset_wanted_ = false; // another RESET came meanwhile
 };
 
 }  // namespace vgpu::mediator

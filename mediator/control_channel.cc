@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kQueuedBytesMax = VGPU_CONTROL_STATUS_BYTES_MAX + (1 << 16);
 
 // Takes ownership of every descriptor that came, so that none leaks, however many.
-void CollectFds(const msghdr& message, std::vector<ring::UniqueFd>* fds) {
+void CollectFds(const msghdr& message, std::vector<PeerFd>* fds) {
   for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
        part = CMSG_NXTHDR(const_cast<msghdr*>(&message), part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
@@ -60,7 +60,11 @@ ring::Result<bool> ControlChannel::Fill(char* to, size_t want, size_t* have) {
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
     if (got <= 0) return tl::make_unexpected("");
     CollectFds(message, &fds_);
-    if ((message.msg_flags & MSG_CTRUNC) != 0 || fds_.size() > VGPU_CONTROL_FDS_MAX) {
+    if (fds_.size() <= VGPU_CONTROL_FDS_MAX && (message.msg_flags & MSG_CTRUNC) != 0) {
+      return tl::make_unexpected(
+          "this process has no descriptors left for those of the message: raise its limit (LimitNOFILE=, ulimit -n)");
+    }
+    if (fds_.size() > VGPU_CONTROL_FDS_MAX) {
       return tl::make_unexpected(fmt::format("more than {} descriptors with one message", VGPU_CONTROL_FDS_MAX));
     }
     *have += static_cast<size_t>(got);

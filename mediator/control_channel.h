@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "mediator/peer_fd.h"
 #include "ring/control.h"
 #include "ring/region.h"
 #include "ring/unique_fd.h"
@@ -19,7 +20,7 @@ namespace vgpu::mediator {
 struct ControlMessage {
   uint32_t type = 0;
   std::vector<char> payload;
-  std::vector<ring::UniqueFd> fds;
+  std::vector<PeerFd> fds;
 
   // The payload as a message of type T; null if its size differs.
   template <class T>
@@ -32,7 +33,7 @@ struct ControlMessage {
 class ControlChannel {
  public:
   // `payload_max`: bytes of the longest message to receive.
-  explicit ControlChannel(ring::UniqueFd socket, uint32_t payload_max = VGPU_CONTROL_PAYLOAD_MAX)
+  explicit ControlChannel(PeerFd socket, uint32_t payload_max = VGPU_CONTROL_PAYLOAD_MAX)
       : socket_(std::move(socket)), payload_max_(payload_max) {}
 
   int fd() const { return socket_.get(); }
@@ -57,13 +58,13 @@ class ControlChannel {
  private:
   ring::Result<bool> Fill(char* to, size_t want, size_t* have);
 
-  const ring::UniqueFd socket_;
+  const PeerFd socket_;
   const uint32_t payload_max_;
   vgpu_msg_header header_{};
   size_t header_have_ = 0;
   std::vector<char> payload_;
   size_t payload_have_ = 0;
-  std::vector<ring::UniqueFd> fds_;
+  std::vector<PeerFd> fds_;
   std::string out_;
   size_t sent_ = 0;
 };

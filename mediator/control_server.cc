@@ -1,78 +1,305 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mediator/control_server.h"
 
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "mediator/connection.h"
+#include "mediator/inspect_errand.h"
+#include "mediator/status.h"
+#include "mediator/threads.h"
 
 namespace vgpu::mediator {
 namespace {
 
 constexpr size_t kOperatorsMax = 64;  // connections beyond one for each VM
 constexpr int kAcceptsPerTurn = 16;
+constexpr int64_t kRestNs = 100'000'000;  // of the listener, when there are no descriptors
+// A look at all counters, at most so often; and it takes at most a quarter of this thread's time.
+constexpr int64_t kStatusPauseNs = 5'000'000;
+constexpr int64_t kStatusPauseShare = 4;
+// A turn of a lane that took too long is looked into, at most so often.
+constexpr int64_t kInspectionPauseNs = 100'000'000;
+constexpr int64_t kLeftOutPauseNs = 10'000'000'000;
+constexpr size_t kStrikesMax = 4096;
 
-// The socket's mode keeps others out already; this says so even where somebody opened the folder up.
-bool TrustedPeer(int fd) {
+PeerId PeerOf(int fd) {
   ucred peer{};
   socklen_t length = sizeof peer;
-  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && (peer.uid == geteuid() || peer.uid == 0);
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return {static_cast<uid_t>(-1), -1};
+  return {peer.uid, peer.pid};
 }
+
+// The socket's mode keeps others out already; this says so even where somebody opened the folder up.
+bool Trusted(const PeerId& peer) { return peer.uid == geteuid() || peer.uid == 0; }
 
 }  // namespace
 
 ring::Result<std::unique_ptr<ControlServer>> ControlServer::Create(const std::string& path, ControlContext context) {
   ring::Result<Listener> listener = ListenOn(path);
   if (!listener) return tl::make_unexpected(listener.error());
-  std::unique_ptr<ControlServer> server(
-      new ControlServer(std::move(context), std::move(*listener)));
+  std::unique_ptr<ControlServer> server(new ControlServer(std::move(context), std::move(*listener)));
+  if (server->watch_ < 0) return tl::make_unexpected(std::string("the event loop has no room"));
   return server;
 }
 
 ControlServer::ControlServer(ControlContext context, Listener listener)
     : context_(std::move(context)),
       listener_(std::move(listener)),
-      watch_(context_.loop->Watch(listener_.fd.get(), this)) {
-  context_.dispatcher->set_on_bus_error([this] { FenceBrokenSessions(); });
-}
-
-ControlServer::~ControlServer() { context_.loop->Unwatch(watch_); }
-
-void ControlServer::OnReady() {
-  for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    ring::UniqueFd socket(accept4(listener_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket) return;
-    if (!TrustedPeer(socket.get()) || connections_.size() >= context_.config->vms_max + kOperatorsMax) {
-      spdlog::warn("refused a connection: another user's, or one too many");
-      continue;
-    }
-    connections_.push_back(std::make_unique<Connection>(this, std::move(socket)));
-    if (!connections_.back()->Open()) connections_.pop_back();
+      watch_(context_.loop->Watch(listener_.fd.get(), this)),
+      spare_(open("/dev/null", O_RDONLY | O_CLOEXEC)),
+      started_ns_(MonotonicNs()) {
+  Lane* const lanes[] = {context_.lane, context_.suspects};
+  for (size_t i = 0; i < std::size(lanes); ++i) {
+    reports_[i].server = this;
+    reports_[i].lane = lanes[i];
+    reports_[i].watch = context_.loop->Watch(lanes[i]->report_fd(), &reports_[i]);
   }
 }
 
-void ControlServer::FenceBrokenSessions() {
-  for (const auto& connection : connections_) connection->FenceAfterBusError();
+ControlServer::~ControlServer() {
+  connections_.clear();
+  for (const Reports& reports : reports_) context_.loop->Unwatch(reports.watch);
+  context_.loop->Unwatch(watch_);
 }
 
-Connection* ControlServer::FindVm(uint32_t vm_id, const Connection* except) {
+void ControlServer::Run(const bool* stop) {
+  while (!*stop && !broken_) {
+    const int64_t now_ns = MonotonicNs();
+    context_.loop->Sleep(wake_ns_ == INT64_MAX ? EventLoop::kForever : std::max<int64_t>(0, wake_ns_ - now_ns));
+    DoDue(MonotonicNs());
+  }
+}
+
+void ControlServer::DoDue(int64_t now_ns) {
+  if (some_are_gone_) RemoveGone();
+  if (status_wanted_ && now_ns >= next_status_ns_) AnswerStatus(now_ns);
+  if (now_ns < wake_ns_) return;
+  wake_ns_ = INT64_MAX;
+  for (const auto& connection : connections_) connection->DoDue(now_ns);
+  if (listen_again_ns_ <= now_ns) {
+    listen_again_ns_ = INT64_MAX;
+    if (!spare_) spare_ = ring::UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    watch_ = context_.loop->Watch(listener_.fd.get(), this);
+  }
+  if (log_left_out_ns_ <= now_ns) {
+    log_left_out_ns_ = INT64_MAX;
+    spdlog::warn("{} more lines about peers were left out of the log", log_limit_.TakeLeftOut());
+  }
+  if (inspect_again_ != nullptr && next_inspection_ns_ <= now_ns) Inspect(std::exchange(inspect_again_, nullptr));
+  if (some_are_gone_) RemoveGone();
+  for (const int64_t at_ns : {listen_again_ns_, log_left_out_ns_}) WakeAt(at_ns);
+  if (status_wanted_) WakeAt(next_status_ns_);
+  if (inspect_again_ != nullptr) WakeAt(next_inspection_ns_);
+}
+
+void ControlServer::Log(const std::string& line) {
+  const int64_t now_ns = MonotonicNs();
+  if (log_limit_.Allows(line, now_ns)) return spdlog::warn("{}", line);
+  if (log_left_out_ns_ == INT64_MAX) WakeAt(log_left_out_ns_ = now_ns + kLeftOutPauseNs);
+}
+
+// ---- the door ----
+
+void ControlServer::OnReady() {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    if (!Accept()) return;
+  }
+}
+
+// False: nobody is waiting, or nobody can be accepted now.
+bool ControlServer::Accept() {
+  PeerFd socket(accept4(listener_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (socket) {
+    Admit(std::move(socket));
+    return true;
+  }
+  if (errno == EMFILE || errno == ENFILE) AcceptWithoutDescriptors();
+  return errno == ECONNABORTED || errno == EINTR;
+}
+
+// The one at the door is sent away, with the descriptor that is kept for this; then nobody is looked at for a while.
+void ControlServer::AcceptWithoutDescriptors() {
+  const std::string cause = Refused("a connection is refused", errno);
+  spare_.reset();
+  const PeerFd socket(accept4(listener_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (socket) Log(fmt::format("{} (uid {}, pid {})", cause, PeerOf(socket.get()).uid, PeerOf(socket.get()).pid));
+  Rest(MonotonicNs());
+  errno = 0;
+}
+
+void ControlServer::Rest(int64_t now_ns) {
+  context_.loop->Unwatch(std::exchange(watch_, -1));
+  listen_again_ns_ = now_ns + kRestNs;
+  WakeAt(listen_again_ns_);
+}
+
+void ControlServer::Admit(PeerFd fd) {
+  const PeerId peer = PeerOf(fd.get());
+  if (!Trusted(peer)) {
+    return Log(fmt::format("refused uid {}, pid {}: only root and uid {} may use this socket", peer.uid, peer.pid, geteuid()));
+  }
+  if (!door_.MayConnect(peer, MonotonicNs())) {
+    return Log(fmt::format("refused uid {}, pid {}: it connects too often", peer.uid, peer.pid));
+  }
+  if (!MakeRoom(peer)) return Log(fmt::format("refused uid {}, pid {}: one connection too many", peer.uid, peer.pid));
+  connections_.push_back(std::make_unique<Connection>(this, std::move(fd), peer));
+  if (!connections_.back()->Open()) connections_.pop_back();
+}
+
+// Whoever has many connections that are nobody's yet loses the one that has been silent for the longest time; if all places
+// are taken, whoever has most of them does.
+bool ControlServer::MakeRoom(const PeerId& peer) {
+  std::map<PeerId, uint32_t> idle;
+  for (const auto& connection : connections_) idle[connection->peer()] += connection->idle() ? 1 : 0;
+  const auto fewer = [](const auto& a, const auto& b) { return a.second < b.second; };
+  const auto most = std::max_element(idle.begin(), idle.end(), fewer);
+  const bool full = connections_.size() >= context_.config->vms_max + kOperatorsMax;
+  if (!full && idle[peer] < Door::kUnattachedMax) return true;
+  const PeerId loser = idle[peer] >= Door::kUnattachedMax ? peer : most->first;
+  Connection* silent = nullptr;
+  for (const auto& connection : connections_) {
+    if (connection->peer() != loser || !connection->idle()) continue;
+    if (silent == nullptr || connection->silent_since_ns() < silent->silent_since_ns()) silent = connection.get();
+  }
+  if (silent == nullptr) return false;
+  silent->Refuse(VGPU_ERR_QUEUE_FULL, "it has more connections that are not attached than anybody may have");
+  RemoveGone();
+  return true;
+}
+
+// ---- connections ----
+
+Connection* ControlServer::Holder(uint32_t vm_id, const std::array<MemoryId, 2>& memory, const Connection* except) {
   const auto found = std::find_if(connections_.begin(), connections_.end(), [&](const auto& connection) {
-    return connection.get() != except && connection->Holds(vm_id);
+    return connection.get() != except && connection->Holds(vm_id, memory);
   });
   return found == connections_.end() ? nullptr : found->get();
 }
 
-void ControlServer::Destroy(Connection* connection) {
-  // Not at once: the connection's own functions may still be on the stack.
-  context_.background->Submit([this, connection]() -> Background::Completion {
-    return [this, connection] {
-      connections_.remove_if([connection](const auto& entry) { return entry.get() == connection; });
-      for (const auto& other : connections_) other->Retry();
-    };
-  });
+Connection* ControlServer::Find(const Session* session) {
+  const auto found = std::find_if(connections_.begin(), connections_.end(),
+                                  [session](const auto& connection) { return connection->session() == session; });
+  return found == connections_.end() ? nullptr : found->get();
+}
+
+size_t ControlServer::attached() const {
+  return static_cast<size_t>(std::count_if(connections_.begin(), connections_.end(),
+                                           [](const auto& connection) { return connection->session() != nullptr; }));
+}
+
+void ControlServer::RemoveGone() {
+  some_are_gone_ = false;
+  connections_.remove_if([](const auto& connection) { return connection->gone(); });
+  // Whoever waited for one of them.
+  for (const auto& connection : connections_) connection->RetryIfWaiting();
+}
+
+void ControlServer::OnReports(Lane* lane) {
+  DrainEventfd(lane->report_fd());
+  for (LaneReport report; lane->TakeReport(&report);) {
+    if (report.kind == LaneReport::Kind::kGap) {
+      OnGap(lane);
+    } else if (report.kind == LaneReport::Kind::kBroken) {
+      broken_ = true;
+    } else if (Connection* connection = Find(report.session); connection != nullptr) {
+      connection->OnReport(report);
+    }
+  }
+}
+
+// ---- those who disturb ----
+
+uint32_t ControlServer::Strike(uint32_t vm_id) {
+  if (strikes_.size() >= kStrikesMax && !strikes_.contains(vm_id)) strikes_.erase(strikes_.begin());
+  return ++strikes_[vm_id];
+}
+
+uint32_t ControlServer::strikes(uint32_t vm_id) const {
+  const auto found = strikes_.find(vm_id);
+  return found == strikes_.end() ? 0 : found->second;
+}
+
+void ControlServer::Quarantine(uint32_t vm_id) {
+  spdlog::warn("VM {} is quarantined; vgpuctl release {} ends that", vm_id, vm_id);
+  quarantined_.insert(vm_id);
+  for (const auto& connection : connections_) {
+    if (connection->vm_id() == vm_id) connection->Fence(FenceReason::kQuarantined);
+  }
+}
+
+void ControlServer::Release(uint32_t vm_id) {
+  spdlog::info("VM {} is released", vm_id);
+  quarantined_.erase(vm_id);
+  strikes_.erase(vm_id);
+  for (const auto& connection : connections_) {
+    if (connection->vm_id() == vm_id) connection->LetGo();
+  }
+}
+
+void ControlServer::OnGap(Lane* lane) {
+  if (inspecting_ || MonotonicNs() < next_inspection_ns_) {
+    inspect_again_ = lane;
+    if (!inspecting_) WakeAt(next_inspection_ns_);
+    return;
+  }
+  Inspect(lane);
+}
+
+void ControlServer::Inspect(Lane* lane) {
+  std::vector<InspectErrand::Subject> subjects;
+  for (const auto& connection : connections_) {
+    if (!connection->served() || connection->lane() != lane) continue;
+    const GuardedMapping& region = connection->session()->memory().region;
+    if (region) subjects.push_back({connection->session(), region.data(), region.bytes()});
+  }
+  inspecting_ = true;
+  context_.errands->Submit(std::make_unique<InspectErrand>(std::move(subjects), [this](const auto& inspected) {
+    inspecting_ = false;
+    next_inspection_ns_ = MonotonicNs() + kInspectionPauseNs;
+    if (inspect_again_ != nullptr) WakeAt(next_inspection_ns_);
+    for (const InspectErrand::Subject& subject : inspected) Inspected(subject.session, subject.finding);
+  }));
+}
+
+void ControlServer::Inspected(const Session* session, Finding finding) {
+  Connection* connection = finding == Finding::kWhole ? nullptr : Find(session);
+  if (connection == nullptr || !connection->served()) return;
+  if (finding == Finding::kLost) return connection->Fence(FenceReason::kMemoryLost);
+  connection->OnStall("pages of its memory were taken away and replaced");
+}
+
+// ---- status ----
+
+void ControlServer::WantStatus() {
+  status_wanted_ = true;
+  WakeAt(next_status_ns_);
+}
+
+void ControlServer::AnswerStatus(int64_t now_ns) {
+  status_wanted_ = false;
+  const std::string text = StatusText();
+  for (const auto& connection : connections_) {
+    if (connection->wants_status()) connection->AnswerStatus(text);
+  }
+  const int64_t took_ns = MonotonicNs() - now_ns;
+  next_status_ns_ = now_ns + std::max(kStatusPauseNs, kStatusPauseShare * took_ns);
+}
+
+std::string ControlServer::StatusText() const {
+  StatusView view{context_.device, MonotonicNs() - started_ns_, context_.lane->counters(), {}};
+  for (const auto& connection : connections_) {
+    if (!connection->served()) continue;
+    view.vms.push_back({connection->session(), connection->peer(), Quarantined(connection->vm_id()),
+                        connection->lane() == context_.suspects, strikes(connection->vm_id())});
+  }
+  return StatusJson(view);
 }
 
 }  // namespace vgpu::mediator

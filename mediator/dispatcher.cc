@@ -252,7 +252,7 @@ void Dispatcher::SettleEnding(Session* session) {
   std::erase_if(chores_, is_its);
   for (const auto& ring : session->rings()) ring->has_chore = ring->has_answers = false;
   if (session->ending_) return owner_->OnEnded(session);
-  session->leaving_ = false;
+  session->leaving_ = session->resetting_ = false;  // whoever wanted a reset asks for it again
   session->seat = DeviceSeat{};
   owner_->OnLeft(session);
 }

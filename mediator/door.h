@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <compare>
 #include <cstdint>
+#include <iterator>
 #include <map>
 
 namespace vgpu::mediator {
@@ -83,9 +84,10 @@ class Door {
   }
   // Those who have rested are as good as new ones.
   void Forget(int64_t now_ns) {
-    std::erase_if(peers_, [now_ns](auto& entry) {
-      return entry.second.connections.full(now_ns) && entry.second.attaches.full(now_ns);
-    });
+    for (auto peer = peers_.begin(); peer != peers_.end();) {
+      const bool rested = peer->second.connections.full(now_ns) && peer->second.attaches.full(now_ns);
+      peer = rested ? peers_.erase(peer) : std::next(peer);
+    }
   }
 
   std::map<PeerId, Peer> peers_;

@@ -7,10 +7,9 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
-#include <system_error>
 
 #include "mediator/eventfd.h"
-#include "mediator/thread_signals.h"
+#include "mediator/threads.h"
 
 namespace vgpu::mediator {
 
@@ -20,13 +19,9 @@ ring::Result<std::unique_ptr<Errands>> Errands::Create(EventLoop* loop) {
   std::unique_ptr<Errands> errands(new Errands(loop, std::move(fd)));
   errands->watch_ = loop->Watch(errands->done_fd_.get(), errands.get());
   if (errands->watch_ < 0) return tl::make_unexpected(std::string("the event loop has no room"));
-  try {
-    const BlockedSignals blocked;
-    errands->thread_ = std::thread([self = errands.get()] { self->Work(); });
-  } catch (const std::system_error& error) {
-    return tl::make_unexpected(std::string("cannot start a thread: ") + error.what() +
-                               "; raise the limit of tasks (ulimit -u, TasksMax=)");
-  }
+  auto thread = StartThread("for memory", [self = errands.get()] { self->Work(); });
+  if (!thread) return tl::make_unexpected(thread.error());
+  errands->thread_ = std::move(*thread);
   return errands;
 }
 

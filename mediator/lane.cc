@@ -4,12 +4,11 @@
 #include <pthread.h>
 
 #include <future>
-#include <system_error>
 #include <utility>
 
 #include "mediator/crash_point.h"
 #include "mediator/eventfd.h"
-#include "mediator/thread_signals.h"
+#include "mediator/threads.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -30,22 +29,18 @@ ring::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend
   if (!reports) return tl::make_unexpected(reports.error());
   lane->commands_ = std::move(*commands);
   lane->reports_ = std::move(*reports);
-  std::promise<ring::Result<void>> opened;
-  try {
-    const BlockedSignals blocked;
-    lane->thread_ = std::thread([lane = lane.get(), &opened, &make_backend, trace, clock] {
-      pthread_setname_np(pthread_self(), lane->options_.name.c_str());
-      auto result = lane->Open(make_backend, trace, clock);
-      const bool serves = result.has_value();
-      opened.set_value(std::move(result));
-      if (serves) lane->dispatcher_->Run(&lane->stop_);
-      lane->Close();
-    });
-  } catch (const std::system_error& error) {
-    return tl::make_unexpected(std::string("cannot start a thread: ") + error.what() +
-                               "; raise the limit of tasks (ulimit -u, TasksMax=)");
-  }
-  auto result = opened.get_future().get();
+  const auto opened = std::make_shared<std::promise<ring::Result<void>>>();
+  auto thread = StartThread("that serves rings", [lane = lane.get(), opened, &make_backend, trace, clock] {
+    pthread_setname_np(pthread_self(), lane->options_.name.c_str());
+    auto result = lane->Open(make_backend, trace, clock);
+    const bool serves = result.has_value();
+    opened->set_value(std::move(result));
+    if (serves) lane->dispatcher_->Run(&lane->stop_);
+    lane->Close();
+  });
+  if (!thread) return tl::make_unexpected(thread.error());
+  lane->thread_ = std::move(*thread);
+  auto result = opened->get_future().get();
   if (!result) return tl::make_unexpected(std::move(result.error()));
   return lane;
 }
@@ -54,10 +49,16 @@ ring::Result<void> Lane::Open(const MakeBackend& make_backend, Trace* trace, con
   auto loop = EventLoop::Create(options_.watches_max);
   if (!loop) return tl::make_unexpected(loop.error());
   loop_ = std::move(*loop);
+  loop_->OnBroken([this] {
+    stop_ = true;
+    error_ = loop_->error();
+    Report(LaneReport::Kind::kBroken, nullptr);
+  });
   auto backend = make_backend(loop_.get());
   if (!backend) return tl::make_unexpected(backend.error());
   backend_ = std::move(*backend);
-  dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), backend_.get(), this, trace, clock, options_.dispatcher);
+  dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), backend_.get(), static_cast<SessionOwner*>(this), trace, clock,
+                                             options_.dispatcher);
   dispatcher_->set_on_gap([this] {
     if (!gap_reported_.exchange(true, std::memory_order_relaxed)) Report(LaneReport::Kind::kGap, nullptr);
   });

@@ -36,6 +36,7 @@ struct LaneReport {
     kLeft,
     kEnded,
     kGap,        // a turn took very long. No session
+    kBroken,     // the kernel refuses it its event loop: it has stopped, error() says why. No session
   };
   Kind kind = Kind::kGap;
   FenceReason reason{};  // of kFenced
@@ -69,6 +70,8 @@ class Lane final : private SessionOwner, private ReadyHandler {
 
   // ---- any thread ----
   const LoopCounters& counters() const { return dispatcher_->counters(); }
+  // Once it is broken.
+  const std::string& error() const { return error_; }
   const Backend& backend() const { return *backend_; }  // what of it any thread may call
 
  private:
@@ -96,6 +99,7 @@ class Lane final : private SessionOwner, private ReadyHandler {
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Dispatcher> dispatcher_;
   bool stop_ = false;
+  std::string error_;
   std::thread thread_;
 };
 

@@ -20,18 +20,20 @@
 #include "base/program.h"
 #include "engine/engine.h"
 #include "engine/options.h"
-#include "mediator/background.h"
 #include "mediator/backend_cpu.h"
 #include "mediator/backend_gpu.h"
 #include "mediator/bus_error_guard.h"
+#include "mediator/closer.h"
 #include "mediator/config.h"
 #include "mediator/control_server.h"
-#include "mediator/dispatcher.h"
+#include "mediator/errands.h"
 #include "mediator/event_loop.h"
+#include "mediator/lane.h"
 #include "mediator/log.h"
 #include "mediator/socket_file.h"
 #include "mediator/system_check.h"
 #include "mediator/threads.h"
+#include "mediator/missing_pages.h"
 #include "mediator/trace.h"
 #include "mediator/version.h"
 #include "mediator/wake_cost.h"
@@ -39,8 +41,9 @@
 namespace vgpu::mediator {
 namespace {
 
-constexpr uint32_t kWatchesPerVm = VGPU_RINGS_MAX + 1 + 2;  // kicks, the socket's two directions
-constexpr uint32_t kWatchesBeside = 256;                    // operators, listener, signals, backend
+constexpr uint32_t kWatchesPerVm = VGPU_RINGS_MAX + 1;   // kicks
+constexpr uint32_t kWatchesBeside = 256;                  // of a lane: commands, what computes; of control: operators and the rest
+constexpr uint32_t kWatchesPerConnection = 2;             // the socket's two directions
 
 struct Flags {
   std::string config;
@@ -135,6 +138,17 @@ ring::Result<std::unique_ptr<Backend>> MakeBackend(EventLoop* loop, const Config
   return std::move(*cpu);
 }
 
+LaneOptions MakeLaneOptions(const char* name, const Config& config, int64_t wake_cost_ns) {
+  return {name, config.vms_max * kWatchesPerVm + kWatchesBeside, {config.wait, wake_cost_ns, config.vms_max}};
+}
+
+// One worker, and no GPU: what suspects get must not hold up what others get.
+ring::Result<std::unique_ptr<Lane>> StartSuspectsLane(const Config& config, int64_t wake_cost_ns, const Clock* clock) {
+  LaneOptions options = MakeLaneOptions("vgpu-suspects", config, wake_cost_ns);
+  options.dispatcher.serves_suspects = true;
+  return Lane::Start(std::move(options), [](EventLoop*) { return CpuBackend::Create(1); }, nullptr, clock);
+}
+
 ring::Result<void> Serve(const Flags& flags) {
   ring::Result<Config> config = MakeConfig(flags);
   if (!config) return tl::make_unexpected(config.error());
@@ -145,34 +159,45 @@ ring::Result<void> Serve(const Flags& flags) {
   RaiseDescriptorLimit();
   signal(SIGCHLD, SIG_DFL);  // inherited as ignored, it would hide the end of an engine
   bus_error_guard::Install();
+  if (const auto missing = missing_pages::Supported(); !missing) {
+    spdlog::warn("a VM that gives up its memory makes this process pay for it: {}", missing.error());
+  }
+  const Closer closer;
   StopSignals signals;
-  auto loop = EventLoop::Create(config->vms_max * kWatchesPerVm + kWatchesBeside);
+  auto loop = EventLoop::Create(config->vms_max * kWatchesPerConnection + kWatchesBeside);
   if (!loop) return tl::make_unexpected(loop.error());
   (*loop)->OnBroken([&signals] { signals.Stop(); });
   if ((*loop)->Watch(signals.fd(), &signals) < 0) return tl::make_unexpected("the event loop has no room");
-  auto backend = MakeBackend(loop->get(), *config);
-  if (!backend) return tl::make_unexpected(backend.error());
   std::unique_ptr<Trace> trace;
   if (!config->trace.empty()) {
     auto created = Trace::Create(config->trace, config->trace_records);
     if (!created) return tl::make_unexpected(created.error());
     trace = std::move(*created);
   }
-  auto background = Background::Create(loop->get());
-  if (!background) return tl::make_unexpected(background.error());
   const ring::Result<int64_t> wake_cost_ns = MeasureWakeCostNs();
   if (!wake_cost_ns) return tl::make_unexpected(wake_cost_ns.error());
-  Dispatcher dispatcher(loop->get(), backend->get(), trace.get(), config->wait, *wake_cost_ns);
-  ControlContext context{&*config, loop->get(), &dispatcher, background->get(), backend->get(), {}};
-  (*backend)->Describe('A', &context.device);
+  const Clock clock;
+  auto lane = Lane::Start(MakeLaneOptions("vgpu-ring", *config, *wake_cost_ns),
+                          [&config](EventLoop* its_loop) { return MakeBackend(its_loop, *config); }, trace.get(), &clock);
+  if (!lane) return tl::make_unexpected(lane.error());
+  auto suspects = StartSuspectsLane(*config, *wake_cost_ns, &clock);
+  if (!suspects) return tl::make_unexpected(suspects.error());
+  auto errands = Errands::Create(loop->get());
+  if (!errands) return tl::make_unexpected(errands.error());
+  ControlContext context{&*config, loop->get(), errands->get(), lane->get(), suspects->get(), &clock, {}};
+  (*lane)->backend().Describe('A', &context.device);
   auto server = ControlServer::Create(config->socket, context);
   if (!server) return tl::make_unexpected(server.error());
   spdlog::info("serving {} with the {} backend ({}, driver: {}); a sleep and a wake-up cost {:.1f} us here", config->socket,
                context.device.backend == VGPU_BACKEND_CUDA ? "CUDA" : "CPU", context.device.name, context.device.driver,
                static_cast<double>(*wake_cost_ns) / 1e3);
-  dispatcher.Run(signals.stop());
-  background->reset();  // before the connections that its jobs refer to
-  if (!(*loop)->error().empty()) return tl::make_unexpected((*loop)->error());
+  (*server)->Run(signals.stop());
+  (*lane)->Stop();
+  (*suspects)->Stop();
+  errands->reset();  // before the connections that its errands refer to
+  for (const std::string* error : {&(*loop)->error(), &(*lane)->error(), &(*suspects)->error()}) {
+    if (!error->empty()) return tl::make_unexpected(*error);
+  }
   return {};
 }
 

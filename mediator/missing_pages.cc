@@ -31,7 +31,10 @@ class UserFault {
   UserFault() {
     // Faults of the kernel's on our behalf are errors, too: that needs no privilege.
     fd_ = ring::UniqueFd(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY)));
-    if (!fd_) return Fail("userfaultfd");
+    if (!fd_) {
+      Fail("userfaultfd");
+      return;
+    }
     uffdio_api api{};
     api.api = UFFD_API;
     api.features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_MISSING_HUGETLBFS;

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "mediator/log.h"
 #include "mediator/version.h"
 
 namespace vgpu::mediator {
@@ -12,7 +13,9 @@ namespace {
 
 using nlohmann::json;
 
-json Latency(const base::Histogram& histogram) {
+json Latency(const base::PublishedHistogram& published) {
+  base::Histogram histogram;
+  histogram.Merge(published);
   return {{"count", histogram.count()},         {"p50", histogram.Percentile(50)},
           {"p99", histogram.Percentile(99)},    {"p99_9", histogram.Percentile(99.9)},
           {"max", histogram.max()}};
@@ -31,25 +34,31 @@ json RingStatus(const GuestRing& ring) {
   const RingCounters& counters = ring.counters();
   return {{"ring", ring.window() ? json("window") : json(ring.index())},
           {"phase", PhaseName(ring.phase())},
-          {"epoch", ring.epoch()},
-          {"polled", ring.hot},
-          {"waiting", ring.waiting()},
-          {"taken", counters.taken},
-          {"answered", counters.answered},
-          {"refused", counters.refused},
-          {"kicks", counters.kicks},
-          {"calls", counters.calls},
-          {"arms_won", counters.arms_won},
-          {"arms_lost", counters.arms_lost}};
+          {"epoch", ring.epoch_shown()},
+          {"polled", ring.hot.Get()},
+          {"waiting", ring.waiting_shown()},
+          {"taken", counters.taken.Get()},
+          {"answered", counters.answered.Get()},
+          {"refused", counters.refused.Get()},
+          {"kicks", counters.kicks.Get()},
+          {"calls", counters.calls.Get()},
+          {"arms_won", counters.arms_won.Get()},
+          {"arms_lost", counters.arms_lost.Get()}};
 }
 
 std::string RunsOn(const DeviceSeat& seat) {
   if (!seat.on_device && !seat.parked) return "cpu";
-  return (seat.parked ? "parked gpu " : "gpu ") + std::to_string(seat.ordinal);
+  return (seat.parked ? "parked gpu " : "gpu ") + std::to_string(seat.ordinal.Get());
 }
 
-json VmStatus(const Session& session) {
+const char* StateName(const VmView& vm) {
+  if (vm.quarantined) return "quarantined";
+  return vm.session->fenced() ? "fenced" : "attached";
+}
+
+json VmStatus(const VmView& vm) {
   static constexpr const char* kPriorityNames[] = {"low", "medium", "high"};
+  const Session& session = *vm.session;
   json rings = json::array();
   uint64_t answered = 0;
   for (const auto& ring : session.rings()) {
@@ -59,13 +68,17 @@ json VmStatus(const Session& session) {
   return {{"vm_id", session.vm_id()},
           {"pool", std::string(1, static_cast<char>(session.pool()))},
           {"priority", kPriorityNames[session.priority()]},
-          {"state", session.fenced() ? "fenced" : "attached"},
+          {"state", StateName(vm)},
+          {"apart", vm.apart},
+          {"stalls", vm.strikes},
+          {"owner_uid", vm.owner.uid},
+          {"owner_pid", vm.owner.pid},
           {"region_bytes", session.memory().layout.region_bytes},
           {"runs_on", RunsOn(session.seat)},
-          {"gpu_pieces", session.gpu_pieces},
+          {"gpu_pieces", session.gpu_pieces.Get()},
           {"answered", answered},
-          {"fences", session.fences},
-          {"resets", session.resets},
+          {"fences", session.fences.Get()},
+          {"resets", session.resets.Get()},
           {"queue_wait_ns", Latency(session.queue_wait)},
           {"service_ns", Latency(session.service)},
           {"rings", rings}};
@@ -73,19 +86,22 @@ json VmStatus(const Session& session) {
 
 }  // namespace
 
-std::string StatusJson(const Dispatcher& dispatcher, const vgpu_device_info& device) {
+std::string StatusJson(const StatusView& view) {
   json vms = json::array();
-  for (const Session* session : dispatcher.sessions()) vms.push_back(VmStatus(*session));
-  const LoopCounters& counters = dispatcher.counters();
+  for (const VmView& vm : view.vms) vms.push_back(VmStatus(vm));
   const json status = {{"version", kVersion},
                        {"pid", getpid()},
-                       {"backend", device.backend == VGPU_BACKEND_CUDA ? "cuda" : "cpu"},
-                       {"device", device.name},
-                       {"driver", device.driver},
-                       {"uptime_s", static_cast<double>(dispatcher.Now() - dispatcher.started_ns()) / 1e9},
-                       {"loop", {{"sleeps", counters.sleeps}, {"requests", counters.requests}}},
+                       {"backend", view.device.backend == VGPU_BACKEND_CUDA ? "cuda" : "cpu"},
+                       {"device", view.device.name},
+                       {"driver", view.device.driver},
+                       {"uptime_s", static_cast<double>(view.uptime_ns) / 1e9},
+                       {"log_lines_dropped", LogLinesDropped()},
+                       {"loop",
+                        {{"sleeps", view.loop.sleeps.Get()},
+                         {"requests", view.loop.requests.Get()},
+                         {"gaps", view.loop.gaps.Get()}}},
                        {"vms", vms}};
-  return status.dump();
+  return base::JsonText(status);
 }
 
 }  // namespace vgpu::mediator

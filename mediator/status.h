@@ -3,14 +3,34 @@
 #ifndef VGPU_MEDIATOR_STATUS_H_
 #define VGPU_MEDIATOR_STATUS_H_
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "mediator/dispatcher.h"
+#include "mediator/door.h"
 #include "ring/abi.h"
 
 namespace vgpu::mediator {
 
-std::string StatusJson(const Dispatcher& dispatcher, const vgpu_device_info& device);
+// What the control thread knows of a VM that is served, and the rest, which its session publishes.
+struct VmView {
+  const Session* session;
+  PeerId owner;
+  bool quarantined;
+  bool apart;        // served by the thread for suspects
+  uint32_t strikes;  // how often it has held up the thread that served it
+};
+
+struct StatusView {
+  const vgpu_device_info& device;
+  int64_t uptime_ns;
+  const LoopCounters& loop;
+  std::vector<VmView> vms;
+};
+
+// Control thread; costs the threads that serve rings nothing.
+std::string StatusJson(const StatusView& view);
 
 }  // namespace vgpu::mediator
 

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// The errands of an attach and of its end: from descriptors to a session that is ready to be served, and back to nothing.
+#ifndef VGPU_MEDIATOR_ATTACH_ERRAND_H_
+#define VGPU_MEDIATOR_ATTACH_ERRAND_H_
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "mediator/attach.h"
+#include "mediator/clock.h"
+#include "mediator/errands.h"
+#include "mediator/session.h"
+
+namespace vgpu::mediator {
+
+// What a session is made of, once its owner has sent all of it.
+struct AttachParts {
+  Grant grant{};
+  vgpu_layout layout{};
+  vgpu_device_info device{};
+  PeerFd private_file;
+  PeerFd region;
+  std::vector<RingEventfds> rings;
+  RingEventfds window;
+};
+
+class AttachErrand final : public Errand {
+ public:
+  // `done` is called on the loop's thread. `clock` is that of the dispatchers.
+  AttachErrand(AttachParts parts, const Clock* clock, std::function<void(AttachErrand*)> done);
+
+  bool Step() override;
+  void Done() override { done_(this); }
+
+  // Any thread: it need not go on.
+  void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+
+  // Afterwards: the session, or null and why.
+  std::unique_ptr<Session> TakeSession() { return std::move(session_); }
+  const Refusal& refusal() const { return refusal_; }
+  // Of the calls of its guests, in nanoseconds.
+  int64_t longest_call_ns() const { return longest_call_ns_; }
+
+ private:
+  void MakeSession();
+
+  AttachParts parts_;
+  const Clock* const clock_;
+  const std::function<void(AttachErrand*)> done_;
+  MemoryPreparer preparer_;
+  std::unique_ptr<Session> session_;
+  Refusal refusal_{};
+  int64_t longest_call_ns_ = 0;
+  std::atomic<bool> cancelled_{false};
+  bool undoing_ = false;  // refused or cancelled: unmaps
+};
+
+// Unmaps a session's memory, frees it, and closes its descriptors.
+class TeardownErrand final : public Errand {
+ public:
+  TeardownErrand(std::unique_ptr<Session> session, std::function<void()> done);
+
+  bool Step() override;
+  void Done() override { done_(); }
+
+ private:
+  std::unique_ptr<Session> session_;
+  SessionMemory memory_;
+  const std::function<void()> done_;
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_ATTACH_ERRAND_H_

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who held up a lane? Memory from which a hole was punched stops whoever touches it for as long as the punch takes, and
+// nothing tells whose it was, but for this: its pages are not mapped here any more.
+#ifndef VGPU_MEDIATOR_INSPECT_ERRAND_H_
+#define VGPU_MEDIATOR_INSPECT_ERRAND_H_
+
+#include <functional>
+#include <vector>
+
+#include "mediator/errands.h"
+#include "mediator/session.h"
+
+namespace vgpu::mediator {
+
+enum class Finding : uint8_t {
+  kWhole,      // all of its memory is mapped
+  kTampered,   // pages were taken away, and others have come instead: they are mapped now
+  kLost,       // pages are missing
+};
+
+class InspectErrand final : public Errand {
+ public:
+  struct Subject {
+    const Session* session;  // a name only: it may end meanwhile, and its memory be unmapped, before or after its turn
+    char* region;
+    size_t bytes;
+    Finding finding = Finding::kWhole;
+  };
+
+  // `done` is called on the loop's thread.
+  InspectErrand(std::vector<Subject> subjects, std::function<void(const std::vector<Subject>&)> done);
+
+  bool Step() override;
+  void Done() override { done_(subjects_); }
+
+ private:
+  std::vector<Subject> subjects_;
+  const std::function<void(const std::vector<Subject>&)> done_;
+  size_t next_ = 0;
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_INSPECT_ERRAND_H_
