@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "mediator/version.h"
 
 namespace vgpu::mediator {
@@ -85,7 +86,7 @@ std::string StatusJson(const Dispatcher& dispatcher, const vgpu_device_info& dev
                        {"uptime_s", static_cast<double>(dispatcher.Now() - dispatcher.started_ns()) / 1e9},
                        {"loop", {{"sleeps", counters.sleeps}, {"requests", counters.requests}}},
                        {"vms", vms}};
-  return status.dump();
+  return base::JsonText(status);
 }
 
 }  // namespace vgpu::mediator
