@@ -131,14 +131,17 @@ ring::Result<std::unique_ptr<Backend>> MakeBackend(EventLoop* loop, const Config
   if (config.backend == BackendChoice::kCuda) {
     return tl::make_unexpected(fmt::format("{} (or use --backend cpu)", gpu.error()));
   }
-  spdlog::info("no GPU, the CPU computes: {}", gpu.error());
-  return std::move(*cpu);
+  spdlog::info("no GPU, the CPU computes, and GPUs are looked for again: {}", gpu.error());
+  auto later = GpuBackend::CreateWithoutGpu(loop, config.gpu, &*cpu, record);
+  if (!later) return tl::make_unexpected(later.error());
+  return std::move(*later);
 }
 
 ring::Result<void> Serve(const Flags& flags) {
   ring::Result<Config> config = MakeConfig(flags);
   if (!config) return tl::make_unexpected(config.error());
   if (const auto system = CheckSystem(); !system) return system;
+  base::HideProcess();
   // Held until everything else is gone: engines write beside the socket, too.
   const auto lock = LockSocket(config->socket);
   if (!lock) return tl::make_unexpected(lock.error());
