@@ -196,7 +196,9 @@ void Connection::Prepared(tl::expected<SessionMemory, Refusal> memory) {
 }
 
 void Connection::HandleStatus() {
-  const std::string status = StatusJson(*server_->context_.dispatcher, server_->context_.device);
+  vgpu_device_info device = server_->context_.device;
+  server_->context_.backend->Describe('A', &device);  // a GPU may have come since the start
+  const std::string status = StatusJson(*server_->context_.dispatcher, device);
   AfterSend(channel_.Send(VGPU_MSG_STATUS_REPLY, status));
 }
 
