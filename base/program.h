@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -25,6 +26,12 @@ inline void OpenStandardDescriptors() {
 inline void PrepareProgram() {
   OpenStandardDescriptors();
   signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes (ulimit -f) is an error to be named, not the end
+}
+
+// Nobody of the same user looks into this process's memory and descriptors (through /proc, with a debugger, in a core file):
+// they are the VMs'. VGPU_DUMPABLE in the environment, which only who starts it can set, is for debugging.
+inline void HideProcess() {
+  if (std::getenv("VGPU_DUMPABLE") == nullptr) prctl(PR_SET_DUMPABLE, 0);
 }
 
 }  // namespace vgpu::base

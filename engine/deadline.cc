@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 
 #include "engine/channel.h"
@@ -18,18 +19,24 @@ namespace {
 
 Message last_words{};            // written before the timer starts
 std::atomic<bool> armed{false};  // an alarm may still be on its way when its timer is stopped
+// The time comes in so many alarms: to a process that stands still (frozen, suspended) they are one, and not its driver's fault.
+constexpr int kAlarms = 16;
+std::atomic<int> alarms_left{0};
 
 // Only what a signal handler may do.
 void OnAlarm(int) {
-  if (!armed) return;
+  if (!armed || --alarms_left > 0) return;
   send(kSocketFd, &last_words, sizeof last_words, MSG_NOSIGNAL | MSG_DONTWAIT);
   _exit(EXIT_FAILURE);
 }
 
 void SetTimer(std::chrono::milliseconds time) {
   itimerval timer{};
-  timer.it_value.tv_sec = time.count() / 1000;
-  timer.it_value.tv_usec = time.count() % 1000 * 1000;
+  const int64_t step_us = time.count() * 1000 / kAlarms;
+  timer.it_value.tv_sec = step_us / 1'000'000;
+  timer.it_value.tv_usec = step_us % 1'000'000;
+  timer.it_interval = timer.it_value;
+  alarms_left = kAlarms;
   setitimer(ITIMER_REAL, &timer, nullptr);
 }
 

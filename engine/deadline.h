@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A driver that does not return cannot be interrupted, only ended with its process. While a Deadline lives the process ends
-// at its time, and tells the mediator why.
+// at its time, and tells the mediator why. Time that it stands still (frozen, suspended) counts little.
 #ifndef VGPU_ENGINE_DEADLINE_H_
 #define VGPU_ENGINE_DEADLINE_H_
 

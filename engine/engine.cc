@@ -16,6 +16,7 @@
 #include <string>
 #include <thread>
 
+#include "base/program.h"
 #include "engine/channel.h"
 #include "engine/deadline.h"
 #include "engine/lanes.h"
@@ -343,6 +344,7 @@ int EngineMain(int argc, char** argv) {
   // It must not outlive the mediator: nobody else would know what it still writes.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NAME, "vgpu-engine");
+  base::HideProcess();
   // From a terminal or a service manager these reach the mediator, too, which decides.
   for (const int sign : {SIGINT, SIGTERM, SIGHUP}) signal(sign, SIG_IGN);
   setenv("CUDA_MODULE_LOADING", "EAGER", 1);

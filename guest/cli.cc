@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <random>
 
+#include "base/json_text.h"
+
 namespace vgpu::guest {
 
 Result<std::shared_ptr<Transport>> OpenTransport(const Options& options) {
@@ -29,7 +31,7 @@ int Report(const Options& options, const Error& error) {
   if (options.json) {
     const nlohmann::json json = {
         {"error", {{"code", error.code}, {"name", CodeName(error.code)}, {"text", error.text}}}};
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", base::JsonText(json));
   }
   return ExitCodeOf(error.code);
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/histogram_json.h"
+#include "base/json_text.h"
 #include "guest/cli.h"
 #include "guest/ping.h"
 #include "guest/vadd.h"
@@ -69,7 +70,7 @@ int RunBench(const Options& options) {
         {"vector_add_f32", {{"elements", kElements}, {"elements_per_s", elements_per_s}}},
         {"wrong", wrong},
         {"seed", seed}};
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", base::JsonText(json));
   } else {
     fmt::print("add, depth 1     {:>12.0f} /s   {}\n", bench->shallow.rate(),
                LatencyText(bench->shallow.latency_ns));

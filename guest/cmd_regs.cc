@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/histogram_json.h"
+#include "base/json_text.h"
 #include "base/ticks.h"
 #include "guest/cli.h"
 #include "guest/register_window.h"
@@ -74,7 +75,7 @@ int Dump(const Options& options, const Registers& registers) {
       fmt::print("{:#05x}  {:<16} {:#010x}  {}\n", reg.off, reg.name, value, Meaning(reg.off, value));
     }
   }
-  if (options.json) fmt::print("{}\n", json.dump());
+  if (options.json) fmt::print("{}\n", base::JsonText(json));
   return kExitOk;
 }
 
@@ -83,7 +84,7 @@ int AddOnce(const Options& options, const RegisterWindow& window, const AddArgs&
   if (!sum) return Report(options, sum.error());
   if (options.json) {
     const nlohmann::json json = {{"a", add.a}, {"b", add.b}, {"sum", *sum}};
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", base::JsonText(json));
   } else {
     fmt::print("{} + {} = {}\n", add.a, add.b, *sum);
   }
@@ -116,7 +117,7 @@ int AddMany(const Options& options, const RegisterWindow& window, const RegsArgs
                                  {"poll_us", args.poll_us},
                                  {"seed", seed},
                                  {"latency", base::LatencyJson(latency_ns)}};
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", base::JsonText(json));
   } else {
     fmt::print("{} requests through the register window, STATUS polled every {} us, {} wrong, seed {}\n{}\n",
                latency_ns.count(), args.poll_us, wrong, seed, LatencyText(latency_ns));

@@ -2,6 +2,7 @@
 // The commands that use a ring: info, add.
 #include <fmt/format.h>
 
+#include "base/json_text.h"
 #include "guest/cli.h"
 
 namespace vgpu::guest {
@@ -50,7 +51,7 @@ int RunInfo(const Options& options) {
   if (!info) return Report(options, info.error());
   if (options.json) {
     fmt::print("{}\n",
-               InfoJson(**client, *info).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+               base::JsonText(InfoJson(**client, *info)));
   } else {
     PrintInfo(**client, *info);
   }
@@ -71,7 +72,7 @@ int RunAdd(const Options& options, const AddArgs& args) {
   if (options.json) {
     const nlohmann::json json = {
         {"a", args.a}, {"b", args.b}, {"sum", sum}, {"right", right}, {"latency_ns", took.count()}};
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", base::JsonText(json));
   } else {
     fmt::print("{} + {} = {}\n", args.a, args.b, sum);
   }

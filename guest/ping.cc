@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/histogram_json.h"
+#include "base/json_text.h"
 #include "base/ticks.h"
 #include "guest/cli.h"
 
@@ -135,7 +136,7 @@ int RunPing(const Options& options, const PingArgs& args) {
   auto result = Ping(**client, plan);
   if (!result) return Report(options, result.error());
   if (options.json) {
-    fmt::print("{}\n", PingJson(plan, *result).dump());
+    fmt::print("{}\n", base::JsonText(PingJson(plan, *result)));
   } else {
     fmt::print(
         "{} requests, depth {}, {} wrong, seed {}\n{}\n{:.0f} requests a second, {} kicks, {} sleeps\n",

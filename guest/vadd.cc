@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/json_text.h"
 #include "guest/cli.h"
 
 namespace vgpu::guest {
@@ -169,7 +170,7 @@ int RunVadd(const Options& options, const VaddArgs& args) {
                                  {"seconds", seconds},
                                  {"gb_per_s", gigabytes / seconds},
                                  {"seed", plan.seed}};
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", base::JsonText(json));
   } else {
     fmt::print("{} elements of {}{}, {} wrong, seed {}\n{} requests, {:.3f} ms, {:.2f} GB/s\n", plan.count,
                TypeName(plan.type), plan.in_place ? " in place" : "", result->wrong, plan.seed,

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/program.h"
 #include "guest/cli.h"
 
 namespace {
@@ -151,6 +152,7 @@ int ParseAndRun(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  vgpu::base::PrepareProgram();
   prctl(PR_SET_TIMERSLACK, 1'000, 0, 0, 0);  // short naps as short as they are meant, not 50 us longer
   try {
     return ParseAndRun(argc, argv);

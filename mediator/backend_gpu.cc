@@ -3,15 +3,20 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cassert>
+#include <cerrno>
 #include <cstdio>
 
+#include "mediator/engine_environment.h"
 #include "mediator/eventfd.h"
 #include "mediator/guest_ring.h"
 #include "mediator/operations.h"
 #include "mediator/session.h"
+#include "mediator/threads.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -36,6 +41,21 @@ constexpr uint32_t kStillbornMax = 8;
 constexpr int64_t kPatienceWithHeir = 4;
 // So many engines may hang or crash while they register the memory of one VM.
 constexpr uint32_t kEnginesEndedMax = 2;
+// GPUs that were not there at the start.
+constexpr int kLookFirstS = 2;
+constexpr int kLookMaxS = 300;
+
+// Is it worth a process to look? A driver by another name is not the system's.
+bool MayHaveGpu(const GpuConfig& config) {
+  return config.driver_library != GpuConfig().driver_library || access("/proc/driver/nvidia/version", F_OK) == 0;
+}
+
+void SayWhatEnginesDoNotGet() {
+  const std::vector<std::string> names = VariablesKeptFromEngines(environ);
+  if (!names.empty()) {
+    spdlog::info("the environment has variables of other CUDA programs, which engines do not get: {}", fmt::join(names, ", "));
+  }
+}
 
 }  // namespace
 
@@ -45,6 +65,7 @@ GpuBackend::GpuBackend(EventLoop* loop, const GpuConfig& config, EngineRecord re
 }
 
 GpuBackend::~GpuBackend() {
+  loop_->Unwatch(look_watch_);
   gpus_.clear();
   dying_.clear();
   record_.Write({});
@@ -54,6 +75,26 @@ ring::Result<std::unique_ptr<GpuBackend>> GpuBackend::Create(EventLoop* loop, co
                                                              std::unique_ptr<CpuBackend>* cpu, EngineRecord record) {
   std::unique_ptr<GpuBackend> backend(new GpuBackend(loop, config, std::move(record)));
   if (const auto opened = backend->Open(); !opened) return tl::make_unexpected(opened.error());
+  backend->cpu_ = std::move(*cpu);
+  SayWhatEnginesDoNotGet();
+  return backend;
+}
+
+ring::Result<std::unique_ptr<GpuBackend>> GpuBackend::CreateWithoutGpu(EventLoop* loop, const GpuConfig& config,
+                                                                       std::unique_ptr<CpuBackend>* cpu,
+                                                                       EngineRecord record) {
+  std::unique_ptr<GpuBackend> backend(new GpuBackend(loop, config, std::move(record)));
+  std::vector<GpuChoice> wanted = config.gpus;
+  if (wanted.empty()) wanted.push_back({0, {'A', 'B'}});
+  for (const GpuChoice& choice : wanted) {
+    auto gpu = std::make_unique<Gpu>();
+    gpu->ordinal = choice.ordinal;
+    gpu->pools = choice.pools;
+    gpu->parked = true;
+    gpu->seen = false;
+    backend->gpus_.push_back(std::move(gpu));
+  }
+  if (const auto watching = backend->WatchForGpus(); !watching) return tl::make_unexpected(watching.error());
   backend->cpu_ = std::move(*cpu);
   return backend;
 }
@@ -102,7 +143,7 @@ ring::Result<GpuBackend::Engine> GpuBackend::StartAndWait(int ordinal) {
   record_.Write({engine->process->pid()});
   const auto ready = engine->process->AwaitReady(std::chrono::milliseconds(config_.start_ms) + kStartMargin);
   if (!ready) return tl::make_unexpected(ready.error());
-  engine->port = std::make_unique<EnginePort>(engine->process->area(), engine->process->kick_fd(), &clock_);
+  engine->port = std::make_unique<EnginePort>(engine->process->area(), engine->process->kick_fd(), &watched_);
   return engine;
 }
 
@@ -150,10 +191,16 @@ void GpuBackend::OnEngineReady(EngineProcess* process) {
   // A spare one that is ready before a new one that is to work does the work.
   if (gpu->spare.process.get() == process && gpu->current.port == nullptr) std::swap(gpu->current, gpu->spare);
   Engine& engine = gpu->current.process.get() == process ? gpu->current : gpu->spare;
-  engine.port = std::make_unique<EnginePort>(process->area(), process->kick_fd(), &clock_);
+  engine.port = std::make_unique<EnginePort>(process->area(), process->kick_fd(), &watched_);
   RegisterAll(*gpu, process);
   if (&engine != &gpu->current) return;
   gpu->started_ns = clock_.Now();
+  if (!gpu->seen) {
+    gpu->seen = true;
+    gpu->hello = process->hello();
+    spdlog::info("GPU {}: found: {}", gpu->ordinal, gpu->hello.name);
+    SayWhatEnginesDoNotGet();
+  }
   // That a parked GPU comes back is nothing new.
   spdlog::log(gpu->deaths == 0 ? spdlog::level::debug : spdlog::level::info, "GPU {}: a new engine is ready", gpu->ordinal);
   Replace(gpu);
@@ -200,7 +247,8 @@ void GpuBackend::OnEngineFailed(EngineProcess* process, const std::string& reaso
     spdlog::warn("GPU {}: {} spare engine: {}", gpu->ordinal, gpu->spare_refused ? "there will be no" : "lost the", reason);
     return Bury(&gpu->spare);
   }
-  spdlog::error("GPU {}: {}; its engine is replaced", gpu->ordinal, reason);
+  spdlog::log(gpu->seen ? spdlog::level::err : spdlog::level::debug, "GPU {}: {}; its engine is replaced", gpu->ordinal,
+              reason);
   const bool was_well = gpu->current.port != nullptr && clock_.Now() - gpu->started_ns >= kWellNs;
   gpu->deaths = was_well ? 1 : gpu->deaths + 1;
   gpu->stillborn = gpu->current.port == nullptr ? gpu->stillborn + 1 : 0;
@@ -211,7 +259,7 @@ void GpuBackend::OnEngineFailed(EngineProcess* process, const std::string& reaso
     }
   }
   if (gpu->spare.port != nullptr) return Adopt(gpu);
-  if (gpu->stillborn >= kStillbornMax) ParkFailing(gpu);
+  if (gpu->stillborn >= kStillbornMax || !gpu->seen) ParkFailing(gpu);
 }
 
 // Whoever's memory ends engines stays on the CPU, also when it comes back under the same number.
@@ -248,8 +296,10 @@ void GpuBackend::Park(Gpu* gpu) {
 }
 
 void GpuBackend::ParkFailing(Gpu* gpu) {
-  spdlog::error("GPU {}: no engine lives; a request, {} s from now or later, will start one again", gpu->ordinal,
-                kDelayMaxMs / 1000);
+  if (gpu->seen) {
+    spdlog::error("GPU {}: no engine lives; a request, {} s from now or later, will start one again", gpu->ordinal,
+                  kDelayMaxMs / 1000);
+  }
   gpu->not_before_ns = clock_.Now() + int64_t{kDelayMaxMs} * 1'000'000;
   Park(gpu);
 }
@@ -257,14 +307,14 @@ void GpuBackend::ParkFailing(Gpu* gpu) {
 void GpuBackend::SetParked(const Gpu& gpu, bool parked) {
   for (Session* session : seats_) {
     if (session == nullptr || gpus_[session->seat.gpu].get() != &gpu) continue;
-    session->seat.parked = parked && !session->seat.refused;
+    session->seat.parked = parked && gpu.seen && !session->seat.refused;
     if (session->seat.on_device) listener_->SetOnDevice(session, false);
   }
 }
 
 void GpuBackend::Wake(Session* session) {
   Gpu* gpu = gpus_[session->seat.gpu].get();
-  if (!gpu->parked || clock_.Now() < gpu->not_before_ns) return;
+  if (!gpu->parked || !gpu->seen || clock_.Now() < gpu->not_before_ns) return;
   gpu->wanted = true;
   if (UnparkIfWanted(gpu)) Replace(gpu);
 }
@@ -276,6 +326,38 @@ bool GpuBackend::UnparkIfWanted(Gpu* gpu) {
   gpu->wanted = gpu->parked = false;
   SetParked(*gpu, false);
   return true;
+}
+
+// ---- GPUs that were not there, or had no room, at the start ----
+
+ring::Result<void> GpuBackend::WatchForGpus() {
+  look_timer_ = ring::UniqueFd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!look_timer_) return tl::make_unexpected(Refused("cannot create a timer", errno));
+  time_to_look_.backend = this;
+  look_watch_ = loop_->Watch(look_timer_.get(), &time_to_look_);
+  if (look_watch_ < 0) return tl::make_unexpected(std::string("the event loop has no room"));
+  LookLater();
+  return {};
+}
+
+void GpuBackend::LookLater() {
+  itimerspec time{};
+  time.it_value.tv_sec = std::min(kLookMaxS, kLookFirstS << std::min(looks_++, 10u));
+  timerfd_settime(look_timer_.get(), 0, &time, nullptr);
+}
+
+void GpuBackend::LookForGpus() {
+  uint64_t times;
+  [[maybe_unused]] const ssize_t got = read(look_timer_.get(), &times, sizeof times);
+  const auto unseen = [](const auto& gpu) { return !gpu->seen; };
+  if (std::none_of(gpus_.begin(), gpus_.end(), unseen)) return;
+  LookLater();
+  if (!MayHaveGpu(config_)) return;
+  for (const auto& gpu : gpus_) {
+    if (gpu->seen || !gpu->parked || HasDying(*gpu)) continue;
+    gpu->parked = false;
+    Replace(gpu.get());
+  }
 }
 
 bool GpuBackend::HasDying(const Gpu& gpu) const {
@@ -319,7 +401,7 @@ void GpuBackend::OnEngineGone(EngineProcess* process) {
   dead_.push_back(std::move(*engine));
   dying_.erase(engine);
   for (const auto& gpu : gpus_) {
-    if (gpu->ordinal == dead_.back().ordinal && !HasDying(*gpu)) gpu->alone_since_ns = clock_.Now();
+    if (gpu->ordinal == dead_.back().ordinal && !HasDying(*gpu)) gpu->alone_since_ns = watched_.Now();
     UnparkIfWanted(gpu.get());
     Replace(gpu.get());
   }
@@ -354,7 +436,8 @@ void GpuBackend::RunAgain() {
   }
 }
 
-void GpuBackend::LookForOverdue(int64_t now_ns) {
+void GpuBackend::LookForOverdue() {
+  const int64_t now_ns = watched_.Now();
   for (const auto& gpu : gpus_) {
     if (gpu->current.port == nullptr) continue;
     const int64_t waiting_ns = gpu->current.port->WaitingSince(now_ns);
@@ -377,6 +460,7 @@ void GpuBackend::Attach(Session* session) {
   }
   const auto seat = std::find(seats_.begin(), seats_.end(), nullptr);
   if (best == nullptr || seat == seats_.end()) {
+    if (best != nullptr && !best->seen) return;
     spdlog::warn("VM {} is served by the CPU: {}", session->vm_id(),
                  best == nullptr ? "no GPU is in its pool" : "the GPUs have all the VMs they can have");
     return;
@@ -392,7 +476,7 @@ void GpuBackend::Attach(Session* session) {
   if (session->seat.refused) {
     spdlog::warn("VM {} stays on the CPU: engines ended while they registered its memory before", session->vm_id());
   }
-  session->seat.parked = best->parked && !session->seat.refused;
+  session->seat.parked = best->parked && best->seen && !session->seat.refused;
   if (best->current.port != nullptr) Register(session, best->current.process.get());
 }
 
@@ -508,7 +592,7 @@ void GpuBackend::Poll(std::vector<Piece>* finished) {
   for (const Engine& engine : dying_) {
     if (engine.port != nullptr) engine.port->Poll(finished);
   }
-  if (++polls_ % kPollsPerLook == 0) LookForOverdue(clock_.Now());
+  if (++polls_ % kPollsPerLook == 0) LookForOverdue();
 }
 
 void GpuBackend::Reap(std::vector<Piece>* finished) {
@@ -524,6 +608,7 @@ void GpuBackend::GoingToSleep() {
 
 void GpuBackend::Describe(uint32_t pool, vgpu_device_info* info) const {
   for (const auto& gpu : gpus_) {
+    if (!gpu->seen) continue;
     if (std::find(gpu->pools.begin(), gpu->pools.end(), static_cast<char>(pool)) == gpu->pools.end()) continue;
     info->backend = VGPU_BACKEND_CUDA;
     info->memory_bytes = gpu->hello.memory_bytes;

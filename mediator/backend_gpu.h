@@ -24,6 +24,7 @@
 #include "mediator/engine_process.h"
 #include "mediator/engine_record.h"
 #include "mediator/scheduler.h"
+#include "mediator/watched_clock.h"
 
 namespace vgpu::mediator {
 
@@ -33,6 +34,10 @@ class GpuBackend final : public Backend, private EngineOwner {
   // in, is taken without one only. `loop` outlives this.
   static ring::Result<std::unique_ptr<GpuBackend>> Create(EventLoop* loop, const GpuConfig& config,
                                                           std::unique_ptr<CpuBackend>* cpu, EngineRecord record);
+  // When Create has failed and the CPU may compute: it does, and GPUs are looked for again, ever more rarely. Without a list of
+  // GPUs in the configuration it is the first one that is looked for.
+  static ring::Result<std::unique_ptr<GpuBackend>> CreateWithoutGpu(EventLoop* loop, const GpuConfig& config,
+                                                                    std::unique_ptr<CpuBackend>* cpu, EngineRecord record);
   ~GpuBackend() override;
 
   bool HasRoom(const GuestRing& ring, int64_t now_ns) const override;
@@ -67,12 +72,13 @@ class GpuBackend final : public Backend, private EngineOwner {
     Engine current;
     Engine spare;
     bool spare_refused = false;
+    bool seen = true;           // false: none of its engines has ever been ready, and its VMs know nothing of it
     bool parked = false;
     bool wanted = false;        // parked, and a request has asked for it
     int64_t not_before_ns = 0;  // parked because no engine lived: when to try again
     uint32_t deaths = 0;     // in a row
     uint32_t stillborn = 0;  // engines in a row that died before they were ready
-    int64_t alone_since_ns = 0;  // when its last dying engine was gone
+    int64_t alone_since_ns = 0;  // when its last dying engine was gone, of the watched clock
     int64_t started_ns = 0;  // the current engine's start
     uint32_t sessions = 0;
     std::array<int64_t, kPriorities> last_add_ns{};  // by class, of the dispatcher's clock
@@ -95,6 +101,13 @@ class GpuBackend final : public Backend, private EngineOwner {
   void Blame(const EngineProcess& engine);
   void Park(Gpu* gpu);
   void ParkFailing(Gpu* gpu);
+  struct TimeToLook final : ReadyHandler {
+    void OnReady() override { backend->LookForGpus(); }
+    GpuBackend* backend;
+  };
+  ring::Result<void> WatchForGpus();
+  void LookForGpus();
+  void LookLater();
   bool UnparkIfWanted(Gpu* gpu);
   bool HasDying(const Gpu& gpu) const;
   void SetParked(const Gpu& gpu, bool parked);
@@ -104,7 +117,7 @@ class GpuBackend final : public Backend, private EngineOwner {
   void RegisterAll(const Gpu& gpu, EngineProcess* engine);
   void Recover(std::vector<Piece> pieces);
   void RunAgain();
-  void LookForOverdue(int64_t now_ns);
+  void LookForOverdue();
   void SeatsMayBeFree();
   Gpu* GpuOf(const EngineProcess* engine);
   EnginePort* PortOf(const GuestRing& ring) const;
@@ -118,6 +131,7 @@ class GpuBackend final : public Backend, private EngineOwner {
   const EngineRecord record_;
   cpu_set_t cpus_{};  // the mediator's own at its start: whoever pins its thread later does not mean the engines
   const Clock clock_;
+  WatchedClock watched_{&clock_};  // for time-outs
   BackendListener* listener_ = nullptr;
   std::vector<std::unique_ptr<Gpu>> gpus_;
   std::vector<Engine> dying_;  // killed, not reaped
@@ -127,6 +141,11 @@ class GpuBackend final : public Backend, private EngineOwner {
   std::vector<Piece> again_;   // of dead engines: to be run on the CPU
   std::vector<Piece> ended_;   // of dead engines: have their answer
   uint32_t polls_ = 0;
+  // While a GPU is not seen yet.
+  ring::UniqueFd look_timer_;
+  TimeToLook time_to_look_;
+  int look_watch_ = -1;
+  uint32_t looks_ = 0;
 };
 
 }  // namespace vgpu::mediator

@@ -293,7 +293,9 @@ void ControlServer::AnswerStatus(int64_t now_ns) {
 }
 
 std::string ControlServer::StatusText() const {
-  StatusView view{context_.device, MonotonicNs() - started_ns_, context_.lane->counters(), {}};
+  vgpu_device_info device = context_.device;
+  context_.lane->backend().Describe('A', &device);  // a GPU may have come since the start
+  StatusView view{device, MonotonicNs() - started_ns_, context_.lane->counters(), {}};
   for (const auto& connection : connections_) {
     if (!connection->served()) continue;
     view.vms.push_back({connection->session(), connection->peer(), Quarantined(connection->vm_id()),

@@ -21,7 +21,7 @@ uint32_t LapOf(uint64_t serial) { return static_cast<uint32_t>(serial / VGPU_RES
 
 }  // namespace
 
-EnginePort::EnginePort(engine::Area* area, int kick_fd, const Clock* clock)
+EnginePort::EnginePort(engine::Area* area, int kick_fd, WatchedClock* clock)
     : area_(area), kick_fd_(kick_fd), clock_(clock), jobs_(ring::RingAt(area->jobs, engine::kJobEntries), engine::kJobEpoch) {}
 
 // ---- the resident kernel ----

@@ -9,7 +9,7 @@
 
 #include "engine/engine_abi.h"
 #include "mediator/backend.h"
-#include "mediator/clock.h"
+#include "mediator/watched_clock.h"
 #include "ring/producer.h"
 
 namespace vgpu::mediator {
@@ -18,7 +18,7 @@ namespace vgpu::mediator {
 class EnginePort {
  public:
   // The area's engine is ready. All outlive this.
-  EnginePort(engine::Area* area, int kick_fd, const Clock* clock);
+  EnginePort(engine::Area* area, int kick_fd, WatchedClock* clock);
 
   // ---- adds: each touches nothing but its guest's slot ----
 
@@ -74,7 +74,7 @@ class EnginePort {
 
   engine::Area* const area_;
   const int kick_fd_;
-  const Clock* const clock_;
+  WatchedClock* const clock_;
 
   // The resident ring: requests counted since the kernel came; an entry each, in turn.
   bool using_resident_ = false;   // resident_users is set

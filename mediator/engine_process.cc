@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "mediator/engine_environment.h"
 #include "mediator/threads.h"
 
 namespace vgpu::mediator {
@@ -70,8 +71,12 @@ pid_t SpawnThisProgram(std::vector<std::string> words, const std::array<int, 3>&
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
+  std::vector<std::string> variables = EngineEnvironment(environ);
+  std::vector<char*> envp;
+  for (std::string& variable : variables) envp.push_back(variable.data());
+  envp.push_back(nullptr);
   pid_t pid;
-  const int error = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, argv.data(), environ);
+  const int error = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, argv.data(), envp.data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   return error == 0 ? pid : -error;

@@ -8,16 +8,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
+#include <string>
 
 namespace vgpu::mediator {
 namespace {
 
 constexpr int kPatienceMs = 10'000;
+constexpr char kTitle[] = "vgpu-engines-1";
 
 // When a process began, in ticks since the boot: together with the pid it names a process for ever.
 std::optional<uint64_t> StartOf(pid_t pid) {
@@ -29,9 +31,25 @@ std::optional<uint64_t> StartOf(pid_t pid) {
   std::istringstream fields(text.substr(name_end + 1));
   std::string word;
   for (int field = 3; fields >> word; ++field) {
-    if (field == 22) return std::stoull(word);
+    if (field == 22) return std::strtoull(word.c_str(), nullptr, 10);
   }
   return std::nullopt;
+}
+
+std::string FirstLine(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+// Pids and start times begin anew with each boot, and the record may outlive it. Empty: not known.
+std::string ThisBoot() { return FirstLine("/proc/sys/kernel/random/boot_id"); }
+
+// Is it what we start as an engine? Not by its command line: that is gone before the GPU has let go of a process that ends.
+bool IsEngine(pid_t pid) {
+  const std::string name = FirstLine(fmt::format("/proc/{}/comm", pid));
+  return name == "vgpu-engine" || name == "exe";  // started as /proc/self/exe, it names itself first thing
 }
 
 }  // namespace
@@ -44,6 +62,7 @@ void EngineRecord::Write(const std::vector<pid_t>& engines) const {
   }
   const std::string fresh = path_ + ".new";
   std::ofstream file(fresh);
+  file << kTitle << ' ' << ThisBoot() << '\n';
   for (const pid_t pid : engines) {
     if (const auto start = StartOf(pid)) file << pid << ' ' << *start << '\n';
   }
@@ -54,11 +73,18 @@ void EngineRecord::Write(const std::vector<pid_t>& engines) const {
 
 ring::Result<void> EngineRecord::EndOrphans() const {
   std::ifstream file(path_);
+  std::string title, boot;
+  if (!(file >> title)) return {};
+  if (title != kTitle || !(file >> boot) || boot != ThisBoot()) {
+    spdlog::info("{} is not of a mediator since this boot: none of its processes is touched", path_);
+    return {};
+  }
   pid_t pid = 0;
   uint64_t start = 0;
   while (file >> pid >> start) {
     const ring::UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-    if (!pidfd || StartOf(pid) != start) continue;
+    if (!pidfd || StartOf(pid) != start || !IsEngine(pid)) continue;
+    spdlog::warn("engine process {} of an earlier mediator is left: it is ended", pid);
     syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
     pollfd gone{pidfd.get(), POLLIN, 0};
     if (poll(&gone, 1, kPatienceMs) != 1) {

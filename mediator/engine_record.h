@@ -19,7 +19,8 @@ class EngineRecord {
 
   // Replaces the file as a whole; an empty list removes it. A failure is logged: the next mediator cannot wait then.
   void Write(const std::vector<pid_t>& engines) const;
-  // Kills what is left of the list, and waits until it is gone. Needs LockSocket: their mediator is no more.
+  // Kills what is left of the list, and waits until it is gone: only what has the same boot, pid, start time and name, since
+  // numbers come again. Needs LockSocket: their mediator is no more.
   ring::Result<void> EndOrphans() const;
 
  private:

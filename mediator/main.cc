@@ -134,8 +134,10 @@ ring::Result<std::unique_ptr<Backend>> MakeBackend(EventLoop* loop, const Config
   if (config.backend == BackendChoice::kCuda) {
     return tl::make_unexpected(fmt::format("{} (or use --backend cpu)", gpu.error()));
   }
-  spdlog::info("no GPU, the CPU computes: {}", gpu.error());
-  return std::move(*cpu);
+  spdlog::info("no GPU, the CPU computes, and GPUs are looked for again: {}", gpu.error());
+  auto later = GpuBackend::CreateWithoutGpu(loop, config.gpu, &*cpu, record);
+  if (!later) return tl::make_unexpected(later.error());
+  return std::move(*later);
 }
 
 LaneOptions MakeLaneOptions(const char* name, const Config& config, int64_t wake_cost_ns) {
@@ -153,15 +155,16 @@ ring::Result<void> Serve(const Flags& flags) {
   ring::Result<Config> config = MakeConfig(flags);
   if (!config) return tl::make_unexpected(config.error());
   if (const auto system = CheckSystem(); !system) return system;
+  if (const auto missing = missing_pages::Supported(); !missing) {
+    spdlog::warn("a VM that gives up its memory makes this process pay for it: {}", missing.error());
+  }
+  base::HideProcess();
   // Held until everything else is gone: engines write beside the socket, too.
   const auto lock = LockSocket(config->socket);
   if (!lock) return tl::make_unexpected(lock.error());
   RaiseDescriptorLimit();
   signal(SIGCHLD, SIG_DFL);  // inherited as ignored, it would hide the end of an engine
   bus_error_guard::Install();
-  if (const auto missing = missing_pages::Supported(); !missing) {
-    spdlog::warn("a VM that gives up its memory makes this process pay for it: {}", missing.error());
-  }
   const Closer closer;
   StopSignals signals;
   auto loop = EventLoop::Create(config->vms_max * kWatchesPerConnection + kWatchesBeside);

@@ -20,6 +20,7 @@ const char* Remedy(int error) {
     case EAGAIN: return " (raise the limit of tasks: TasksMax=, pids.max, ulimit -u)";
     case ENOMEM: return " (give it more memory: MemoryMax=, ulimit -v, ulimit -l)";
     case ENOSYS:
+    case EOPNOTSUPP:
     case EPERM: return " (a sandbox refuses the call? allow it: SystemCallFilter=, the container's seccomp profile)";
     default: return "";
   }

@@ -12,6 +12,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/json_text.h"
+#include "base/program.h"
 #include "mediator/config.h"
 #include "mediator/control_channel.h"
 #include "mediator/trace.h"
@@ -109,7 +111,7 @@ ring::Result<void> Status(const std::string& socket, bool as_json) {
   const json status = json::parse(*text, nullptr, false);
   if (status.is_discarded()) return tl::make_unexpected("the mediator's answer is no JSON: use one release of both");
   if (as_json) {
-    fmt::print("{}\n", status.dump(2));
+    fmt::print("{}\n", base::JsonText(status, 2));
   } else {
     PrintStatus(status);
   }
@@ -138,6 +140,7 @@ ring::Result<void> PrintTrace(const std::string& path) {
 }  // namespace vgpu
 
 int main(int argc, char** argv) {
+  vgpu::base::PrepareProgram();
   std::string socket = vgpu::mediator::DefaultSocket();
   std::string trace;
   bool as_json = false;

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files of the control socket, and who takes them away or puts others in their place.
+#include "mediator/socket_file.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <string>
+
+namespace vgpu::mediator {
+namespace {
+
+class SocketFileTest : public testing::Test {
+ protected:
+  SocketFileTest() {
+    std::string folder = "/tmp/vgpu-test-XXXXXX";
+    EXPECT_NE(mkdtemp(folder.data()), nullptr);
+    folder_ = folder;
+    path_ = folder + "/s";
+  }
+  ~SocketFileTest() override {
+    for (const std::string& path : {path_, Lock(), folder_ + "/aside", folder_ + "/none"}) unlink(path.c_str());
+    rmdir(folder_.c_str());
+  }
+  std::string Lock() const { return path_ + ".lock"; }
+  static bool Exists(const std::string& path) {
+    struct stat info;
+    return lstat(path.c_str(), &info) == 0;
+  }
+  static std::string Text(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  }
+  ring::UniqueFd Foreign(int type) const {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path_.c_str(), path_.size());
+    ring::UniqueFd fd(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+    EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    if (type == SOCK_STREAM) EXPECT_EQ(listen(fd.get(), 1), 0);
+    return fd;
+  }
+  void WriteForeign() const { std::ofstream(path_) << "foreign"; }
+  std::string Refusal() const {
+    const auto lock = LockSocket(path_);
+    return lock ? "" : lock.error();
+  }
+
+  std::string folder_;
+  std::string path_;
+};
+
+TEST_F(SocketFileTest, Lock_NamesItsHolderAndGoesWithIt) {
+  {
+    const auto lock = LockSocket(path_);
+    ASSERT_TRUE(lock) << lock.error();
+    EXPECT_EQ(Text(Lock()), std::to_string(getpid()) + "\n");
+    const std::string refusal = Refusal();
+    EXPECT_NE(refusal.find("another mediator serves " + path_ + " (pid " + std::to_string(getpid()) + ")"),
+              std::string::npos)
+        << refusal;
+    EXPECT_TRUE(Exists(Lock())) << "who was refused has taken the other's lock away";
+  }
+  EXPECT_FALSE(Exists(Lock()));
+}
+
+TEST_F(SocketFileTest, LockFileReplaced_TheOthersStays) {
+  auto first = std::make_optional(LockSocket(path_));
+  ASSERT_TRUE(*first);
+  ASSERT_EQ(unlink(Lock().c_str()), 0);
+  const auto second = LockSocket(path_);
+  ASSERT_TRUE(second) << second.error();
+  first.reset();
+  EXPECT_TRUE(Exists(Lock()));
+}
+
+TEST_F(SocketFileTest, SocketReplaced_TheOthersStays) {
+  {
+    const auto mine = ListenOn(path_);
+    ASSERT_TRUE(mine) << mine.error();
+    ASSERT_EQ(rename(path_.c_str(), (folder_ + "/aside").c_str()), 0);
+    WriteForeign();
+  }
+  EXPECT_EQ(Text(path_), "foreign");
+}
+
+TEST_F(SocketFileTest, SocketOfALivingProgram_IsRefusedAndStays) {
+  for (const int type : {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM}) {
+    const ring::UniqueFd foreign = Foreign(type);
+    if (type == SOCK_SEQPACKET) ASSERT_EQ(listen(foreign.get(), 1), 0);
+    const std::string refusal = Refusal();
+    EXPECT_NE(refusal.find("listens on " + path_), std::string::npos) << refusal;
+    EXPECT_TRUE(Exists(path_));
+    EXPECT_FALSE(Exists(Lock()));
+    unlink(path_.c_str());
+  }
+}
+
+TEST_F(SocketFileTest, SocketOfADeadProgram_IsReplaced) {
+  Foreign(SOCK_STREAM).reset();
+  const auto lock = LockSocket(path_);
+  ASSERT_TRUE(lock) << lock.error();
+  EXPECT_TRUE(ListenOn(path_));
+}
+
+TEST_F(SocketFileTest, FileByTheLocksName_IsNotWrittenTo) {
+  std::ofstream(Lock()) << "precious";
+  EXPECT_NE(Refusal().find("is no lock"), std::string::npos);
+  EXPECT_EQ(Text(Lock()), "precious");
+}
+
+TEST_F(SocketFileTest, Folders_AreMadeOrNamed) {
+  const std::string deep = folder_ + "/a/b/s";
+  {
+    const auto lock = LockSocket(deep);
+    EXPECT_TRUE(lock) << lock.error();
+  }
+  rmdir((folder_ + "/a/b").c_str());
+  rmdir((folder_ + "/a").c_str());
+  std::ofstream(folder_ + "/none") << "";
+  const auto lock = LockSocket(folder_ + "/none/b/s");
+  ASSERT_FALSE(lock);
+  EXPECT_NE(lock.error().find("Not a directory"), std::string::npos) << lock.error();
+}
+
+}  // namespace
+}  // namespace vgpu::mediator
