@@ -41,7 +41,8 @@ constexpr CodeText kCodes[] = {
      "The length does not fit the operation: check it against the manual."},
     {VGPU_ERR_RATE_LIMITED, "rate limited", "This VM sent more than its share: slow down and send again."},
     {VGPU_ERR_QUARANTINED, "quarantined",
-     "The operator has taken this VM out of service: ask for its release (`vgpuctl`)."},
+     "This VM is quarantined by the host's operator and gets nothing done until it is released there (with "
+     "`vgpuctl release`): ask the operator."},
     {VGPU_ERR_INTERRUPTED, "interrupted",
      "The mediator or the GPU engine died while it worked on this request, whose effect is unknown: restore "
      "its "

@@ -230,7 +230,9 @@ Result<void> HostTransport::AwaitLink(TimePoint deadline) {
   SetRingState(VGPU_RING_STATE_NO_MEDIATOR);
   for (nanoseconds pause = milliseconds(1);; pause = std::min<nanoseconds>(pause * 2, milliseconds(20))) {
     auto attached = Attach(deadline);
-    if (attached || !MayPass(attached.error())) return attached;
+    if (attached) return attached;
+    if (attached.error().code == VGPU_ERR_QUARANTINED) SetRingState(VGPU_RING_STATE_QUARANTINED);
+    if (!MayPass(attached.error())) return attached;
     const TimePoint now = Clock::now();
     if (now >= deadline) {
       return Fail(attached.error().code,

@@ -426,6 +426,28 @@ TEST_F(HostTransportTest, NextMediatorRefuses_IsFinal) {
   EXPECT_NE(back.error().text.find("vm_id 9 is attached already"), std::string::npos) << back.error().text;
 }
 
+TEST_F(HostTransportTest, Quarantined_AttachedOrAtAttach_IsARingState) {
+  Server server(options_.socket, [&](int socket, int nth) {
+    ReadAttach(socket);
+    if (nth == 0) {
+      SendGrant(socket);
+      SendMessage(socket, VGPU_MSG_STATE, vgpu_msg_state{VGPU_RING_STATE_QUARANTINED, VGPU_ERR_QUARANTINED});
+    } else {
+      SendError(socket, VGPU_ERR_QUARANTINED, "VM 9 is quarantined: `vgpuctl release 9`");
+    }
+  });
+  auto transport = HostTransport::Open(options_, Soon());
+  ASSERT_TRUE(transport);
+  while ((*transport)->SleepUntilCall(0, Soon()) == Wake::kLook) {
+    EXPECT_EQ((*transport)->ring_state(), VGPU_RING_STATE_QUARANTINED);
+  }
+  auto back = (*transport)->AwaitLink(Soon());
+  ASSERT_FALSE(back);
+  EXPECT_EQ(back.error().code, VGPU_ERR_QUARANTINED);
+  EXPECT_NE(back.error().text.find("vgpuctl release"), std::string::npos) << back.error().text;
+  EXPECT_EQ((*transport)->ring_state(), VGPU_RING_STATE_QUARANTINED);
+}
+
 TEST_F(HostTransportTest, Ring_HasOneOwner) {
   Server server(options_.socket, [&](int socket, int) {
     ReadAttach(socket);

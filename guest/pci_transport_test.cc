@@ -275,6 +275,18 @@ TEST_F(PciTransportTest, RefusedByTheMediator_SaysSoInsteadOfStartIt) {
   EXPECT_NE(says(UINT32_MAX).find("start it on the host"), std::string::npos);
 }
 
+TEST_F(PciTransportTest, Quarantined_ClientSaysWhoReleasesIt) {
+  AddStub("0000:00:04.0");
+  SetState(VGPU_RING_STATE_QUARANTINED);
+  auto transport = Open();
+  ASSERT_TRUE(transport);
+  auto client = Client::Open(std::move(*transport), 0, Soon());
+  ASSERT_FALSE(client);
+  EXPECT_EQ(client.error().code, VGPU_ERR_QUARANTINED);
+  EXPECT_NE(client.error().text.find("quarantined by the host's operator"), std::string::npos) << client.error().text;
+  EXPECT_NE(client.error().text.find("vgpuctl release"), std::string::npos) << client.error().text;
+}
+
 // The whole client over mapped files, with the mediator's side polling them.
 TEST_F(PciTransportTest, Client_AddsThroughTheMappedRegion) {
   AddStub("0000:00:04.0");

@@ -807,10 +807,18 @@ static void vgpu_stub_drop_bh(void *opaque)
     qemu_chr_fe_disconnect(&s->chr);
 }
 
+/* A VM that was refused because it is quarantined knows what it waits for. */
+static void vgpu_stub_set_unattached(VgpuStub *s)
+{
+    vgpu_stub_set_ring_state(s, s->refusal == VGPU_ERR_QUARANTINED ?
+                                    VGPU_RING_STATE_QUARANTINED :
+                                    VGPU_RING_STATE_NO_MEDIATOR);
+}
+
 static void vgpu_stub_drop(VgpuStub *s)
 {
     s->link = VGPU_LINK_DROPPED;
-    vgpu_stub_set_ring_state(s, VGPU_RING_STATE_NO_MEDIATOR);
+    vgpu_stub_set_unattached(s);
     qemu_bh_schedule(s->drop_bh);
 }
 
@@ -1002,8 +1010,10 @@ static void vgpu_stub_on_state(VgpuStub *s, const void *payload)
     case VGPU_RING_STATE_ATTACHED:
         break;
     case VGPU_RING_STATE_FENCED:
+        vgpu_stub_window_abort(s, msg->code == VGPU_OK ? VGPU_ERR_FENCED : msg->code);
+        break;
     case VGPU_RING_STATE_QUARANTINED:
-        vgpu_stub_window_abort(s, msg->code);
+        vgpu_stub_window_abort(s, msg->code == VGPU_OK ? VGPU_ERR_QUARANTINED : msg->code);
         break;
     default:
         vgpu_stub_refuse(s, "STATE %" PRIu32, msg->ring_state);
@@ -1131,7 +1141,7 @@ static void vgpu_stub_chr_event(void *opaque, QEMUChrEvent event)
         trace_vgpu_stub_link(s->vm_id, "down");
         s->link = VGPU_LINK_DOWN;
         qemu_bh_cancel(s->drop_bh);
-        vgpu_stub_set_ring_state(s, VGPU_RING_STATE_NO_MEDIATOR);
+        vgpu_stub_set_unattached(s);
         break;
     default:
         break;

@@ -685,6 +685,49 @@ class AttachTest(DeviceTest):
             peer.close()
             self.dev.wait_reg(h.RING_STATE, h.NO_MEDIATOR)
 
+    def test_state_without_a_code_has_one(self):
+        for state, code in ((h.FENCED, 13), (h.QUARANTINED, 11)):
+            peer = self.attach()
+            self.dev.window_submit(b'request')
+            peer.send(h.STATE, struct.pack('<II', state, 0))
+            self.dev.wait_reg(h.RING_STATE, state)
+            self.assertEqual((self.dev.reg(h.STATUS), self.dev.reg(h.ERROR_CODE)), (h.ERROR, code))
+            peer.window_answer(state - h.FENCED)
+            peer.close()
+            self.dev.wait_reg(h.RING_STATE, h.NO_MEDIATOR)
+
+    def test_quarantined_while_attached_and_released(self):
+        peer = self.attach()
+        self.dev.window_submit(b'request')
+        peer.send(h.STATE, struct.pack('<II', h.QUARANTINED, 11))
+        self.dev.wait_reg(h.RING_STATE, h.QUARANTINED)
+        self.assertEqual((self.dev.reg(h.STATUS), self.dev.reg(h.ERROR_CODE)), (h.ERROR, 11))
+        peer.window_answer(0, code=11)
+        self.qemu.qmp('system_reset')                   # the guest cannot reset itself out of it
+        self.qemu.wait_event('RESET')
+        peer.expect(h.RESET)
+        peer.send(h.RESET_DONE)
+        self.dev.map()
+        self.assertEqual(self.dev.reg(h.RING_STATE), h.QUARANTINED)
+        peer.send(h.STATE, struct.pack('<II', h.ATTACHED, 0))
+        self.dev.wait_reg(h.RING_STATE, h.ATTACHED)
+        self.dev.window_submit(b'again')
+        self.assertEqual(peer.window_request(1), b'again')
+
+    def test_quarantined_at_attach_until_a_grant(self):
+        for _ in range(2):
+            self.refuse_next(11)
+            self.assertEqual((self.dev.reg(h.RING_STATE), self.dev.reg(h.REFUSAL)), (h.QUARANTINED, 11))
+            self.assertEqual(self.qemu.read(h.BAR2 + h.LINK_STATE_OFF), h.QUARANTINED)
+            self.dev.window_submit(b'request')
+            self.assertEqual((self.dev.reg(h.STATUS), self.dev.reg(h.ERROR_CODE)), (h.ERROR, 11))
+        self.attach()
+        self.peer.sock.close()
+        self.dev.wait_reg(h.RING_STATE, h.NO_MEDIATOR)
+        self.refuse_next(11)
+        self.refuse_next(1)                             # another reason: no longer quarantined
+        self.assertEqual((self.dev.reg(h.RING_STATE), self.dev.reg(h.REFUSAL)), (h.NO_MEDIATOR, 1))
+
     def test_mediator_lifts_a_fence_after_a_reset(self):
         peer = self.attach()
         peer.send(h.STATE, struct.pack('<II', h.FENCED, 13))
