@@ -66,6 +66,9 @@ constexpr CodeText kCodes[] = {
      "The ring's arena has no room for this buffer: free others, use smaller pieces, or give the VM a larger "
      "region."},
     {VGPU_ERR_SYSTEM, "system error", "The operating system refused something this needs."},
+    {VGPU_ERR_DEVICE_GONE, "device gone",
+     "The device no longer answers, every register reads as all ones: it was unplugged or is being reset, or its memory "
+     "decoding was switched off. Open it again; if that fails, look on the host whether the VM still has it."},
 };
 
 constexpr CodeText kCuda = {0xf0, "CUDA specific error",
@@ -111,9 +114,16 @@ const char* CodeName(uint32_t code) { return Find(code).name; }
 const char* ExplainCode(uint32_t code) { return Find(code).explanation; }
 
 Error Refused(uint32_t code) {
+  if (code == VGPU_OK) {
+    return {VGPU_ERR_VERSION,
+            "the request failed, but with code 0, which means success: install a mediator, a QEMU and a program of one "
+            "release"};
+  }
   return {code,
           fmt::format("request refused with code {} ({}). {}", code, CodeName(code), ExplainCode(code))};
 }
+
+Error DeviceGone() { return {VGPU_ERR_DEVICE_GONE, ExplainCode(VGPU_ERR_DEVICE_GONE)}; }
 
 Error Unattached(uint32_t refusal, std::string otherwise) {
   if (refusal == VGPU_OK) return {VGPU_ERR_UNAVAILABLE, std::move(otherwise)};

@@ -180,6 +180,7 @@ Result<std::unique_ptr<PciTransport>> PciTransport::Open(const PciOptions& optio
   std::unique_ptr<PciTransport> transport(
       new PciTransport(*address, std::move(bar0->fd), std::move(bar0->map)));
   const uint32_t version = transport->registers_.Read(VGPU_REG_PROTOCOL_VER);
+  if (version == UINT32_MAX) return tl::make_unexpected(DeviceGone());
   if (version >> 16 != VGPU_WINDOW_VERSION >> 16) {
     return Fail(
         VGPU_ERR_VERSION,

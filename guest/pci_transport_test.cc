@@ -169,7 +169,7 @@ TEST_F(PciTransportTest, WrongVersionOrNotAStub_SaysSo) {
   Register(VGPU_REG_PROTOCOL_VER) = 0x00020000;
   ExpectError(VGPU_ERR_VERSION, "0x00020000");
   Register(VGPU_REG_PROTOCOL_VER) = 0xffffffff;  // what a device without memory decoding reads
-  ExpectError(VGPU_ERR_VERSION, "0xffffffff");
+  ExpectError(VGPU_ERR_DEVICE_GONE, "memory decoding");
   Register(VGPU_REG_PROTOCOL_VER) = VGPU_WINDOW_VERSION;
   header()->abi_version = 0x00020000;
   ExpectError(VGPU_ERR_VERSION, "ABI version 2.0");
