@@ -114,6 +114,7 @@ Client::Client(std::shared_ptr<Transport> transport, uint32_t ring_idx, ring::Ri
 
 Result<std::unique_ptr<Client>> Client::Open(std::shared_ptr<Transport> transport, uint32_t ring_idx,
                                              TimePoint deadline) {
+  if (transport->region_error()) return tl::make_unexpected(*transport->region_error());
   if (transport->region() == nullptr) {
     return Fail(VGPU_ERR_UNSUPPORTED,
                 fmt::format("{} has no ring (ring=off): give the VM a ring, or use the register window "

@@ -96,6 +96,22 @@ const char* RefusalCause(uint32_t code) {
   }
 }
 
+// What helps where the system lacks something, whatever it was wanted for.
+const char* Remedy(int error) {
+  switch (error) {
+    case EMFILE:
+      return ": this process has too many open files: raise its limit (`ulimit -n`)";
+    case ENFILE:
+      return ": this machine has too many open files: raise fs.file-max";
+    case ENOMEM:
+      return ": there is not enough memory: free some, or raise this process's limits";
+    case ETOOMANYREFS:
+      return ": too many descriptors are on their way to other processes: raise the limit on open files (`ulimit -n`)";
+    default:
+      return "";
+  }
+}
+
 const CodeText& Find(uint32_t code) {
   for (const CodeText& entry : kCodes) {
     if (entry.code == code) return entry;
@@ -106,7 +122,7 @@ const CodeText& Find(uint32_t code) {
 }  // namespace
 
 tl::unexpected<Error> FailErrno(uint32_t code, const std::string& what) {
-  return Fail(code, fmt::format("{}: {}", what, std::strerror(errno)));
+  return Fail(code, fmt::format("{}: {}{}", what, std::strerror(errno), Remedy(errno)));
 }
 
 const char* CodeName(uint32_t code) { return Find(code).name; }

@@ -29,7 +29,7 @@ inline tl::unexpected<Error> Fail(uint32_t code, std::string text) {
   return tl::make_unexpected(Error{code, std::move(text)});
 }
 
-// As Fail, with the system's reason (errno) after `what`.
+// As Fail, with the system's reason (errno) after `what`, and its remedy where that is known.
 tl::unexpected<Error> FailErrno(uint32_t code, const std::string& what);
 
 // A short name ("fenced"); "unknown code" for what is none. Static storage.

@@ -111,7 +111,7 @@ Result<void> HostTransport::MakeEvents() {
   };
   if (make_pair(window_events_) && std::all_of(ring_events_.begin(), ring_events_.end(), make_pair))
     return {};
-  return FailErrno(VGPU_ERR_SYSTEM, "cannot make an eventfd (are there too many open files?)");
+  return FailErrno(VGPU_ERR_SYSTEM, "cannot make an eventfd");
 }
 
 // Connects and attaches; needs mutex_ once others know this object.
