@@ -57,6 +57,7 @@ Result<uint32_t> Handshake(Transport& transport, uint32_t ring_idx, const ring::
     if (link == VGPU_RING_STATE_FENCED) return Fail(VGPU_ERR_FENCED, ExplainCode(VGPU_ERR_FENCED));
     if (link == VGPU_RING_STATE_QUARANTINED)
       return Fail(VGPU_ERR_QUARANTINED, ExplainCode(VGPU_ERR_QUARANTINED));
+    if (link > VGPU_RING_STATE_QUARANTINED) return tl::make_unexpected(DeviceGone());
     if (Clock::now() >= deadline) {
       if (link == VGPU_RING_STATE_NO_MEDIATOR) {
         return tl::make_unexpected(Unattached(transport.refusal(), ExplainCode(VGPU_ERR_UNAVAILABLE)));
@@ -113,6 +114,7 @@ Client::Client(std::shared_ptr<Transport> transport, uint32_t ring_idx, ring::Ri
 
 Result<std::unique_ptr<Client>> Client::Open(std::shared_ptr<Transport> transport, uint32_t ring_idx,
                                              TimePoint deadline) {
+  if (transport->region_error()) return tl::make_unexpected(*transport->region_error());
   if (transport->region() == nullptr) {
     return Fail(VGPU_ERR_UNSUPPORTED,
                 fmt::format("{} has no ring (ring=off): give the VM a ring, or use the register window "
@@ -259,6 +261,7 @@ Result<void> Client::CheckRing() const {
   uint32_t state = VGPU_EPOCH_CLOSED;
   const bool mine = ring::EpochAnswered(ring_, producer_.epoch(), &state);
   const uint32_t link = transport_->ring_state();
+  if (link > VGPU_RING_STATE_QUARANTINED) return tl::make_unexpected(DeviceGone());
   if (link == VGPU_RING_STATE_QUARANTINED)
     return Fail(VGPU_ERR_QUARANTINED, ExplainCode(VGPU_ERR_QUARANTINED));
   if (link == VGPU_RING_STATE_FENCED || state == VGPU_EPOCH_FENCED) {

@@ -247,6 +247,17 @@ TEST_P(ClientTest, LinkStateFencedOrQuarantined_SaysSo) {
   EXPECT_EQ(CodeOf(idx, Soon()), VGPU_ERR_FENCED);
 }
 
+TEST_P(ClientTest, LinkStateThatCannotBe_TheDeviceIsGone) {
+  StartAndOpen(Manner::kSilent);
+  const uint32_t idx = client_->Nop();
+  transport_->SetState(UINT32_MAX);  // what memory reads as whose decoding is off
+  EXPECT_EQ(CodeOf(idx, Soon()), VGPU_ERR_DEVICE_GONE);
+  client_.reset();
+  auto client = Client::Open(transport_, 1, Soon());
+  ASSERT_FALSE(client);
+  EXPECT_EQ(client.error().code, VGPU_ERR_DEVICE_GONE);
+}
+
 TEST_P(ClientTest, RingReopenedByAnother_SaysReset) {
   StartAndOpen(Manner::kSilent);
   const uint32_t idx = client_->Nop();

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -17,13 +18,37 @@ namespace {
 constexpr const char* kHungUp =
     "the mediator closed the connection: see its log for the reason, or start it again";
 
+bool IsSocket(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode);
+}
+
+// The peer's end has been closed, or the system has another reason (errno).
+Error LinkError(const char* what) {
+  if (errno == EPIPE || errno == ECONNRESET) return {VGPU_ERR_UNAVAILABLE, kHungUp};
+  if (errno == EAGAIN) return {VGPU_ERR_UNAVAILABLE, "the mediator does not read its control socket: is it stopped?"};
+  return FailErrno(VGPU_ERR_SYSTEM, what).value();
+}
+
 Error ConnectError(const std::string& path) {
   switch (errno) {
     case ENOENT:
-    case ECONNREFUSED:
       return {VGPU_ERR_UNAVAILABLE,
-              fmt::format("no mediator listens on {}: start it with `bazel run //mediator -- --socket {}`",
+              fmt::format("no mediator listens on {}, there is no such file: start it with `bazel run //mediator -- "
+                          "--socket {}`",
                           path, path)};
+    case ECONNREFUSED:
+      if (!IsSocket(path)) return {VGPU_ERR_BAD_ARGUMENT, fmt::format("{} is no socket: name the mediator's", path)};
+      return {VGPU_ERR_UNAVAILABLE,
+              fmt::format("no mediator listens on {}, the socket of one that has ended: start it again with `bazel run "
+                          "//mediator -- --socket {}`",
+                          path, path)};
+    case ENOTDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+      return FailErrno(VGPU_ERR_BAD_ARGUMENT, fmt::format("{} is no path to a socket", path)).value();
+    case EPROTOTYPE:
+      return {VGPU_ERR_BAD_ARGUMENT, fmt::format("{} is a socket of another kind: name the mediator's", path)};
     case EAGAIN:
       return {VGPU_ERR_UNAVAILABLE,
               fmt::format("the mediator on {} is too busy to accept connections: try again", path)};
@@ -90,7 +115,8 @@ Result<void> ControlLink::Send(uint32_t type, const void* payload, uint32_t size
   // connection.
   const ssize_t sent = sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
   if (sent == static_cast<ssize_t>(sizeof(header) + size)) return {};
-  return Fail(VGPU_ERR_UNAVAILABLE, kHungUp);
+  if (sent >= 0) errno = EAGAIN;
+  return tl::make_unexpected(LinkError("cannot send to the mediator"));
 }
 
 Result<void> ControlLink::ReceiveBytes(void* data, size_t bytes, TimePoint deadline) {
@@ -100,8 +126,10 @@ Result<void> ControlLink::ReceiveBytes(void* data, size_t bytes, TimePoint deadl
     if (got > 0) {
       to += got;
       bytes -= static_cast<size_t>(got);
-    } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+    } else if (got == 0) {
       return Fail(VGPU_ERR_UNAVAILABLE, kHungUp);
+    } else if (errno != EAGAIN && errno != EINTR) {
+      return tl::make_unexpected(LinkError("cannot hear the mediator"));
     } else if (errno == EAGAIN && !WaitReadable(fd_.get(), deadline)) {
       return Fail(VGPU_ERR_UNAVAILABLE,
                   "the mediator accepted the connection but did not answer in time: is it stopped, or "

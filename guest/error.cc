@@ -41,7 +41,8 @@ constexpr CodeText kCodes[] = {
      "The length does not fit the operation: check it against the manual."},
     {VGPU_ERR_RATE_LIMITED, "rate limited", "This VM sent more than its share: slow down and send again."},
     {VGPU_ERR_QUARANTINED, "quarantined",
-     "The operator has taken this VM out of service: ask for its release (`vgpuctl`)."},
+     "This VM is quarantined by the host's operator and gets nothing done until it is released there (with "
+     "`vgpuctl release`): ask the operator."},
     {VGPU_ERR_INTERRUPTED, "interrupted",
      "The mediator or the GPU engine died while it worked on this request, whose effect is unknown: restore "
      "its "
@@ -65,6 +66,9 @@ constexpr CodeText kCodes[] = {
      "The ring's arena has no room for this buffer: free others, use smaller pieces, or give the VM a larger "
      "region."},
     {VGPU_ERR_SYSTEM, "system error", "The operating system refused something this needs."},
+    {VGPU_ERR_DEVICE_GONE, "device gone",
+     "The device no longer answers, every register reads as all ones: it was unplugged or is being reset, or its memory "
+     "decoding was switched off. Open it again; if that fails, look on the host whether the VM still has it."},
 };
 
 constexpr CodeText kCuda = {0xf0, "CUDA specific error",
@@ -92,6 +96,22 @@ const char* RefusalCause(uint32_t code) {
   }
 }
 
+// What helps where the system lacks something, whatever it was wanted for.
+const char* Remedy(int error) {
+  switch (error) {
+    case EMFILE:
+      return ": this process has too many open files: raise its limit (`ulimit -n`)";
+    case ENFILE:
+      return ": this machine has too many open files: raise fs.file-max";
+    case ENOMEM:
+      return ": there is not enough memory: free some, or raise this process's limits";
+    case ETOOMANYREFS:
+      return ": too many descriptors are on their way to other processes: raise the limit on open files (`ulimit -n`)";
+    default:
+      return "";
+  }
+}
+
 const CodeText& Find(uint32_t code) {
   for (const CodeText& entry : kCodes) {
     if (entry.code == code) return entry;
@@ -102,7 +122,7 @@ const CodeText& Find(uint32_t code) {
 }  // namespace
 
 tl::unexpected<Error> FailErrno(uint32_t code, const std::string& what) {
-  return Fail(code, fmt::format("{}: {}", what, std::strerror(errno)));
+  return Fail(code, fmt::format("{}: {}{}", what, std::strerror(errno), Remedy(errno)));
 }
 
 const char* CodeName(uint32_t code) { return Find(code).name; }
@@ -110,9 +130,16 @@ const char* CodeName(uint32_t code) { return Find(code).name; }
 const char* ExplainCode(uint32_t code) { return Find(code).explanation; }
 
 Error Refused(uint32_t code) {
+  if (code == VGPU_OK) {
+    return {VGPU_ERR_VERSION,
+            "the request failed, but with code 0, which means success: install a mediator, a QEMU and a program of one "
+            "release"};
+  }
   return {code,
           fmt::format("request refused with code {} ({}). {}", code, CodeName(code), ExplainCode(code))};
 }
+
+Error DeviceGone() { return {VGPU_ERR_DEVICE_GONE, ExplainCode(VGPU_ERR_DEVICE_GONE)}; }
 
 Error Unattached(uint32_t refusal, std::string otherwise) {
   if (refusal == VGPU_OK) return {VGPU_ERR_UNAVAILABLE, std::move(otherwise)};

@@ -14,7 +14,11 @@
 namespace vgpu::guest {
 
 struct Error {
-  uint32_t code = VGPU_ERR_INVALID_REQUEST;  // VGPU_ERR_* of ring/abi.h or guest/codes.h, never VGPU_OK
+  // A failure that came with VGPU_OK, which its origin should not have said, gets a code of its own.
+  Error(uint32_t failed_with, std::string why)
+      : code(failed_with == VGPU_OK ? VGPU_ERR_VERSION : failed_with), text(std::move(why)) {}
+
+  uint32_t code;  // VGPU_ERR_* of ring/abi.h or guest/codes.h, never VGPU_OK
   std::string text;
 };
 
@@ -25,7 +29,7 @@ inline tl::unexpected<Error> Fail(uint32_t code, std::string text) {
   return tl::make_unexpected(Error{code, std::move(text)});
 }
 
-// As Fail, with the system's reason (errno) after `what`.
+// As Fail, with the system's reason (errno) after `what`, and its remedy where that is known.
 tl::unexpected<Error> FailErrno(uint32_t code, const std::string& what);
 
 // A short name ("fenced"); "unknown code" for what is none. Static storage.
@@ -34,8 +38,11 @@ const char* CodeName(uint32_t code);
 // One sentence or two for the code alone: what it means, and what to do next. Static storage.
 const char* ExplainCode(uint32_t code);
 
-// The error of a request that the mediator answered with `code`, which is not VGPU_OK.
+// The error of a request that failed with `code`, whatever that is: it comes from the device or the mediator.
 Error Refused(uint32_t code);
+
+// What was read cannot be: the device does not answer.
+Error DeviceGone();
 
 // No mediator is attached: because it refuses this VM with the code `refusal`, or else (VGPU_OK) for the reason
 // that `otherwise` names.

@@ -12,7 +12,7 @@ namespace vgpu::guest {
 namespace {
 
 constexpr uint32_t kLocalFirst = VGPU_ERR_NO_DEVICE;
-constexpr uint32_t kLocalLast = VGPU_ERR_SYSTEM;
+constexpr uint32_t kLocalLast = VGPU_ERR_DEVICE_GONE;
 
 TEST(Error, EveryCode_HasANameOfItsOwn_AndAnExplanation) {
   std::set<std::string> names;
@@ -43,6 +43,17 @@ TEST(Error, Refused_NamesCodeMeaningAndRemedy) {
   EXPECT_EQ(error.code, VGPU_ERR_QUEUE_FULL);
   EXPECT_NE(error.text.find("code 7 (queue full)"), std::string::npos) << error.text;
   EXPECT_NE(error.text.find("take answers"), std::string::npos) << error.text;
+}
+
+// However a failure is told, nobody who looks at its code takes it for a success.
+TEST(Error, NoErrorHasCode0) {
+  const Error errors[] = {Error(VGPU_OK, "text"), Refused(VGPU_OK), Fail(VGPU_OK, "text").value(),
+                          FailErrno(VGPU_OK, "text").value(), Unattached(VGPU_OK, "text"), DeviceGone()};
+  for (const Error& error : errors) {
+    EXPECT_NE(error.code, VGPU_OK) << error.text;
+    EXPECT_EQ(error.text.find("No error"), std::string::npos) << error.text;
+  }
+  for (uint32_t code = 1; code <= 0x200; ++code) EXPECT_EQ(Refused(code).code, code);
 }
 
 TEST(Error, FailErrno_AddsTheSystemsReason) {

@@ -111,7 +111,7 @@ Result<void> HostTransport::MakeEvents() {
   };
   if (make_pair(window_events_) && std::all_of(ring_events_.begin(), ring_events_.end(), make_pair))
     return {};
-  return FailErrno(VGPU_ERR_SYSTEM, "cannot make an eventfd (are there too many open files?)");
+  return FailErrno(VGPU_ERR_SYSTEM, "cannot make an eventfd");
 }
 
 // Connects and attaches; needs mutex_ once others know this object.
@@ -230,7 +230,9 @@ Result<void> HostTransport::AwaitLink(TimePoint deadline) {
   SetRingState(VGPU_RING_STATE_NO_MEDIATOR);
   for (nanoseconds pause = milliseconds(1);; pause = std::min<nanoseconds>(pause * 2, milliseconds(20))) {
     auto attached = Attach(deadline);
-    if (attached || !MayPass(attached.error())) return attached;
+    if (attached) return attached;
+    if (attached.error().code == VGPU_ERR_QUARANTINED) SetRingState(VGPU_RING_STATE_QUARANTINED);
+    if (!MayPass(attached.error())) return attached;
     const TimePoint now = Clock::now();
     if (now >= deadline) {
       return Fail(attached.error().code,

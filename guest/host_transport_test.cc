@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -261,6 +262,53 @@ TEST_F(HostTransportTest, NoMediator_SaysHowToStartIt) {
   EXPECT_NE(transport.error().text.find("bazel run //mediator"), std::string::npos) << transport.error().text;
 }
 
+// Each reason for which nobody can be reached has a remedy of its own.
+TEST_F(HostTransportTest, NobodyThere_NamesWhatIsThereInstead) {
+  const auto error = [&] {
+    auto transport = HostTransport::Open(options_, Soon());
+    EXPECT_FALSE(transport);
+    return transport ? Error(VGPU_ERR_SYSTEM, "") : transport.error();
+  };
+  const auto expect = [&](uint32_t code, const char* part) {
+    const Error got = error();
+    EXPECT_EQ(got.code, code) << got.text;
+    EXPECT_NE(got.text.find(part), std::string::npos) << got.text;
+  };
+  expect(VGPU_ERR_UNAVAILABLE, "there is no such file");
+  const auto listen_and_end = [&](int kind) {
+    const ring::UniqueFd other(socket(AF_UNIX, kind | SOCK_CLOEXEC, 0));
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, options_.socket.c_str(), sizeof(address.sun_path) - 1);
+    EXPECT_EQ(bind(other.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    if (kind == SOCK_DGRAM) expect(VGPU_ERR_BAD_ARGUMENT, "socket of another kind");
+  };
+  listen_and_end(SOCK_STREAM);
+  expect(VGPU_ERR_UNAVAILABLE, "of one that has ended");
+  unlink(options_.socket.c_str());
+  listen_and_end(SOCK_DGRAM);
+  unlink(options_.socket.c_str());
+  close(creat(options_.socket.c_str(), 0600));
+  expect(VGPU_ERR_BAD_ARGUMENT, "is no socket");
+  options_.socket += "/below/a/file";
+  expect(VGPU_ERR_BAD_ARGUMENT, "Not a directory");
+}
+
+TEST_F(HostTransportTest, TooManyOpenFiles_SaysWhichLimit) {
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const ring::UniqueFd next(dup(0));
+  for (const rlim_t more : {1u, 3u, 5u}) {  // no memory, not every eventfd, no socket
+    const rlimit few = {static_cast<rlim_t>(next.get()) + more, before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    auto transport = HostTransport::Open(options_, Soon());
+    setrlimit(RLIMIT_NOFILE, &before);
+    ASSERT_FALSE(transport);
+    EXPECT_EQ(transport.error().code, VGPU_ERR_SYSTEM);
+    EXPECT_NE(transport.error().text.find("open files"), std::string::npos) << transport.error().text;
+  }
+}
+
 TEST_F(HostTransportTest, BadOptions_AreTheCallersMistake) {
   HostOptions bad = options_;
   bad.entries = 3;
@@ -424,6 +472,28 @@ TEST_F(HostTransportTest, NextMediatorRefuses_IsFinal) {
   while (back) back = (*transport)->AwaitLink(Soon());  // until the first connection's end is seen
   EXPECT_EQ(back.error().code, VGPU_ERR_INVALID_REQUEST);
   EXPECT_NE(back.error().text.find("vm_id 9 is attached already"), std::string::npos) << back.error().text;
+}
+
+TEST_F(HostTransportTest, Quarantined_AttachedOrAtAttach_IsARingState) {
+  Server server(options_.socket, [&](int socket, int nth) {
+    ReadAttach(socket);
+    if (nth == 0) {
+      SendGrant(socket);
+      SendMessage(socket, VGPU_MSG_STATE, vgpu_msg_state{VGPU_RING_STATE_QUARANTINED, VGPU_ERR_QUARANTINED});
+    } else {
+      SendError(socket, VGPU_ERR_QUARANTINED, "VM 9 is quarantined: `vgpuctl release 9`");
+    }
+  });
+  auto transport = HostTransport::Open(options_, Soon());
+  ASSERT_TRUE(transport);
+  while ((*transport)->SleepUntilCall(0, Soon()) == Wake::kLook) {
+    EXPECT_EQ((*transport)->ring_state(), VGPU_RING_STATE_QUARANTINED);
+  }
+  auto back = (*transport)->AwaitLink(Soon());
+  ASSERT_FALSE(back);
+  EXPECT_EQ(back.error().code, VGPU_ERR_QUARANTINED);
+  EXPECT_NE(back.error().text.find("vgpuctl release"), std::string::npos) << back.error().text;
+  EXPECT_EQ((*transport)->ring_state(), VGPU_RING_STATE_QUARANTINED);
 }
 
 TEST_F(HostTransportTest, Ring_HasOneOwner) {

@@ -11,6 +11,7 @@
 #include <cassert>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -39,6 +40,21 @@ std::optional<uint32_t> ReadNumber(const fs::path& file) {
   return static_cast<uint32_t>(value);
 }
 
+// Without this folder nobody can say which devices there are.
+Error NoSysfs(const fs::path& devices, const std::error_code& error) {
+  if (error == std::errc::permission_denied) {
+    return {VGPU_ERR_NO_PERMISSION, fmt::format("no permission to look into {}: run as root", devices.string())};
+  }
+  if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) {
+    return {VGPU_ERR_NO_DEVICE,
+            fmt::format("there are no PCI devices in {}, because sysfs is not mounted (`mount -t sysfs sysfs /sys`) or the "
+                        "machine has no PCI; on the mediator's host use --socket",
+                        devices.string())};
+  }
+  errno = error.value();
+  return FailErrno(VGPU_ERR_SYSTEM, "cannot look for PCI devices in " + devices.string()).value();
+}
+
 // The PCI address of the device to use.
 Result<std::string> FindDevice(const PciOptions& options) {
   const fs::path devices = fs::path(options.sysfs) / "bus/pci/devices";
@@ -48,18 +64,20 @@ Result<std::string> FindDevice(const PciOptions& options) {
   if (wanted.empty() && from_environment != nullptr) wanted = from_environment;
   if (!wanted.empty()) {
     if (wanted.find('/') == std::string::npos && fs::exists(devices / wanted, error)) return wanted;
+    if (error && error != std::errc::no_such_file_or_directory) return tl::make_unexpected(NoSysfs(devices, error));
     return Fail(VGPU_ERR_NO_DEVICE,
                 fmt::format("there is no PCI device '{}': `ls {}` shows those there are (an "
                             "address looks like 0000:00:04.0)",
                             wanted, devices.string()));
   }
   std::vector<std::string> found;
-  for (const auto& entry : fs::directory_iterator(devices, error)) {
-    if (ReadNumber(entry.path() / "vendor") == VGPU_PCI_VENDOR_ID &&
-        ReadNumber(entry.path() / "device") == VGPU_PCI_DEVICE_ID) {
-      found.push_back(entry.path().filename());
+  for (fs::directory_iterator entry(devices, error); !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    if (ReadNumber(entry->path() / "vendor") == VGPU_PCI_VENDOR_ID &&
+        ReadNumber(entry->path() / "device") == VGPU_PCI_DEVICE_ID) {
+      found.push_back(entry->path().filename());
     }
   }
+  if (error) return tl::make_unexpected(NoSysfs(devices, error));
   if (!found.empty()) return *std::min_element(found.begin(), found.end());
   return Fail(
       VGPU_ERR_NO_DEVICE,
@@ -68,15 +86,38 @@ Result<std::string> FindDevice(const PciOptions& options) {
                   VGPU_PCI_VENDOR_ID, VGPU_PCI_DEVICE_ID, devices.string()));
 }
 
+// Why the kernel did not let us `what`, by errno: each cause has a remedy of its own.
 Error OpenError(const std::string& what) {
-  if (errno == EACCES) return {VGPU_ERR_NO_PERMISSION, fmt::format("no permission to {}: run as root", what)};
-  if (errno == EPERM) {
-    return {VGPU_ERR_NO_PERMISSION,
-            fmt::format("the kernel does not allow to {}: run as root; if you are root, the "
-                        "kernel is locked down (Secure Boot): turn that off for this VM",
-                        what)};
+  const auto error = [&what](uint32_t code, const char* remedy) {
+    return Error(code, fmt::format("cannot {}: {}: {}", what, std::strerror(errno), remedy));
+  };
+  switch (errno) {
+    case EACCES:
+      return {VGPU_ERR_NO_PERMISSION, fmt::format("no permission to {}: run as root", what)};
+    case EPERM:
+      return {VGPU_ERR_NO_PERMISSION,
+              fmt::format("the kernel does not allow to {}: run as root; if you are root, the "
+                          "kernel is locked down (Secure Boot): turn that off for this VM",
+                          what)};
+    case EROFS:
+      return error(VGPU_ERR_NO_PERMISSION, "sysfs is mounted read-only, as containers have it: run outside of the "
+                                           "container, or mount /sys there for writing");
+    case ENOENT:
+    case ENODEV:
+    case ENXIO:
+      return error(VGPU_ERR_DEVICE_GONE, "the device was unplugged, or is no vgpu-stub: `lspci -d 1af4:1111` shows those");
+    case EBUSY:
+    case EINVAL:
+      return error(VGPU_ERR_SYSTEM, "a kernel driver seems to hold the device: unbind it (its `driver/unbind` in sysfs)");
+    default:
+      return FailErrno(VGPU_ERR_SYSTEM, "cannot " + what).value();
   }
-  return FailErrno(VGPU_ERR_SYSTEM, "cannot " + what).value();
+}
+
+// Reads or writes of two bytes of configuration space end whole or with a reason.
+Error ConfigError(ssize_t bytes, const std::string& what) {
+  if (bytes >= 0) errno = EIO;
+  return OpenError(what);
 }
 
 // Sets the memory decoding bit of the device's command register; without it every load reads all ones.
@@ -85,26 +126,52 @@ Result<void> EnableMemory(const fs::path& folder) {
   const ring::UniqueFd config(open(file.c_str(), O_RDWR | O_CLOEXEC));
   if (!config) return tl::make_unexpected(OpenError("open " + file));
   uint16_t command = 0;
-  if (pread(config.get(), &command, sizeof(command), kConfigCommand) != sizeof(command)) {
-    return tl::make_unexpected(OpenError("read " + file));
+  const ssize_t got = pread(config.get(), &command, sizeof(command), kConfigCommand);
+  if (got != sizeof(command)) {
+    return tl::make_unexpected(ConfigError(got, "read " + file));
   }
   if ((command & kCommandMemory) != 0) return {};
   command |= kCommandMemory;
-  if (pwrite(config.get(), &command, sizeof(command), kConfigCommand) != sizeof(command)) {
-    return tl::make_unexpected(OpenError("write " + file));
+  const ssize_t put = pwrite(config.get(), &command, sizeof(command), kConfigCommand);
+  if (put != sizeof(command)) {
+    return tl::make_unexpected(ConfigError(put, "write " + file));
   }
   return {};
 }
 
-// Firmware and kernel leave a device without a driver disabled.
+// Firmware and kernel leave a device without a driver disabled. The kernel enables none (EINVAL) of which one BAR has no
+// address; the others work all the same.
 Result<void> Enable(const fs::path& folder) {
   const std::string file = folder / "enable";
   if (ReadNumber(file) == 0u) {
     const ring::UniqueFd enable(open(file.c_str(), O_WRONLY | O_CLOEXEC));
-    if (!enable || write(enable.get(), "1", 1) != 1)
+    if (!enable || (write(enable.get(), "1", 1) != 1 && errno != EINVAL))
       return tl::make_unexpected(OpenError("enable the device by " + file));
   }
   return EnableMemory(folder);
+}
+
+// Does BAR `number` have a place? Line n of `resource` is "START END FLAGS", all zero where the BAR has none.
+bool HasAddress(const fs::path& folder, uint32_t number) {
+  std::ifstream lines(folder / "resource");
+  std::string line;
+  for (uint32_t i = 0; i <= number; ++i) {
+    if (!std::getline(lines, line)) return true;  // not known: what follows will tell
+  }
+  return std::strtoull(line.c_str(), nullptr, 0) != 0;
+}
+
+Error NoAddress(uint32_t number) {
+  if (number != VGPU_BAR_REGION) {
+    return {VGPU_ERR_SYSTEM, fmt::format("BAR{} of the device has no address, because firmware and kernel found no room "
+                                         "for it below 4 GiB: take other PCI devices out of this VM",
+                                         number)};
+  }
+  return {VGPU_ERR_SYSTEM,
+          "BAR2, the memory of the rings, has no address, because the VM's 64-bit PCI window has no room for it: make the "
+          "window larger (OVMF: -fw_cfg name=opt/ovmf/X-PciMmio64Mb,string=65536; behind a root port: pref64-reserve=SIZE; "
+          "a -cpu with more phys-bits) or the device's size smaller. The register window works without: `vgpu-client regs "
+          "--add A B`"};
 }
 
 struct Bar {
@@ -114,6 +181,7 @@ struct Bar {
 
 Result<Bar> MapBar(const fs::path& folder, uint32_t number, uint64_t bytes_min) {
   const std::string file = folder / fmt::format("resource{}", number);
+  if (!HasAddress(folder, number)) return tl::make_unexpected(NoAddress(number));
   Bar bar;
   bar.fd = ring::UniqueFd(open(file.c_str(), O_RDWR | O_CLOEXEC));
   if (!bar.fd) return tl::make_unexpected(OpenError("open " + file));
@@ -180,6 +248,7 @@ Result<std::unique_ptr<PciTransport>> PciTransport::Open(const PciOptions& optio
   std::unique_ptr<PciTransport> transport(
       new PciTransport(*address, std::move(bar0->fd), std::move(bar0->map)));
   const uint32_t version = transport->registers_.Read(VGPU_REG_PROTOCOL_VER);
+  if (version == UINT32_MAX) return tl::make_unexpected(DeviceGone());
   if (version >> 16 != VGPU_WINDOW_VERSION >> 16) {
     return Fail(
         VGPU_ERR_VERSION,
@@ -188,7 +257,8 @@ Result<std::unique_ptr<PciTransport>> PciTransport::Open(const PciOptions& optio
                     *address, version, VGPU_WINDOW_VERSION));
   }
   if ((transport->registers_.Read(VGPU_REG_RING_CAPS) & VGPU_RING_CAPS_RING) != 0) {
-    if (auto mapped = transport->MapRegion(folder); !mapped) return tl::make_unexpected(mapped.error());
+    // The register window is served whatever is wrong with BAR2.
+    if (auto mapped = transport->MapRegion(folder); !mapped) transport->region_error_ = mapped.error();
   }
   return transport;
 }

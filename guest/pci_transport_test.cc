@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -112,6 +114,18 @@ class PciTransportTest : public testing::Test {
     EXPECT_NE(transport.error().text.find(part), std::string::npos) << transport.error().text;
   }
 
+  // The register page is served all the same; a ring is not to be had, and this is why.
+  void ExpectNoRegion(uint32_t code, const std::string& part) {
+    auto transport = Open();
+    ASSERT_TRUE(transport) << transport.error().text;
+    EXPECT_EQ((*transport)->region(), nullptr);
+    EXPECT_EQ((*transport)->registers()->Read(VGPU_REG_VM_ID), 42u);
+    auto client = Client::Open(std::move(*transport), 0, Soon());
+    ASSERT_FALSE(client);
+    EXPECT_EQ(client.error().code, code) << client.error().text;
+    EXPECT_NE(client.error().text.find(part), std::string::npos) << client.error().text;
+  }
+
   const TempFolder root_;
   ring::Mapping bar0_;
   ring::Mapping bar2_;
@@ -152,7 +166,8 @@ TEST_F(PciTransportTest, TwoDevices_FirstAddressUnlessNamed) {
 }
 
 TEST_F(PciTransportTest, NoDevice_SaysWhatToAdd) {
-  ExpectError(VGPU_ERR_NO_DEVICE, "-device vgpu-stub");
+  ExpectError(VGPU_ERR_NO_DEVICE, "sysfs is not mounted");
+  ExpectError(VGPU_ERR_NO_DEVICE, "no PCI device '0000:00:09.0'", "0000:00:09.0");
   AddDevice("0000:00:01.0", "0x1af4", "0x1000");
   AddDevice("0000:00:02.0", "rubbish", "");
   ExpectError(VGPU_ERR_NO_DEVICE, "-device vgpu-stub");
@@ -169,13 +184,13 @@ TEST_F(PciTransportTest, WrongVersionOrNotAStub_SaysSo) {
   Register(VGPU_REG_PROTOCOL_VER) = 0x00020000;
   ExpectError(VGPU_ERR_VERSION, "0x00020000");
   Register(VGPU_REG_PROTOCOL_VER) = 0xffffffff;  // what a device without memory decoding reads
-  ExpectError(VGPU_ERR_VERSION, "0xffffffff");
+  ExpectError(VGPU_ERR_DEVICE_GONE, "memory decoding");
   Register(VGPU_REG_PROTOCOL_VER) = VGPU_WINDOW_VERSION;
   header()->abi_version = 0x00020000;
-  ExpectError(VGPU_ERR_VERSION, "ABI version 2.0");
+  ExpectNoRegion(VGPU_ERR_VERSION, "ABI version 2.0");
   header()->abi_version = VGPU_ABI_VERSION;
   header()->arena_off = UINT64_MAX;
-  ExpectError(VGPU_ERR_VERSION, "damaged");
+  ExpectNoRegion(VGPU_ERR_VERSION, "damaged");
   fs::resize_file(folder / "resource0", 4096);
   ExpectError(VGPU_ERR_VERSION, "4096 bytes");
 }
@@ -183,7 +198,24 @@ TEST_F(PciTransportTest, WrongVersionOrNotAStub_SaysSo) {
 TEST_F(PciTransportTest, ResourceMissing_NamesIt) {
   const fs::path folder = AddStub("0000:00:04.0");
   fs::remove(folder / "resource2");
-  ExpectError(VGPU_ERR_SYSTEM, "resource2");
+  ExpectNoRegion(VGPU_ERR_DEVICE_GONE, "resource2");
+  fs::remove(folder / "resource0");
+  ExpectError(VGPU_ERR_DEVICE_GONE, "resource0");
+}
+
+// As Linux shows BARs that neither firmware nor kernel found room for.
+TEST_F(PciTransportTest, Bar2WithoutAnAddress_NamesTheCauseAndServesTheRegisterPage) {
+  const fs::path folder = AddStub("0000:00:04.0");
+  const std::string placed = "0x00000000fe000000 0x00000000fe00ffff 0x0000000000040200\n";
+  const std::string nowhere = "0x0000000000000000 0x0000000000000000 0x0000000000000000\n";
+  Write(folder / "resource", placed + nowhere + nowhere + nowhere);
+  fs::remove(folder / "resource2");
+  ExpectNoRegion(VGPU_ERR_SYSTEM, "64-bit PCI window");
+  ExpectNoRegion(VGPU_ERR_SYSTEM, "X-PciMmio64Mb");
+  ExpectNoRegion(VGPU_ERR_SYSTEM, "pref64-reserve");
+  ExpectNoRegion(VGPU_ERR_SYSTEM, "regs --add");
+  Write(folder / "resource", nowhere + nowhere + placed + nowhere);
+  ExpectError(VGPU_ERR_SYSTEM, "below 4 GiB");
 }
 
 TEST_F(PciTransportTest, NoPermission_SaysRunAsRoot) {
@@ -196,6 +228,34 @@ TEST_F(PciTransportTest, NoPermission_SaysRunAsRoot) {
   Write(folder / "enable", "0\n");
   fs::permissions(folder / "enable", fs::perms::owner_read);
   ExpectError(VGPU_ERR_NO_PERMISSION, "enable: run as root");
+  fs::permissions(root_.path() / "bus/pci/devices", fs::perms::none);
+  ExpectError(VGPU_ERR_NO_PERMISSION, "devices: run as root");
+  ExpectError(VGPU_ERR_NO_PERMISSION, "devices: run as root", "0000:00:04.0");
+  fs::permissions(root_.path() / "bus/pci/devices", fs::perms::all);
+}
+
+TEST_F(PciTransportTest, TooManyOpenFiles_SaysWhichLimit) {
+  AddStub("0000:00:04.0");
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const ring::UniqueFd next(dup(0));  // no descriptor from here on
+  const rlimit few = {static_cast<rlim_t>(next.get()) + 1, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  auto named = Open("0000:00:04.0");
+  auto found = Open();
+  setrlimit(RLIMIT_NOFILE, &before);
+  for (const auto* transport : {&named, &found}) {
+    ASSERT_FALSE(*transport);
+    EXPECT_EQ(transport->error().code, VGPU_ERR_SYSTEM);
+    EXPECT_NE(transport->error().text.find("ulimit -n"), std::string::npos) << transport->error().text;
+  }
+}
+
+TEST_F(PciTransportTest, ConfigurationSpaceCutOff_IsNoSuccess) {
+  const fs::path folder = AddStub("0000:00:04.0");
+  Write(folder / "config", "xyz");
+  errno = 0;
+  ExpectError(VGPU_ERR_SYSTEM, "Input/output error");
 }
 
 TEST_F(PciTransportTest, NoRing_RegistersOnly) {
@@ -273,6 +333,18 @@ TEST_F(PciTransportTest, RefusedByTheMediator_SaysSoInsteadOfStartIt) {
   EXPECT_NE(says(200).find("code 200: unknown code"), std::string::npos);
   EXPECT_NE(says(VGPU_OK).find("start it on the host"), std::string::npos) << "older devices read 0 here";
   EXPECT_NE(says(UINT32_MAX).find("start it on the host"), std::string::npos);
+}
+
+TEST_F(PciTransportTest, Quarantined_ClientSaysWhoReleasesIt) {
+  AddStub("0000:00:04.0");
+  SetState(VGPU_RING_STATE_QUARANTINED);
+  auto transport = Open();
+  ASSERT_TRUE(transport);
+  auto client = Client::Open(std::move(*transport), 0, Soon());
+  ASSERT_FALSE(client);
+  EXPECT_EQ(client.error().code, VGPU_ERR_QUARANTINED);
+  EXPECT_NE(client.error().text.find("quarantined by the host's operator"), std::string::npos) << client.error().text;
+  EXPECT_NE(client.error().text.find("vgpuctl release"), std::string::npos) << client.error().text;
 }
 
 // The whole client over mapped files, with the mediator's side polling them.

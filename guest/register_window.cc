@@ -33,6 +33,7 @@ Result<WindowResponse> RegisterWindow::Call(uint32_t opcode, std::initializer_li
   if (bytes > kBufferBytes) return Fail(VGPU_ERR_BAD_ARGUMENT, "too many parameters for the register window");
 
   if (auto idle = AwaitEnd(deadline); !idle) return tl::make_unexpected(idle.error());
+  registers_.Write(VGPU_REG_REQUEST_ID, ++request_id_);
   for (uint32_t i = 0; i < words.size(); ++i)
     registers_.Write(VGPU_REG_REQUEST_BUF + i * kWordBytes, words[i]);
   registers_.Write(VGPU_REG_REQUEST_LEN, bytes);
@@ -40,12 +41,31 @@ Result<WindowResponse> RegisterWindow::Call(uint32_t opcode, std::initializer_li
 
   auto status = AwaitEnd(deadline);
   if (!status) return tl::make_unexpected(status.error());
-  if (*status == VGPU_STATUS_DONE) return ReadResponse();
+  auto response = *status == VGPU_STATUS_DONE    ? ReadResponse()
+                  : *status == VGPU_STATUS_ERROR ? tl::make_unexpected(ReadError())
+                                                 : tl::make_unexpected(Lost());
+  // A reset clears the tag, and what was read since it is zeros; a device that is gone reads as ones.
+  if (registers_.Read(VGPU_REG_REQUEST_ID) != request_id_) return tl::make_unexpected(Lost());
+  return response;
+}
+
+Error RegisterWindow::ReadError() const {
   const uint32_t code = registers_.Read(VGPU_REG_ERROR_CODE);
-  if (code == VGPU_ERR_UNAVAILABLE) {
-    return tl::make_unexpected(Unattached(registers_.Refusal(), Refused(code).text));
+  if (code == VGPU_ERR_UNAVAILABLE) return Unattached(registers_.Refusal(), Refused(code).text);
+  return Refused(code);
+}
+
+// Why the window does not hold the request any more, or what it never should.
+Error RegisterWindow::Lost() const {
+  const uint32_t status = registers_.Read(VGPU_REG_STATUS);
+  if (status == UINT32_MAX) return DeviceGone();
+  if (status > VGPU_STATUS_ERROR) {
+    return {VGPU_ERR_VERSION,
+            fmt::format("the register window has STATUS {}, which this program does not know: is the device of another "
+                        "version?",
+                        status)};
   }
-  return tl::make_unexpected(Refused(code));
+  return {VGPU_ERR_RESET, "the device was reset under the request, which may have been carried out: send it again"};
 }
 
 // Waits until the window is not BUSY and returns its status.
@@ -53,6 +73,7 @@ Result<uint32_t> RegisterWindow::AwaitEnd(TimePoint deadline) const {
   const TimePoint begin = Clock::now();
   while (true) {
     const uint32_t status = registers_.Read(VGPU_REG_STATUS);
+    if (status > VGPU_STATUS_ERROR) return tl::make_unexpected(Lost());
     if (status != VGPU_STATUS_BUSY) return status;
     if (Clock::now() >= deadline) {
       return Fail(

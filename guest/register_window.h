@@ -37,9 +37,12 @@ class RegisterWindow {
  private:
   Result<uint32_t> AwaitEnd(TimePoint deadline) const;
   Result<WindowResponse> ReadResponse() const;
+  Error ReadError() const;
+  Error Lost() const;
 
   const Registers& registers_;
   const std::chrono::nanoseconds poll_;
+  mutable uint32_t request_id_ = 0;  // of the last request
 };
 
 }  // namespace vgpu::guest

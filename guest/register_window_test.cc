@@ -5,8 +5,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
+#include <thread>
 
 namespace vgpu::guest {
 namespace {
@@ -92,6 +95,56 @@ TEST_F(RegisterWindowTest, BusyForEver_TimesOut) {
   ASSERT_FALSE(sum);
   EXPECT_EQ(sum.error().code, VGPU_ERR_TIMEOUT);
   EXPECT_EQ(Word(VGPU_REG_DOORBELL), 0u) << "a window in use is left alone";
+}
+
+TEST_F(RegisterWindowTest, StatusThatCannotBe_IsAnErrorOfItsOwn) {
+  const auto code = [&](uint32_t status) {
+    Word(VGPU_REG_STATUS) = status;
+    Word(VGPU_REG_DOORBELL) = 0;
+    auto sum = Add(1, 2);
+    EXPECT_FALSE(sum);
+    return sum ? VGPU_OK : sum.error().code;
+  };
+  EXPECT_EQ(code(UINT32_MAX), VGPU_ERR_DEVICE_GONE) << "memory decoding is off, or the device is gone";
+  EXPECT_EQ(Word(VGPU_REG_DOORBELL), 0u);
+  EXPECT_EQ(code(4), VGPU_ERR_VERSION);
+  EXPECT_EQ(code(VGPU_STATUS_IDLE), VGPU_ERR_RESET) << "a doorbell that was rung never leaves it idle";
+}
+
+TEST_F(RegisterWindowTest, ErrorWithoutACode_HasOne) {
+  Word(VGPU_REG_STATUS) = VGPU_STATUS_ERROR;
+  Word(VGPU_REG_ERROR_CODE) = VGPU_OK;
+  auto sum = Add(1, 2);
+  ASSERT_FALSE(sum);
+  EXPECT_EQ(sum.error().code, VGPU_ERR_VERSION);
+  EXPECT_EQ(sum.error().text.find("No error"), std::string::npos) << sum.error().text;
+}
+
+TEST_F(RegisterWindowTest, AllOnes_AreNoAnswer) {
+  std::fill(page_.begin(), page_.end(), UINT32_MAX);
+  auto sum = Add(1, 2);
+  ASSERT_FALSE(sum);
+  EXPECT_EQ(sum.error().code, VGPU_ERR_DEVICE_GONE);
+  EXPECT_NE(sum.error().text.find("no longer answers"), std::string::npos) << sum.error().text;
+}
+
+// What a reset does to the tag of the request, at any moment of it.
+TEST_F(RegisterWindowTest, ResetUnderTheRequest_IsNoAnswer) {
+  Respond(kSum, 36, {300});
+  std::atomic<bool> stop{false};
+  std::thread resets([&] {
+    while (!stop.load()) __atomic_store_n(&Word(VGPU_REG_REQUEST_ID), 0, __ATOMIC_RELAXED);
+  });
+  const TimePoint end = Clock::now() + std::chrono::seconds(20);
+  auto sum = Add(1, 2);
+  while (sum && Clock::now() < end) {
+    EXPECT_EQ(*sum, 300);
+    sum = Add(1, 2);
+  }
+  stop.store(true);
+  resets.join();
+  ASSERT_FALSE(sum);
+  EXPECT_EQ(sum.error().code, VGPU_ERR_RESET);
 }
 
 TEST_F(RegisterWindowTest, DamagedResponses_AreErrors) {

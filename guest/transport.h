@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "guest/error.h"
@@ -38,6 +39,8 @@ class Transport {
 
   // The shared region, or nullptr where the device has none (ring=off). Mapped for the life of the transport.
   char* region() const { return region_; }
+  // Why there is none, where that is a fault and not how the device was made.
+  const std::optional<Error>& region_error() const { return region_error_; }
   // Meaningful only with a region.
   const vgpu_layout& layout() const { return layout_; }
 
@@ -79,6 +82,7 @@ class Transport {
 
  protected:
   char* region_ = nullptr;
+  std::optional<Error> region_error_;
   vgpu_layout layout_{};
 };
 

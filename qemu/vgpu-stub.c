@@ -38,6 +38,11 @@
 #include "migration/blocker.h"
 #include "trace.h"
 
+#include <linux/aio_abi.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
 #include "hw/misc/vgpu/abi.h"
 #include "hw/misc/vgpu/control.h"
 #include "hw/misc/vgpu/regs.h"
@@ -180,6 +185,7 @@ struct VgpuStub {
     uint32_t scratch;
     uint32_t ring_state;
     uint64_t timestamp_us;
+    bool raising; /* an interrupt message is on its way */
     uint8_t request[VGPU_WINDOW_BUF_BYTES];
     uint8_t response[VGPU_WINDOW_BUF_BYTES];
 
@@ -215,13 +221,99 @@ struct VgpuStub {
     Error *migration_blocker;
 };
 
+/* ---- eventfds that the mediator has, too ---- */
+
+/*
+ * O_NONBLOCK belongs to the open file, so the mediator may clear it at any time, and drain
+ * or fill the counter: a plain read or write would then hold up the whole VM. These wait
+ * for nothing.
+ */
+
+/* True: it was signalled, and is not any more. */
+static bool vgpu_stub_event_take(EventNotifier *event)
+{
+    int fd = event_notifier_get_fd(event);
+    uint64_t count;
+    struct iovec piece = { .iov_base = &count, .iov_len = sizeof(count) };
+    struct pollfd look = { .fd = fd, .events = POLLIN };
+    ssize_t got = preadv2(fd, &piece, 1, -1, RWF_NOWAIT);
+
+    if (got < 0 && errno != EAGAIN && poll(&look, 1, 0) == 1) {
+        /* Linux before 5.8, or a sandbox: next best, with a gap after the look. */
+        got = read(fd, &count, sizeof(count));
+    }
+    return got == sizeof(count);
+}
+
+/*
+ * The kernel itself signals an eventfd when an asynchronous read has ended, whether there
+ * is room in the counter or not. So: a read of nothing from /dev/null, which ends within
+ * io_submit. False: the kernel has no asynchronous I/O, or a sandbox forbids it.
+ */
+static bool vgpu_stub_event_set_async(int fd)
+{
+    static aio_context_t context; /* of this process, for good */
+    static int null_fd = -1;
+    struct iocb nothing = { .aio_lio_opcode = IOCB_CMD_PREAD,
+                            .aio_flags = IOCB_FLAG_RESFD,
+                            .aio_resfd = fd };
+    struct iocb *reads[] = { &nothing };
+    struct timespec at_once = { 0 };
+    struct io_event done[4];
+
+    if (null_fd < 0) {
+        null_fd = qemu_open_old("/dev/null", O_RDONLY);
+        if (null_fd < 0 || syscall(SYS_io_setup, 8, &context) != 0) {
+            context = 0;
+        }
+    }
+    if (context == 0) {
+        return false;
+    }
+    nothing.aio_fildes = null_fd;
+    if (syscall(SYS_io_submit, context, 1, reads) != 1) {
+        return false;
+    }
+    syscall(SYS_io_getevents, context, 0, ARRAY_SIZE(done), done, &at_once);
+    return true;
+}
+
+static void vgpu_stub_event_set(EventNotifier *event)
+{
+    struct pollfd look = { .fd = event_notifier_get_fd(event), .events = POLLOUT };
+
+    if (vgpu_stub_event_set_async(look.fd)) {
+        return;
+    }
+    /* Next best, with a gap after the look. One that is full is signalled already. */
+    if (poll(&look, 1, 0) == 1 && (look.revents & POLLOUT)) {
+        event_notifier_set(event);
+    }
+}
+
 /* ---- interrupts ---- */
 
 static void vgpu_stub_raise(VgpuStub *s, unsigned vector)
 {
     if (msix_enabled(PCI_DEVICE(s))) {
+        s->raising = true;
         msix_notify(PCI_DEVICE(s), vector);
+        s->raising = false;
     }
+}
+
+/*
+ * A guest may aim our interrupt messages anywhere, at our own doorbells, too. They would
+ * come back while we are at work: such a write changes nothing.
+ */
+static bool vgpu_stub_own_message(VgpuStub *s)
+{
+    if (s->raising) {
+        qemu_log_mask(LOG_GUEST_ERROR,
+                      "vgpu-stub: an interrupt message of the device is aimed at the "
+                      "device itself\n");
+    }
+    return s->raising;
 }
 
 /* The mediator calls ring q, and no irqfd takes the call straight to the guest. */
@@ -229,7 +321,7 @@ static void vgpu_stub_ring_called(EventNotifier *call)
 {
     VgpuRing *ring = container_of(call, VgpuRing, call);
 
-    if (event_notifier_test_and_clear(call)) {
+    if (vgpu_stub_event_take(call)) {
         vgpu_stub_raise(ring->dev, VGPU_VECTOR_RING(ring->q));
     }
 }
@@ -311,7 +403,7 @@ static void vgpu_stub_vector_poll(PCIDevice *pdev, unsigned int start, unsigned 
     for (vector = MAX(start, VGPU_VECTOR_RING(0));
          vector < MIN(end, VGPU_VECTOR_RING(s->ring_count)); vector++) {
         if (msix_is_masked(pdev, vector) &&
-            event_notifier_test_and_clear(&s->rings[vector - VGPU_VECTOR_RING(0)].call)) {
+            vgpu_stub_event_take(&s->rings[vector - VGPU_VECTOR_RING(0)].call)) {
             msix_set_pending(pdev, vector);
         }
     }
@@ -389,7 +481,7 @@ static void vgpu_stub_set_ring_state(VgpuStub *s, uint32_t state)
     vgpu_stub_publish_link_state(s);
     vgpu_stub_raise(s, VGPU_VECTOR_WINDOW);
     for (q = 0; msix_enabled(PCI_DEVICE(s)) && q < s->ring_count; q++) {
-        event_notifier_set(&s->rings[q].call);
+        vgpu_stub_event_set(&s->rings[q].call);
     }
 }
 
@@ -451,7 +543,7 @@ static void vgpu_stub_window_called(EventNotifier *call)
 {
     VgpuStub *s = container_of(call, VgpuStub, window_call);
 
-    if (event_notifier_test_and_clear(call)) {
+    if (vgpu_stub_event_take(call)) {
         vgpu_stub_window_poll(s);
     }
 }
@@ -515,7 +607,7 @@ static void vgpu_stub_window_submit(VgpuStub *s)
     qatomic_store_release(&slot->submit,
                           vgpu_submit_word(VGPU_OP_WINDOW, 0, s->window_tag));
     trace_vgpu_stub_window_submit(s->vm_id, s->request_id, idx, s->request_len);
-    event_notifier_set(&s->window_kick);
+    vgpu_stub_event_set(&s->window_kick);
 }
 
 /* ---- BAR0 ---- */
@@ -643,6 +735,9 @@ static void vgpu_stub_regs_write(void *opaque, hwaddr addr, uint64_t value, unsi
     uint32_t mask = MAKE_64BIT_MASK(shift, size * 8);
 
     trace_vgpu_stub_reg_write(s->vm_id, addr, size, value);
+    if (vgpu_stub_own_message(s)) {
+        return;
+    }
     vgpu_stub_reg_write(s, addr & ~3ull, (value << shift) & mask, mask);
 }
 
@@ -664,8 +759,8 @@ static uint64_t vgpu_stub_doorbells_read(void *opaque, hwaddr addr, unsigned siz
 }
 
 /*
- * What the ioeventfds leave over: doorbell writes that they do not match, and places that
- * are no doorbell.
+ * What KVM's ioeventfds leave over: doorbell writes that they do not match, all of them
+ * without KVM, and places that are no doorbell.
  */
 static void vgpu_stub_doorbells_write(void *opaque, hwaddr addr, uint64_t value,
                                       unsigned size)
@@ -673,9 +768,12 @@ static void vgpu_stub_doorbells_write(void *opaque, hwaddr addr, uint64_t value,
     VgpuStub *s = opaque;
     unsigned q = addr / VGPU_DOORBELL_PAGE_BYTES;
 
+    if (vgpu_stub_own_message(s)) {
+        return;
+    }
     if (q < s->ring_count && addr % VGPU_DOORBELL_PAGE_BYTES < 4) {
         trace_vgpu_stub_doorbell(s->vm_id, q, size);
-        event_notifier_set(&s->rings[q].kick);
+        vgpu_stub_event_set(&s->rings[q].kick);
         return;
     }
     qemu_log_mask(LOG_GUEST_ERROR,
@@ -807,10 +905,18 @@ static void vgpu_stub_drop_bh(void *opaque)
     qemu_chr_fe_disconnect(&s->chr);
 }
 
+/* A VM that was refused because it is quarantined knows what it waits for. */
+static void vgpu_stub_set_unattached(VgpuStub *s)
+{
+    vgpu_stub_set_ring_state(s, s->refusal == VGPU_ERR_QUARANTINED ?
+                                    VGPU_RING_STATE_QUARANTINED :
+                                    VGPU_RING_STATE_NO_MEDIATOR);
+}
+
 static void vgpu_stub_drop(VgpuStub *s)
 {
     s->link = VGPU_LINK_DROPPED;
-    vgpu_stub_set_ring_state(s, VGPU_RING_STATE_NO_MEDIATOR);
+    vgpu_stub_set_unattached(s);
     qemu_bh_schedule(s->drop_bh);
 }
 
@@ -1002,8 +1108,10 @@ static void vgpu_stub_on_state(VgpuStub *s, const void *payload)
     case VGPU_RING_STATE_ATTACHED:
         break;
     case VGPU_RING_STATE_FENCED:
+        vgpu_stub_window_abort(s, msg->code == VGPU_OK ? VGPU_ERR_FENCED : msg->code);
+        break;
     case VGPU_RING_STATE_QUARANTINED:
-        vgpu_stub_window_abort(s, msg->code);
+        vgpu_stub_window_abort(s, msg->code == VGPU_OK ? VGPU_ERR_QUARANTINED : msg->code);
         break;
     default:
         vgpu_stub_refuse(s, "STATE %" PRIu32, msg->ring_state);
@@ -1131,7 +1239,7 @@ static void vgpu_stub_chr_event(void *opaque, QEMUChrEvent event)
         trace_vgpu_stub_link(s->vm_id, "down");
         s->link = VGPU_LINK_DOWN;
         qemu_bh_cancel(s->drop_bh);
-        vgpu_stub_set_ring_state(s, VGPU_RING_STATE_NO_MEDIATOR);
+        vgpu_stub_set_unattached(s);
         break;
     default:
         break;
@@ -1469,12 +1577,15 @@ static bool vgpu_stub_init_msix(PCIDevice *pdev, Error **errp)
 }
 
 /*
+ * Only for KVM, which signals an eventfd without waiting. Where QEMU would write it itself,
+ * our handler does it better.
+ *
  * An ioeventfd of length 0 takes stores of every size (and lets KVM skip decoding them);
  * an old KVM wants a length, and then the others come to vgpu_stub_doorbells_write().
  */
 static unsigned vgpu_stub_ioeventfd_bytes(void)
 {
-    return kvm_enabled() && !kvm_ioeventfd_any_length_enabled() ? 4 : 0;
+    return kvm_ioeventfd_any_length_enabled() ? 0 : 4;
 }
 
 static void vgpu_stub_init_bars(VgpuStub *s)
@@ -1497,7 +1608,7 @@ static void vgpu_stub_init_bars(VgpuStub *s)
                      PCI_BASE_ADDRESS_SPACE_MEMORY | PCI_BASE_ADDRESS_MEM_PREFETCH |
                          PCI_BASE_ADDRESS_MEM_TYPE_64,
                      s->region);
-    for (q = 0; q < s->ring_count; q++) {
+    for (q = 0; kvm_enabled() && q < s->ring_count; q++) {
         memory_region_add_eventfd(&s->doorbells, q * VGPU_DOORBELL_PAGE_BYTES,
                                   vgpu_stub_ioeventfd_bytes(), false, 0,
                                   &s->rings[q].kick);
@@ -1603,7 +1714,7 @@ static void vgpu_stub_remove_bars(VgpuStub *s)
 {
     unsigned q;
 
-    for (q = 0; q < s->ring_count; q++) {
+    for (q = 0; kvm_enabled() && q < s->ring_count; q++) {
         memory_region_del_eventfd(&s->doorbells, q * VGPU_DOORBELL_PAGE_BYTES,
                                   vgpu_stub_ioeventfd_bytes(), false, 0,
                                   &s->rings[q].kick);
@@ -1647,7 +1758,7 @@ static void vgpu_stub_reset(DeviceState *dev)
     trace_vgpu_stub_reset(s->vm_id, s->status);
     vgpu_stub_msix_disable(s);
     for (q = 0; q < s->ring_count; q++) {
-        event_notifier_test_and_clear(&s->rings[q].call);
+        vgpu_stub_event_take(&s->rings[q].call);
     }
     s->status = VGPU_STATUS_IDLE;
     s->error_code = VGPU_OK;

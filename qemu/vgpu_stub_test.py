@@ -4,6 +4,7 @@
 QEMU runs without a guest; this program makes the guest's accesses by the qtest protocol and is the mediator.
 """
 
+import fcntl
 import os
 import re
 import select
@@ -685,6 +686,49 @@ class AttachTest(DeviceTest):
             peer.close()
             self.dev.wait_reg(h.RING_STATE, h.NO_MEDIATOR)
 
+    def test_state_without_a_code_has_one(self):
+        for state, code in ((h.FENCED, 13), (h.QUARANTINED, 11)):
+            peer = self.attach()
+            self.dev.window_submit(b'request')
+            peer.send(h.STATE, struct.pack('<II', state, 0))
+            self.dev.wait_reg(h.RING_STATE, state)
+            self.assertEqual((self.dev.reg(h.STATUS), self.dev.reg(h.ERROR_CODE)), (h.ERROR, code))
+            peer.window_answer(state - h.FENCED)
+            peer.close()
+            self.dev.wait_reg(h.RING_STATE, h.NO_MEDIATOR)
+
+    def test_quarantined_while_attached_and_released(self):
+        peer = self.attach()
+        self.dev.window_submit(b'request')
+        peer.send(h.STATE, struct.pack('<II', h.QUARANTINED, 11))
+        self.dev.wait_reg(h.RING_STATE, h.QUARANTINED)
+        self.assertEqual((self.dev.reg(h.STATUS), self.dev.reg(h.ERROR_CODE)), (h.ERROR, 11))
+        peer.window_answer(0, code=11)
+        self.qemu.qmp('system_reset')                   # the guest cannot reset itself out of it
+        self.qemu.wait_event('RESET')
+        peer.expect(h.RESET)
+        peer.send(h.RESET_DONE)
+        self.dev.map()
+        self.assertEqual(self.dev.reg(h.RING_STATE), h.QUARANTINED)
+        peer.send(h.STATE, struct.pack('<II', h.ATTACHED, 0))
+        self.dev.wait_reg(h.RING_STATE, h.ATTACHED)
+        self.dev.window_submit(b'again')
+        self.assertEqual(peer.window_request(1), b'again')
+
+    def test_quarantined_at_attach_until_a_grant(self):
+        for _ in range(2):
+            self.refuse_next(11)
+            self.assertEqual((self.dev.reg(h.RING_STATE), self.dev.reg(h.REFUSAL)), (h.QUARANTINED, 11))
+            self.assertEqual(self.qemu.read(h.BAR2 + h.LINK_STATE_OFF), h.QUARANTINED)
+            self.dev.window_submit(b'request')
+            self.assertEqual((self.dev.reg(h.STATUS), self.dev.reg(h.ERROR_CODE)), (h.ERROR, 11))
+        self.attach()
+        self.peer.sock.close()
+        self.dev.wait_reg(h.RING_STATE, h.NO_MEDIATOR)
+        self.refuse_next(11)
+        self.refuse_next(1)                             # another reason: no longer quarantined
+        self.assertEqual((self.dev.reg(h.RING_STATE), self.dev.reg(h.REFUSAL)), (h.NO_MEDIATOR, 1))
+
     def test_mediator_lifts_a_fence_after_a_reset(self):
         peer = self.attach()
         peer.send(h.STATE, struct.pack('<II', h.FENCED, 13))
@@ -856,6 +900,81 @@ class AttachTest(DeviceTest):
         wait_for('the completion', lambda: self.dev.reg(h.INTERRUPT_STATUS))
 
 
+class SharedEventfdTest(DeviceTest):
+    """The mediator changes the eventfds that it shares with QEMU, to stop QEMU with them."""
+
+    FULL = (1 << 64) - 2
+
+    def hostile_attach(self):
+        """Attached, and every eventfd blocks whoever reads it empty or writes it full."""
+        peer = self.attach()
+        for fd in self.eventfds():
+            h.eventfd_count(fd)                         # while that does not block
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_NONBLOCK)
+        return peer
+
+    def eventfds(self):
+        return [self.peer.window_kick, self.peer.window_call] + self.peer.kick + self.peer.call
+
+    def check_alive(self):
+        self.assertEqual(self.dev.reg(h.PROTOCOL_VER), 0x00010000)
+
+    def test_empty_and_blocking_at_a_reset(self):
+        self.hostile_attach()
+        self.qemu.qmp('system_reset')
+        self.qemu.wait_event('RESET')
+        self.dev.map()
+        self.check_alive()
+
+    def test_empty_and_blocking_when_pending_bits_are_read(self):
+        self.dev.msix_enable(vectors=[0])
+        peer = self.hostile_attach()
+        self.assertFalse(self.dev.vector_pending(1))
+        os.eventfd_write(peer.call[0], 1)
+        self.assertTrue(self.dev.vector_pending(1))
+
+    def test_drained_under_the_main_loop(self):
+        """It wakes up for a call, which the mediator takes back before it is read."""
+        self.dev.msix_enable()
+        peer = self.hostile_attach()
+        for fd in (peer.call[0], peer.window_call):
+            for _ in range(3000):
+                os.eventfd_write(fd, 1)
+                try:
+                    os.preadv(fd, [bytearray(8)], -1, os.RWF_NOWAIT)
+                except BlockingIOError:
+                    pass                                # QEMU was faster
+            self.check_alive()
+
+    def test_full_and_blocking(self):
+        self.dev.msix_enable()
+        peer = self.hostile_attach()
+        for fd in [peer.window_kick] + peer.kick:
+            os.eventfd_write(fd, self.FULL)
+        for q in range(8):
+            self.dev.doorbell(q)
+        self.dev.window_submit(b'request')
+        self.check_alive()
+        self.assertEqual(peer.window_request(0), b'request')
+        self.assertGreaterEqual(os.eventfd_read(peer.kick[0]), self.FULL)
+
+    def test_full_and_blocking_at_the_end(self):
+        """A change of the state calls every ring's user; no vector takes the calls away before."""
+        self.dev.msix_enable(vectors=[0])
+        peer = self.hostile_attach()
+        for fd in peer.call:
+            os.eventfd_write(fd, self.FULL)
+        peer.sock.close()
+        self.dev.wait_reg(h.RING_STATE, h.NO_MEDIATOR)
+        self.assertTrue(self.dev.vector_pending(1))
+
+    def test_kicks_are_counted(self):
+        peer = self.hostile_attach()
+        for _ in range(100):                            # more than the kernel keeps events for
+            self.dev.doorbell(3)
+        self.assertEqual(os.eventfd_read(peer.kick[3]), 100)
+
+
 class InterruptTest(DeviceTest):
     def wait_fired(self, vector):
         wait_for(f'vector {vector}', lambda: self.dev.vector_fired(vector))
@@ -963,6 +1082,30 @@ class InterruptTest(DeviceTest):
         self.wait_fired(0)
         self.dev.set_reg(h.INTERRUPT_CTRL, 1)
         self.assertFalse(self.dev.vector_fired(0))
+
+    def test_message_aimed_at_the_device_itself_changes_nothing(self):
+        peer = self.attach()
+        self.dev.msix_enable()
+        for q, target in ((0, h.DOORBELL), (1, 0x1000 * (1 + 5)), (2, h.SCRATCH)):
+            self.dev.vector_mask(1 + q, True)
+            self.dev.vector_setup(1 + q, h.BAR0 + target, 1)
+            self.dev.vector_mask(1 + q, False)
+            os.eventfd_write(peer.call[q], 1)
+            wait_for('the message', lambda: self.qemu.guest_errors().count('aimed at the device itself') == q + 1)
+        self.assertEqual(self.dev.reg(h.STATUS), h.IDLE)
+        self.assertEqual(h.eventfd_count(peer.kick[5]), 0)
+        self.assertEqual(self.dev.reg(h.SCRATCH), 0)
+
+    def test_window_interrupt_aimed_at_its_own_doorbell_does_not_recurse(self):
+        self.attach()
+        self.dev.msix_enable()
+        self.dev.vector_setup(0, h.BAR0 + h.DOORBELL, 1)
+        self.dev.set_reg(h.INTERRUPT_CTRL, 1)
+        self.dev.set_reg(h.DOORBELL, 1)                 # an error at once, which raises vector 0
+        self.assertEqual((self.dev.reg(h.STATUS), self.dev.reg(h.ERROR_CODE)), (h.ERROR, 9))
+        self.dev.vector_setup(0)
+        self.dev.set_reg(h.DOORBELL, 1)
+        self.wait_fired(0)
 
     def test_hangup_wakes_every_vector(self):
         peer = self.attach()
