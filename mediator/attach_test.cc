@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mediator/attach.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <string>
+#include <utility>
+
+#include "mediator/bus_error_guard.h"
+#include "mediator/missing_pages.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -90,12 +97,33 @@ TEST(CheckClaimTest, EveryFieldThatCanBeWrong) {
             VGPU_ERR_INVALID_REQUEST);
 }
 
+ring::UniqueFd Duplicate(const ring::UniqueFd& fd) { return ring::UniqueFd(fd ? dup(fd.get()) : -1); }
+
+// Its pages are present: its maker is its owner.
+ring::UniqueFd Present(uint64_t bytes) { return Sealed(bytes); }
+
+// One that nobody has touched.
+ring::UniqueFd Untouched(uint64_t bytes) {
+  ring::UniqueFd fd(memfd_create("vgpu-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  EXPECT_EQ(ftruncate(fd.get(), static_cast<off_t>(bytes)), 0);
+  EXPECT_EQ(fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
+  return fd;
+}
+
 class PrepareMemoryTest : public testing::Test {
  protected:
   PrepareMemoryTest() { EXPECT_EQ(vgpu_layout_make(1 << 20, 2, 64, &layout_), 0); }
 
+  tl::expected<SessionMemory, Refusal> Prepare(const ring::UniqueFd& private_file, const ring::UniqueFd& region) const {
+    MemoryPreparer preparer(layout_, Duplicate(private_file), Duplicate(region));
+    for (;;) {
+      auto ready = preparer.Step();
+      if (!ready) return tl::make_unexpected(std::move(ready.error()));
+      if (*ready) return preparer.Take();
+    }
+  }
   std::string Error(const ring::UniqueFd& private_file, const ring::UniqueFd& region) {
-    const auto memory = PrepareMemory(layout_, private_file, region);
+    const auto memory = Prepare(private_file, region);
     return memory ? "no error" : memory.error().text;
   }
 
@@ -103,8 +131,8 @@ class PrepareMemoryTest : public testing::Test {
 };
 
 TEST_F(PrepareMemoryTest, RightFiles_MappedSharedAndPresent) {
-  const ring::UniqueFd file = Sealed(VGPU_PRIVATE_BYTES), region = Sealed(1 << 20);
-  const auto memory = PrepareMemory(layout_, file, region);
+  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
+  const auto memory = Prepare(file, region);
   ASSERT_TRUE(memory) << memory.error().text;
   EXPECT_EQ(memory->region.bytes(), size_t{1} << 20);
   EXPECT_EQ(memory->private_file.bytes(), size_t{VGPU_PRIVATE_BYTES});
@@ -120,13 +148,13 @@ TEST_F(PrepareMemoryTest, RightFiles_MappedSharedAndPresent) {
 
 TEST_F(PrepareMemoryTest, RingOff_NeedsNoRegion) {
   layout_ = {};
-  const auto memory = PrepareMemory(layout_, Sealed(VGPU_PRIVATE_BYTES), ring::UniqueFd());
+  const auto memory = Prepare(Present(VGPU_PRIVATE_BYTES), ring::UniqueFd());
   ASSERT_TRUE(memory) << memory.error().text;
   EXPECT_FALSE(memory->region);
 }
 
 TEST_F(PrepareMemoryTest, WrongFiles_NameWhichAndWhy) {
-  const ring::UniqueFd file = Sealed(VGPU_PRIVATE_BYTES), region = Sealed(1 << 20);
+  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
   const ring::UniqueFd unsealed(memfd_create("vgpu-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   ASSERT_EQ(ftruncate(unsealed.get(), 1 << 20), 0);
   EXPECT_EQ(Error(file, region), "no error");
@@ -135,6 +163,45 @@ TEST_F(PrepareMemoryTest, WrongFiles_NameWhichAndWhy) {
   EXPECT_EQ(Error(region, region).rfind("the private file: the shared memory has 1048576 bytes", 0), 0u);
   EXPECT_EQ(Error(file, file).rfind("the region: the shared memory has 262144 bytes", 0), 0u);
   EXPECT_EQ(Error(file, ring::UniqueFd()).rfind("the region: ", 0), 0u);
+}
+
+// Whose memory it is pays for it: what its owner has not touched is not touched here either.
+TEST_F(PrepareMemoryTest, PagesThatAreNotThere_RefusedAndNotMade) {
+  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Untouched(1 << 20);
+  EXPECT_NE(Error(file, region).find("the region: it has pages that are not present"), std::string::npos);
+  struct stat info;
+  ASSERT_EQ(fstat(region.get(), &info), 0);
+  EXPECT_EQ(info.st_blocks, 0);
+  EXPECT_NE(Error(Untouched(VGPU_PRIVATE_BYTES), Present(1 << 20)).find("the private file: it has pages"), std::string::npos);
+}
+
+TEST_F(PrepareMemoryTest, HoleAfterTheAttach_IsABusErrorAndTakesNoMemory) {
+  if (const auto supported = missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
+  bus_error_guard::Install();
+  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
+  const auto memory = Prepare(file, region);
+  ASSERT_TRUE(memory) << memory.error().text;
+  ASSERT_EQ(fallocate(region.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1 << 20), 0);
+  EXPECT_FALSE(missing_pages::Mapped(memory->region.data(), 1 << 20));
+  EXPECT_FALSE(memory->region.lost());
+  static_cast<volatile char*>(memory->region.data())[4096] = 1;
+  EXPECT_TRUE(memory->region.lost());
+  struct stat info;
+  ASSERT_EQ(fstat(region.get(), &info), 0);
+  EXPECT_EQ(info.st_blocks, 0);
+}
+
+TEST(CheckKindTest, MemfdsAndEventfds_AreToldFromAllElse) {
+  const ring::UniqueFd memory = Sealed(4096), counter(eventfd(0, EFD_CLOEXEC));
+  int pipe[2];
+  ASSERT_EQ(pipe2(pipe, O_CLOEXEC), 0);
+  const ring::UniqueFd ends[] = {ring::UniqueFd(pipe[0]), ring::UniqueFd(pipe[1])};
+  EXPECT_TRUE(CheckIsMemfd("it", memory.get()));
+  EXPECT_TRUE(CheckIsEventfd("it", counter.get()));
+  EXPECT_FALSE(CheckIsMemfd("it", counter.get()));
+  EXPECT_FALSE(CheckIsEventfd("it", memory.get()));
+  EXPECT_FALSE(CheckIsMemfd("it", ends[0].get()));
+  EXPECT_FALSE(CheckIsEventfd("it", ends[0].get()));
 }
 
 }  // namespace

@@ -74,7 +74,7 @@ class Backend {
   // The session ends; nothing of it is in flight. False: its memory is still in use; SeatFree tells when to ask again.
   virtual bool Release(Session*) { return true; }
 
-  // Fills backend, memory_bytes, name and driver, for a VM of this pool.
+  // Fills backend, memory_bytes, name and driver, for a VM of this pool. Any thread.
   virtual void Describe(uint32_t pool, vgpu_device_info* info) const = 0;
 };
 

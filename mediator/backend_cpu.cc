@@ -2,6 +2,7 @@
 #include "mediator/backend_cpu.h"
 
 #include <fmt/format.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -42,7 +43,7 @@ ring::Result<std::unique_ptr<CpuBackend>> CpuBackend::Create(uint32_t workers) {
 }
 
 CpuBackend::CpuBackend(uint32_t workers, ring::UniqueFd finished_fd)
-    : finished_fd_(std::move(finished_fd)), in_flight_max_(workers * kPiecesPerWorker) {
+    : finished_fd_(std::move(finished_fd)), in_flight_max_(workers * kPiecesPerWorker), name_(CpuName()) {
   waiting_.reserve(in_flight_max_);
   finished_.reserve(in_flight_max_);
 }
@@ -88,6 +89,7 @@ void CpuBackend::Reap(std::vector<Piece>* finished) {
 }
 
 void CpuBackend::Work() {
+  pthread_setname_np(pthread_self(), "vgpu-worker");
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
@@ -99,14 +101,16 @@ void CpuBackend::Work() {
     VGPU_CRASH_POINT("after_piece");
     lock.lock();
     finished_.push_back(piece);
-    SignalEventfd(finished_fd_.get());
+    lock.unlock();
+    SignalEventfd(finished_fd_.get());  // not under the lock, which the loop takes first of all
+    lock.lock();
   }
 }
 
 void CpuBackend::Describe(uint32_t, vgpu_device_info* info) const {
   info->backend = VGPU_BACKEND_CPU;
   info->memory_bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  std::snprintf(info->name, sizeof info->name, "%s", CpuName().c_str());
+  std::snprintf(info->name, sizeof info->name, "%s", name_.c_str());
   std::snprintf(info->driver, sizeof info->driver, "none");
 }
 

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -39,6 +40,7 @@ class CpuBackend final : public Backend {
 
   const ring::UniqueFd finished_fd_;
   const uint32_t in_flight_max_;
+  const std::string name_;  // of the CPU
   uint32_t in_flight_ = 0;  // loop's thread only
 
   std::mutex mutex_;

@@ -12,6 +12,7 @@
 #define VGPU_MEDIATOR_BACKEND_GPU_H_
 
 #include <array>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -72,7 +73,7 @@ class GpuBackend final : public Backend, private EngineOwner {
     Engine current;
     Engine spare;
     bool spare_refused = false;
-    bool seen = true;           // false: none of its engines has ever been ready, and its VMs know nothing of it
+    std::atomic<bool> seen{true};  // once it is, `hello` stays as it is, and any thread may read it. False: none of its engines has ever been ready, and its VMs know nothing of it
     bool parked = false;
     bool wanted = false;        // parked, and a request has asked for it
     int64_t not_before_ns = 0;  // parked because no engine lived: when to try again

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -64,32 +65,24 @@ class FakeBackend final : public Backend {
 };
 
 // A guest's memory, its session, and what the session told its owner.
-class Vm final : public SessionOwner {
+class Vm final {
  public:
-  Vm(Dispatcher* dispatcher, uint32_t vm_id, uint32_t priority) {
+  Vm(uint32_t vm_id, uint32_t priority) {
     SessionMemory memory;
     EXPECT_EQ(vgpu_layout_make(kRegionBytes, 1, kEntries, &memory.layout), 0);
     layout_ = memory.layout;
     const auto region = ring::MakeSealedMemfd("vgpu-test", kRegionBytes);
     const auto file = ring::MakeSealedMemfd("vgpu-test", VGPU_PRIVATE_BYTES);
-    memory.region = std::move(ring::MapShared(region->get(), kRegionBytes).value());
-    memory.private_file = std::move(ring::MapShared(file->get(), VGPU_PRIVATE_BYTES).value());
+    memory.region = GuardedMapping(std::move(ring::MapShared(region->get(), kRegionBytes).value()));
+    memory.private_file = GuardedMapping(std::move(ring::MapShared(file->get(), VGPU_PRIVATE_BYTES).value()));
     base_ = std::move(ring::MapShared(region->get(), kRegionBytes).value());
     vgpu_private_fill(memory.private_file.data());
     std::vector<RingEventfds> rings(1);
     rings[0] = {MakeEventfd(), MakeEventfd()};
     kick_ = ring::UniqueFd(dup(rings[0].kick.get()));
-    session_ = std::make_unique<Session>(dispatcher, this, Grant{vm_id, 'A', priority}, std::move(memory),
-                                         std::move(rings), RingEventfds{MakeEventfd(), MakeEventfd()},
-                                         vgpu_device_info{});
+    session_ = std::make_unique<Session>(Grant{vm_id, 'A', priority}, std::move(memory), std::move(rings),
+                                         RingEventfds{MakeEventfd(), MakeEventfd()}, vgpu_device_info{});
   }
-
-  void OnFenced() override { ++fenced; }
-  void OnResetDone() override {
-    ++resets_done;
-    if (on_reset_done) on_reset_done();
-  }
-  void OnEnded() override { ++ended; }
 
   Session* session() { return session_.get(); }
   GuestRing& guest_ring() { return *session_->rings()[0]; }
@@ -121,8 +114,11 @@ class Vm final : public SessionOwner {
   }
   bool Take(uint32_t idx, ring::Answer* answer) { return producer_->Take(idx, answer); }
 
+  // What its owner heard of its session.
   int fenced = 0;
   int resets_done = 0;
+  int slow = 0;
+  int left = 0;
   int ended = 0;
   std::function<void()> on_reset_done;
 
@@ -133,6 +129,26 @@ class Vm final : public SessionOwner {
   std::unique_ptr<Session> session_;
   uint32_t epoch_ = 0;
   std::unique_ptr<ring::Producer<RealMemory>> producer_;
+};
+
+// Tells each VM what its session's owner hears.
+class Owners final : public SessionOwner {
+ public:
+  void Add(Vm* vm) { vms_.push_back(vm); }
+  void OnFenced(Session* session, FenceReason) override { ++Of(session).fenced; }
+  void OnResetDone(Session* session) override {
+    ++Of(session).resets_done;
+    if (Of(session).on_reset_done) Of(session).on_reset_done();
+  }
+  void OnSlow(Session* session) override { ++Of(session).slow; }
+  void OnLeft(Session* session) override { ++Of(session).left; }
+  void OnEnded(Session* session) override { ++Of(session).ended; }
+
+ private:
+  Vm& Of(const Session* session) {
+    return **std::find_if(vms_.begin(), vms_.end(), [session](Vm* vm) { return vm->session() == session; });
+  }
+  std::vector<Vm*> vms_;
 };
 
 // Plays a script on the loop's thread: each step waits until its condition holds, and then acts.
@@ -147,7 +163,8 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
     loop_ = std::move(EventLoop::Create(64).value());
     SignalEventfd(every_turn_.get());  // and never drained
     loop_->Watch(every_turn_.get(), this);
-    dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), &backend_, nullptr, WaitMode::kSleep, 30'000);
+    dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), &backend_, &owners_, nullptr, &clock_,
+                                               DispatcherOptions{WaitMode::kSleep, 30'000});
   }
 
   void Play(std::vector<Step> steps) {
@@ -163,7 +180,8 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
   std::vector<Step> Opened(Vm* vm) {
     return {{[] { return true; },
              [this, vm] {
-               ASSERT_TRUE(dispatcher_->Begin(vm->session()));
+               owners_.Add(vm);
+               ASSERT_TRUE(dispatcher_->Begin(vm->session(), true));
                vm->AskEpoch(true);
              }},
             {[vm] { return vm->EpochIs(VGPU_EPOCH_OPEN); }, [vm] { vm->MakeProducer(); }}};
@@ -203,6 +221,8 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
   }
 
   FakeBackend backend_;
+  Owners owners_;
+  const Clock clock_;
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<Dispatcher> dispatcher_;
 
@@ -239,29 +259,29 @@ constexpr auto kNow = [] { return true; };
 // ---- between two pieces: nothing is with the backend, and yet a request runs ----
 
 TEST_F(DispatcherTest, EndBetweenPieces_EndsAtOnce) {
-  Vm vm(dispatcher_.get(), 1, 1);
+  Vm vm(1, 1);
   Play(Then(BetweenPieces(&vm), std::vector<Step>{{kNow, [&] { dispatcher_->End(vm.session()); }},
                                                   {[&] { return vm.ended == 1; }}}));
   EXPECT_TRUE(dispatcher_->sessions().empty());
 }
 
 TEST_F(DispatcherTest, NewEpochBetweenPieces_Answered) {
-  Vm vm(dispatcher_.get(), 1, 1);
+  Vm vm(1, 1);
   Play(Then(BetweenPieces(&vm), std::vector<Step>{{kNow, [&] { vm.AskEpoch(true); }},
                                                   {[&] { return vm.EpochIs(VGPU_EPOCH_OPEN); }}}));
 }
 
 TEST_F(DispatcherTest, ResetBetweenPieces_Done) {
-  Vm vm(dispatcher_.get(), 1, 1);
+  Vm vm(1, 1);
   Play(Then(BetweenPieces(&vm), std::vector<Step>{{kNow, [&] { dispatcher_->Reset(vm.session()); }},
                                                   {[&] { return vm.resets_done == 1; }}}));
   EXPECT_TRUE(vm.EpochIs(VGPU_EPOCH_CLOSED));
 }
 
 TEST_F(DispatcherTest, FenceBetweenPieces_AnsweredFenced) {
-  Vm vm(dispatcher_.get(), 1, 1);
+  Vm vm(1, 1);
   Play(Then(BetweenPieces(&vm),
-            std::vector<Step>{{kNow, [&] { dispatcher_->Fence(vm.session(), "a test"); }}}));
+            std::vector<Step>{{kNow, [&] { dispatcher_->Fence(vm.session(), FenceReason::kSlotReused); }}}));
   EXPECT_EQ(vm.fenced, 1);
   EXPECT_TRUE(vm.EpochIs(VGPU_EPOCH_FENCED));
   ring::Answer answer{};
@@ -272,7 +292,7 @@ TEST_F(DispatcherTest, FenceBetweenPieces_AnsweredFenced) {
 // ---- in a piece: the memory stays until it is back ----
 
 TEST_F(DispatcherTest, EndInAPiece_WaitsForIt) {
-  Vm vm(dispatcher_.get(), 1, 1);
+  Vm vm(1, 1);
   Play(Then(InAPiece(&vm), std::vector<Step>{{kNow, [&] { dispatcher_->End(vm.session()); }},
                                              Never([&] { return vm.ended != 0; }),
                                              {kNow, [&] { backend_.Finish(); }},
@@ -282,7 +302,7 @@ TEST_F(DispatcherTest, EndInAPiece_WaitsForIt) {
 }
 
 TEST_F(DispatcherTest, NewEpochInAPiece_WaitsForIt) {
-  Vm vm(dispatcher_.get(), 1, 1);
+  Vm vm(1, 1);
   Play(Then(InAPiece(&vm), std::vector<Step>{{kNow, [&] { vm.AskEpoch(true); }},
                                              Never([&] { return vm.EpochIs(VGPU_EPOCH_OPEN); }),
                                              {kNow, [&] { backend_.Finish(); }},
@@ -291,7 +311,7 @@ TEST_F(DispatcherTest, NewEpochInAPiece_WaitsForIt) {
 }
 
 TEST_F(DispatcherTest, ResetInAPiece_WaitsForIt) {
-  Vm vm(dispatcher_.get(), 1, 1);
+  Vm vm(1, 1);
   Play(Then(InAPiece(&vm), std::vector<Step>{{kNow, [&] { dispatcher_->Reset(vm.session()); }},
                                              Never([&] { return vm.resets_done != 0; }),
                                              {kNow, [&] { backend_.Finish(); }},
@@ -299,11 +319,11 @@ TEST_F(DispatcherTest, ResetInAPiece_WaitsForIt) {
 }
 
 TEST_F(DispatcherTest, FenceInAPiece_AnsweredWhenItIsBackAndTheQueueToo) {
-  Vm vm(dispatcher_.get(), 1, 1);
+  Vm vm(1, 1);
   ring::Answer answer{};
   Play(Then(InAPiece(&vm), std::vector<Step>{{kNow, [&] { vm.SubmitLong(); }},
                                              {[&] { return vm.guest_ring().waiting() == 1; },
-                                              [&] { dispatcher_->Fence(vm.session(), "a test"); }},
+                                              [&] { dispatcher_->Fence(vm.session(), FenceReason::kSlotReused); }},
                                              Never([&] { return vm.Take(0, &answer); }),
                                              {kNow, [&] { backend_.Finish(); }},
                                              {[&] { return vm.EpochIs(VGPU_EPOCH_FENCED); }},
@@ -317,7 +337,7 @@ TEST_F(DispatcherTest, FenceInAPiece_AnsweredWhenItIsBackAndTheQueueToo) {
 // A guest that boots quickly opens its ring while the reset still waits for a piece. It must be served, kick
 // or no kick.
 TEST_F(DispatcherTest, EpochAskedDuringAReset_RingIsServed) {
-  Vm vm(dispatcher_.get(), 1, 1);
+  Vm vm(1, 1);
   Play(Then(InAPiece(&vm),
             std::vector<Step>{{kNow, [&] { dispatcher_->Reset(vm.session()); }},
                               {kNow, [&] { vm.AskEpoch(true); }},
@@ -333,7 +353,7 @@ TEST_F(DispatcherTest, EpochAskedDuringAReset_RingIsServed) {
 
 // Its connection is gone when the owner is told of the reset's end.
 TEST_F(DispatcherTest, OwnerGoneAtResetDone_EndsOnce) {
-  Vm vm(dispatcher_.get(), 1, 1);
+  Vm vm(1, 1);
   vm.on_reset_done = [&] { dispatcher_->End(vm.session()); };
   Play(Then(InAPiece(&vm), std::vector<Step>{{kNow, [&] { dispatcher_->Reset(vm.session()); }},
                                              {kNow, [&] { backend_.Finish(); }},
@@ -345,7 +365,7 @@ TEST_F(DispatcherTest, OwnerGoneAtResetDone_EndsOnce) {
 // ---- alone on the loop: taken and answered in one pass ----
 
 TEST_F(DispatcherTest, Alone_SmallBesideLong_InOrderAndOnce) {
-  Vm vm(dispatcher_.get(), 1, 1);
+  Vm vm(1, 1);
   ring::Answer first{}, refused{}, last{}, none{};
   std::vector<Step> steps = Opened(&vm);
   steps.push_back({Alone(&vm), [&] {
@@ -374,7 +394,7 @@ TEST_F(DispatcherTest, Alone_SmallBesideLong_InOrderAndOnce) {
 // As many as the ring has slots, again and again: no slot is taken twice before its answer.
 TEST_F(DispatcherTest, Alone_FullRing_ManyLaps) {
   constexpr uint32_t kLaps = 50;
-  Vm vm(dispatcher_.get(), 1, 1);
+  Vm vm(1, 1);
   uint32_t wrong = 0;
   std::vector<Step> steps = Opened(&vm);
   steps.push_back({Alone(&vm)});
@@ -398,7 +418,7 @@ TEST_F(DispatcherTest, Alone_FullRing_ManyLaps) {
 // ---- order ----
 
 TEST_F(DispatcherTest, HigherClass_TakesTheVeryNextPiece) {
-  Vm low(dispatcher_.get(), 1, 0), high(dispatcher_.get(), 3, 2);
+  Vm low(1, 0), high(3, 2);
   std::vector<Step> steps = Then(Opened(&high), InAPiece(&low));
   steps.push_back({kNow, [&] { high.SubmitLong(); }});
   steps.push_back({[&] { return high.guest_ring().counters().taken == 1; }});
@@ -408,7 +428,7 @@ TEST_F(DispatcherTest, HigherClass_TakesTheVeryNextPiece) {
 }
 
 TEST_F(DispatcherTest, SameClass_PieceByPieceInTurns) {
-  Vm first(dispatcher_.get(), 1, 1), second(dispatcher_.get(), 2, 1);
+  Vm first(1, 1), second(2, 1);
   std::vector<Step> steps = Then(Opened(&second), InAPiece(&first));
   steps.push_back({kNow, [&] { second.SubmitLong(); }});
   steps.push_back({[&] { return second.guest_ring().counters().taken == 1; }});
