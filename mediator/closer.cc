@@ -18,7 +18,6 @@ namespace vgpu::mediator {
 namespace {
 
 constexpr std::chrono::milliseconds kDrainPatience{500};
-constexpr std::chrono::seconds kIdle{1};  // after this a thread ends
 
 }  // namespace
 
@@ -66,7 +65,10 @@ void Closer::State::Add(int fd) {
 void Closer::State::Work() {
   pthread_setname_np(pthread_self(), "vgpu-closer");
   std::unique_lock lock(mutex);
-  while (wake.wait_for(lock, kIdle, [this] { return stopping || !fds.empty(); }) && !fds.empty()) {
+  for (;;) {
+    // One stays and waits; the others were for a moment.
+    if (threads == 1) wake.wait(lock, [this] { return stopping || !fds.empty(); });
+    if (fds.empty()) break;
     const int fd = fds.front();
     fds.pop_front();
     ++closing;

@@ -24,6 +24,8 @@ constexpr int kMessagesPerTurn = 16;
 // A peer that has said nothing for so long, and is nobody yet, is hung up on.
 constexpr int64_t kHelloNs = 5'000'000'000;
 constexpr int64_t kSilentNs = 30'000'000'000;
+// Questions of a peer that has not read the answer to an earlier one.
+constexpr uint32_t kUnreadMax = 1000;
 // A call that took so long when the VM attached: it is a suspect from the start.
 constexpr int64_t kSlowCallNs = 200'000;
 
@@ -40,7 +42,6 @@ Connection::~Connection() {
 bool Connection::Open() {
   watch_ = server_->context().loop->Watch(channel_.fd(), this);
   due_ns_ = heard_ns_ + kHelloNs;
-  server_->WakeAt(due_ns_);
   return watch_ >= 0;
 }
 
@@ -54,8 +55,7 @@ bool Connection::Holds(uint32_t vm_id, const std::array<MemoryId, 2>& memory) co
 std::string Connection::Name() const { return fmt::format("VM {} (uid {}, pid {})", grant_.vm_id, peer_.uid, peer_.pid); }
 
 void Connection::DoDue(int64_t now_ns) {
-  if (due_ns_ == INT64_MAX) return;
-  if (now_ns < due_ns_) return server_->WakeAt(due_ns_);
+  if (now_ns < due_ns_) return;
   due_ns_ = INT64_MAX;
   if (state_ == State::kWaiting) return Retry();
   if (!idle()) return;
@@ -65,7 +65,6 @@ void Connection::DoDue(int64_t now_ns) {
                                                 patience_ns / 1'000'000'000));
   }
   due_ns_ = heard_ns_ + patience_ns;
-  server_->WakeAt(due_ns_);
 }
 
 // ---- messages ----
@@ -188,6 +187,7 @@ void Connection::HandleVm(const ControlMessage& message) {
 }
 
 void Connection::HandleStatus() {
+  if (channel_.pending() && ++unread_ > kUnreadMax) return Close("it asks, and does not read the answers");
   wants_status_ = true;
   server_->WantStatus();
 }
@@ -195,6 +195,7 @@ void Connection::HandleStatus() {
 void Connection::AnswerStatus(const std::string& status) {
   if (channel_.pending()) return;  // it does not read: the answer to this waits until it has read the one before
   wants_status_ = false;
+  unread_ = 0;
   AfterSend(channel_.Send(VGPU_MSG_STATUS_REPLY, status));
 }
 
@@ -242,13 +243,14 @@ void Connection::Retry() {
   }
   if (const int64_t at_ns = server_->door().AttachAt(peer_, now_ns); at_ns != 0) {
     due_ns_ = at_ns;
-    return server_->WakeAt(due_ns_);
+    return;
   }
   Prepare();
 }
 
 void Connection::Prepare() {
   state_ = State::kPreparing;
+  due_ns_ = INT64_MAX;
   const ControlContext& context = server_->context();
   AttachParts parts{grant_, layout_, context.device, std::move(private_file_), std::move(region_), std::move(rings_),
                     std::move(window_)};
@@ -279,9 +281,8 @@ void Connection::OnReport(const LaneReport& report) {
   switch (report.kind) {
     case LaneReport::Kind::kBegun: return OnBegun();
     case LaneReport::Kind::kNotBegun:
-      lane_ = nullptr;
-      if (state_ == State::kClosing) return OnEnded();
-      return Refuse(VGPU_ERR_QUEUE_FULL, "the mediator watches too many descriptors: raise limits.vms_max");
+      Refuse(VGPU_ERR_QUEUE_FULL, "the mediator watches too many descriptors: raise limits.vms_max");
+      return OnEnded();
     case LaneReport::Kind::kFenced: return OnFenced(report.reason);
     case LaneReport::Kind::kResetDone: return OnResetDone();
     case LaneReport::Kind::kSlow: return OnStall("a call or a kick of its took very long");
@@ -294,7 +295,7 @@ void Connection::OnReport(const LaneReport& report) {
 
 void Connection::OnBegun() {
   const bool again = std::exchange(move_, Move::kNone) != Move::kNone;
-  if (state_ == State::kClosing) return End();
+  if (state_ == State::kClosing) return Post(LaneCommand::Kind::kEnd);
   if (again) {
     if (std::exchange(reset_wanted_, false)) Reset();
     if (server_->Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
@@ -397,23 +398,21 @@ void Connection::Refuse(uint32_t code, const std::string& text) {
 void Connection::Close(const std::string& why) {
   if (state_ == State::kClosing) return;
   const State before = std::exchange(state_, State::kClosing);
+  due_ns_ = INT64_MAX;
   server_->context().loop->Unwatch(std::exchange(watch_, -1));
   server_->context().loop->Unwatch(std::exchange(writable_watch_, -1));
   wants_status_ = false;
   switch (before) {
     case State::kAttached:
       spdlog::info("{} detached: {}", Name(), why);
-      if (move_ == Move::kNone) End();  // else the lane has it no more, or not yet, and says so
+      if (move_ == Move::kNone) Post(LaneCommand::Kind::kEnd);  // else the lane has it no more, or not yet, and says so
       return;
     case State::kBeginning: return;  // the lane says so
     case State::kPreparing:
-      attach_->Cancel();
-      return;
+      return attach_ != nullptr ? attach_->Cancel() : server_->Forget();
     default: return server_->Forget();
   }
 }
-
-void Connection::End() { Post(LaneCommand::Kind::kEnd); }
 
 void Connection::OnEnded() {
   assert(state_ == State::kClosing);

@@ -42,6 +42,8 @@ class Connection final : private ReadyHandler {
   bool idle() const { return state_ <= State::kAttaching; }
   int64_t silent_since_ns() const { return heard_ns_; }
 
+  // When something is due next: INT64_MAX for never.
+  int64_t due_ns() const { return due_ns_; }
   // What is due at this moment: an attach that waits for its turn, a peer that has been silent for too long.
   void DoDue(int64_t now_ns);
   // The attach that waits for another one's end goes on, perhaps.
@@ -101,7 +103,6 @@ class Connection final : private ReadyHandler {
   void SendRingState();
   void AfterSend(bool sent);
   void Close(const std::string& why);
-  void End();
   std::string Name() const;
 
   ControlServer* const server_;
@@ -114,6 +115,7 @@ class Connection final : private ReadyHandler {
   int64_t heard_ns_;
   int64_t due_ns_ = INT64_MAX;
   bool wants_status_ = false;
+  uint32_t unread_ = 0;  // questions since the last answer, which it has not read
 
   // Between ATTACH and START.
   vgpu_msg_attach claim_{};

@@ -24,8 +24,9 @@ constexpr int64_t kRestNs = 100'000'000;  // of the listener, when there are no 
 // A look at all counters, at most so often; and it takes at most a quarter of this thread's time.
 constexpr int64_t kStatusPauseNs = 5'000'000;
 constexpr int64_t kStatusPauseShare = 4;
-// A turn of a lane that took too long is looked into, at most so often.
-constexpr int64_t kInspectionPauseNs = 100'000'000;
+// A turn of a lane that took too long is looked into, at most so often; and that takes at most an eighth of a thread's time.
+constexpr int64_t kInspectionPauseNs = 20'000'000;
+constexpr int64_t kInspectionPauseShare = 8;
 constexpr int64_t kLeftOutPauseNs = 10'000'000'000;
 constexpr size_t kStrikesMax = 4096;
 
@@ -71,18 +72,24 @@ ControlServer::~ControlServer() {
 
 void ControlServer::Run(const bool* stop) {
   while (!*stop && !broken_) {
-    const int64_t now_ns = MonotonicNs();
-    context_.loop->Sleep(wake_ns_ == INT64_MAX ? EventLoop::kForever : std::max<int64_t>(0, wake_ns_ - now_ns));
+    const int64_t due_ns = NextDueNs();
+    context_.loop->Sleep(due_ns == INT64_MAX ? EventLoop::kForever : std::max<int64_t>(0, due_ns - MonotonicNs()));
     DoDue(MonotonicNs());
   }
 }
 
+int64_t ControlServer::NextDueNs() const {
+  int64_t due_ns = std::min(listen_again_ns_, log_left_out_ns_);
+  if (status_wanted_) due_ns = std::min(due_ns, next_status_ns_);
+  if (inspect_again_ != nullptr && !inspecting_) due_ns = std::min(due_ns, next_inspection_ns_);
+  for (const auto& connection : connections_) due_ns = std::min(due_ns, connection->due_ns());
+  return due_ns;
+}
+
 void ControlServer::DoDue(int64_t now_ns) {
-  if (some_are_gone_) RemoveGone();
-  if (status_wanted_ && now_ns >= next_status_ns_) AnswerStatus(now_ns);
-  if (now_ns < wake_ns_) return;
-  wake_ns_ = INT64_MAX;
   for (const auto& connection : connections_) connection->DoDue(now_ns);
+  if (some_are_gone_) RemoveGone();
+  if (status_wanted_ && next_status_ns_ <= now_ns) AnswerStatus(now_ns);
   if (listen_again_ns_ <= now_ns) {
     listen_again_ns_ = INT64_MAX;
     if (!spare_) spare_ = ring::UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -92,17 +99,15 @@ void ControlServer::DoDue(int64_t now_ns) {
     log_left_out_ns_ = INT64_MAX;
     spdlog::warn("{} more lines about peers were left out of the log", log_limit_.TakeLeftOut());
   }
-  if (inspect_again_ != nullptr && next_inspection_ns_ <= now_ns) Inspect(std::exchange(inspect_again_, nullptr));
-  if (some_are_gone_) RemoveGone();
-  for (const int64_t at_ns : {listen_again_ns_, log_left_out_ns_}) WakeAt(at_ns);
-  if (status_wanted_) WakeAt(next_status_ns_);
-  if (inspect_again_ != nullptr) WakeAt(next_inspection_ns_);
+  if (inspect_again_ != nullptr && !inspecting_ && next_inspection_ns_ <= now_ns) {
+    Inspect(std::exchange(inspect_again_, nullptr));
+  }
 }
 
 void ControlServer::Log(const std::string& line) {
   const int64_t now_ns = MonotonicNs();
   if (log_limit_.Allows(line, now_ns)) return spdlog::warn("{}", line);
-  if (log_left_out_ns_ == INT64_MAX) WakeAt(log_left_out_ns_ = now_ns + kLeftOutPauseNs);
+  if (log_left_out_ns_ == INT64_MAX) log_left_out_ns_ = now_ns + kLeftOutPauseNs;
 }
 
 // ---- the door ----
@@ -137,7 +142,6 @@ void ControlServer::AcceptWithoutDescriptors() {
 void ControlServer::Rest(int64_t now_ns) {
   context_.loop->Unwatch(std::exchange(watch_, -1));
   listen_again_ns_ = now_ns + kRestNs;
-  WakeAt(listen_again_ns_);
 }
 
 void ControlServer::Admit(PeerFd fd) {
@@ -246,7 +250,6 @@ void ControlServer::Release(uint32_t vm_id) {
 void ControlServer::OnGap(Lane* lane) {
   if (inspecting_ || MonotonicNs() < next_inspection_ns_) {
     inspect_again_ = lane;
-    if (!inspecting_) WakeAt(next_inspection_ns_);
     return;
   }
   Inspect(lane);
@@ -260,10 +263,11 @@ void ControlServer::Inspect(Lane* lane) {
     if (region) subjects.push_back({connection->session(), region.data(), region.bytes()});
   }
   inspecting_ = true;
-  context_.errands->Submit(std::make_unique<InspectErrand>(std::move(subjects), [this](const auto& inspected) {
+  const int64_t begin_ns = MonotonicNs();
+  context_.errands->Submit(std::make_unique<InspectErrand>(std::move(subjects), [this, begin_ns](const auto& inspected) {
     inspecting_ = false;
-    next_inspection_ns_ = MonotonicNs() + kInspectionPauseNs;
-    if (inspect_again_ != nullptr) WakeAt(next_inspection_ns_);
+    const int64_t now_ns = MonotonicNs();
+    next_inspection_ns_ = now_ns + std::max(kInspectionPauseNs, kInspectionPauseShare * (now_ns - begin_ns));
     for (const InspectErrand::Subject& subject : inspected) Inspected(subject.session, subject.finding);
   }));
 }
@@ -276,11 +280,6 @@ void ControlServer::Inspected(const Session* session, Finding finding) {
 }
 
 // ---- status ----
-
-void ControlServer::WantStatus() {
-  status_wanted_ = true;
-  WakeAt(next_status_ns_);
-}
 
 void ControlServer::AnswerStatus(int64_t now_ns) {
   status_wanted_ = false;

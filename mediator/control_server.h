@@ -57,10 +57,8 @@ class ControlServer final : private ReadyHandler {
   size_t attached() const;
   // The connection has nothing left. It is destroyed when no function of its own is on the stack any more.
   void Forget() { some_are_gone_ = true; }
-  // A connection wants to be looked at again at `at_ns` at the latest.
-  void WakeAt(int64_t at_ns) { wake_ns_ = std::min(wake_ns_, at_ns); }
   // A status was asked for. It is answered soon: one look at all counters serves all who ask meanwhile.
-  void WantStatus();
+  void WantStatus() { status_wanted_ = true; }
   void Log(const std::string& line);
 
   bool Quarantined(uint32_t vm_id) const { return quarantined_.contains(vm_id); }
@@ -89,6 +87,7 @@ class ControlServer final : private ReadyHandler {
   void OnGap(Lane* lane);
   void Inspect(Lane* lane);
   void Inspected(const Session* session, Finding finding);
+  int64_t NextDueNs() const;
   void DoDue(int64_t now_ns);
   void AnswerStatus(int64_t now_ns);
   void RemoveGone();
@@ -114,7 +113,6 @@ class ControlServer final : private ReadyHandler {
   bool inspecting_ = false;
   Lane* inspect_again_ = nullptr;
   int64_t next_inspection_ns_ = 0;
-  int64_t wake_ns_ = INT64_MAX;
   bool broken_ = false;
 };
 

@@ -25,10 +25,11 @@ constexpr size_t kPage = 4096;
 #define UFFD_USER_MODE_ONLY 1
 #endif
 
-// One for the process, opened at the first use: an unmapped range forgets itself.
+// One for the process, opened at the first use, before the process hides itself from its own user: an unmapped range forgets
+// itself.
 class UserFault {
  public:
-  UserFault() {
+  UserFault() : pagemap_(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) {
     // Faults of the kernel's on our behalf are errors, too: that needs no privilege.
     fd_ = ring::UniqueFd(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY)));
     if (!fd_) {
@@ -42,6 +43,7 @@ class UserFault {
   }
 
   const std::string& error() const { return error_; }
+  int pagemap() const { return pagemap_.get(); }
   bool Register(const void* data, size_t bytes) const {
     uffdio_register range{};
     range.range = {reinterpret_cast<uintptr_t>(data), bytes};
@@ -55,6 +57,7 @@ class UserFault {
     fd_.reset();
   }
 
+  const ring::UniqueFd pagemap_;
   ring::UniqueFd fd_;
   std::string error_;
 };
@@ -84,7 +87,7 @@ bool Present(const void* data, size_t bytes) {
 }
 
 bool Mapped(const void* data, size_t bytes) {
-  static const ring::UniqueFd pagemap(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+  const int pagemap = TheUserFault().pagemap();
   constexpr uint64_t kThere = (uint64_t{1} << 63) | (uint64_t{1} << 62);  // present, or swapped out: not the owner's doing
   constexpr size_t kEntries = 4096;
   std::array<uint64_t, kEntries> entries;
@@ -94,7 +97,7 @@ bool Mapped(const void* data, size_t bytes) {
     const size_t count = std::min(kEntries, pages - at);
     const ssize_t want = static_cast<ssize_t>(count * sizeof(uint64_t));
     const auto offset = static_cast<off_t>((first + at) * sizeof(uint64_t));
-    if (pread(pagemap.get(), entries.data(), static_cast<size_t>(want), offset) != want) return true;
+    if (pread(pagemap, entries.data(), static_cast<size_t>(want), offset) != want) return true;
     const auto end = entries.begin() + static_cast<ptrdiff_t>(count);
     if (std::any_of(entries.begin(), end, [](uint64_t entry) { return (entry & kThere) == 0; })) return false;
   }
