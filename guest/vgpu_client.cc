@@ -11,6 +11,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/working_folder.h"
 #include "guest/cli.h"
 
 namespace {
@@ -151,6 +152,7 @@ int ParseAndRun(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (!vgpu::base::EnterUsersFolder()) return vgpu::guest::kExitUsage;
   prctl(PR_SET_TIMERSLACK, 1'000, 0, 0, 0);  // short naps as short as they are meant, not 50 us longer
   try {
     return ParseAndRun(argc, argv);

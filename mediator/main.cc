@@ -15,6 +15,7 @@
 #include <string_view>
 #include <thread>
 
+#include "base/working_folder.h"
 #include "engine/engine.h"
 #include "engine/options.h"
 #include "mediator/background.h"
@@ -159,6 +160,7 @@ ring::Result<void> Serve(const Flags& flags) {
 
 int main(int argc, char** argv) {
   using namespace vgpu::mediator;
+  if (!vgpu::base::EnterUsersFolder()) return EXIT_FAILURE;
   if (argc > 1 && std::string_view(argv[1]) == vgpu::engine::kEngineCommand) return vgpu::engine::EngineMain(argc, argv);
   Flags flags;
   CLI::App app("The vgpu-ring mediator: serves the GPU calls of this host's virtual machines");

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/working_folder.h"
 #include "mediator/config.h"
 #include "mediator/control_channel.h"
 #include "mediator/trace.h"
@@ -138,6 +139,7 @@ ring::Result<void> PrintTrace(const std::string& path) {
 }  // namespace vgpu
 
 int main(int argc, char** argv) {
+  if (!vgpu::base::EnterUsersFolder()) return EXIT_FAILURE;
   std::string socket = vgpu::mediator::DefaultSocket();
   std::string trace;
   bool as_json = false;
