@@ -6,6 +6,7 @@ called by. Bazel, dpkg-query and apt-get are stand-ins that note how they were c
 import hashlib
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -154,6 +155,20 @@ class Scripts(unittest.TestCase):
         status, _, _ = self.run_script(script, ("guest", "new/folder"), self.elsewhere)
         self.assertEqual(status, 0, self.said)
         self.assertTrue(os.path.exists(os.path.join(self.elsewhere, "new", "folder", "include", "vgpu.h")))
+
+    def test_bazel_bin_is_always_the_ordinary_build(self):
+        with open(".bazelrc", encoding="utf-8") as file:
+            rc = file.read()
+        with open(".bazelignore", encoding="utf-8") as file:
+            ignored = file.read().splitlines()
+        for name in set(re.findall(r"^build:(\w+)", rc, re.MULTILINE)):
+            with self.subTest(config=name):
+                self.assertIn(f" --symlink_prefix=bazel-{name}-", rc)
+                self.assertIn(f"bazel-{name}-bin", ignored)
+        os.symlink("/k8-opt-asan/bin", os.path.join(self.checkout, "bazel-bin"))
+        status, out, _ = self.run_script("tools/test", ("--only", "asan"), self.checkout)
+        self.assertEqual((status, out.splitlines()[-1]), (1, "1 passed, 1 failed, 0 skipped"), self.said)
+        self.assertIn("bazel-bin leads to /k8-opt-asan/bin", self.said)
 
     def test_every_script_begins_alike(self):
         """bash -p: without it BASH_ENV and exported functions come first."""
