@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/working_folder.h"
 #include "bench/figure.h"
 #include "bench/gates/gates.h"
 #include "bench/latency/latency.h"
@@ -116,5 +117,6 @@ int ParseAndRun(int argc, char** argv) {
 }  // namespace vgpu::bench
 
 int main(int argc, char** argv) {
+  if (!vgpu::base::EnterUsersFolder()) return EXIT_FAILURE;
   return vgpu::bench::StatusOf([&] { return vgpu::bench::ParseAndRun(argc, argv); });
 }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/working_folder.h"
 #include "bench/gpu/neighbour.h"
 #include "bench/gpu/setup.h"
 #include "bench/program.h"
@@ -147,5 +148,6 @@ int ParseAndRun(int argc, char** argv) {
 }  // namespace vgpu::bench
 
 int main(int argc, char** argv) {
+  if (!vgpu::base::EnterUsersFolder()) return EXIT_FAILURE;
   return vgpu::bench::StatusOf([&] { return vgpu::bench::ParseAndRun(argc, argv); });
 }

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/working_folder.h"
 #include "bench/latency/latency.h"
 #include "bench/program.h"
 #include "bench/vm_process.h"
@@ -78,5 +79,6 @@ int ParseAndRun(int argc, char** argv) {
 }  // namespace vgpu::bench
 
 int main(int argc, char** argv) {
+  if (!vgpu::base::EnterUsersFolder()) return EXIT_FAILURE;
   return vgpu::bench::StatusOf([&] { return vgpu::bench::ParseAndRun(argc, argv); });
 }

@@ -88,7 +88,8 @@ HighPriority::~HighPriority() {
 Result<std::string> Runfile(const std::string& path) {
   std::error_code error;
   const fs::path self = fs::read_symlink("/proc/self/exe", error);
-  std::vector<fs::path> roots = {fs::current_path(), fs::path(program_invocation_name) += ".runfiles/vgpu_ring"};
+  // A program of `bazel run` is in the user's folder, a test in its own runfiles.
+  std::vector<fs::path> roots = {fs::path(program_invocation_name) += ".runfiles/vgpu_ring", fs::current_path()};
   if (!error) roots.push_back(self.parent_path().parent_path());  // bazel-bin
   for (const fs::path& root : roots) {
     const fs::path file = root / path;

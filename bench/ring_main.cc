@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "base/working_folder.h"
 #include "bench/figure.h"
 #include "bench/program.h"
 #include "bench/ring_figures.h"
@@ -81,6 +82,7 @@ int Run(const Flags& flags) {
 }  // namespace vgpu::bench
 
 int main(int argc, char** argv) {
+  if (!vgpu::base::EnterUsersFolder()) return EXIT_FAILURE;
   vgpu::bench::Flags flags;
   if (!vgpu::bench::TakeFlags(&argc, argv, &flags)) {
     std::fprintf(stderr, "usage: ring [--quick] [--json FILE] [Google Benchmark's options]\n");

@@ -11,6 +11,8 @@ import xml.dom.minidom
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.dont_write_bytecode = True
+sys.path.append(os.path.join(os.path.dirname(HERE), "tools", "lib"))
+import unittest_xml  # noqa: E402
 
 
 def load(name):
@@ -98,4 +100,4 @@ class Plot(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest_xml.main()

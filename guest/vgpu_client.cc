@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/program.h"
+#include "base/working_folder.h"
 #include "guest/cli.h"
 
 namespace {
@@ -153,6 +154,7 @@ int ParseAndRun(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   vgpu::base::PrepareProgram();
+  if (!vgpu::base::EnterUsersFolder()) return vgpu::guest::kExitUsage;
   prctl(PR_SET_TIMERSLACK, 1'000, 0, 0, 0);  // short naps as short as they are meant, not 50 us longer
   try {
     return ParseAndRun(argc, argv);

@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "base/program.h"
+#include "base/working_folder.h"
 #include "engine/engine.h"
 #include "engine/options.h"
 #include "mediator/backend_cpu.h"
@@ -219,6 +220,7 @@ ring::Result<void> ServeOrSayWhyNot(const Flags& flags) try {
 int main(int argc, char** argv) {
   using namespace vgpu::mediator;
   vgpu::base::PrepareProgram();
+  if (!vgpu::base::EnterUsersFolder()) return EXIT_FAILURE;
   if (argc > 1 && std::string_view(argv[1]) == vgpu::engine::kEngineCommand) return vgpu::engine::EngineMain(argc, argv);
   Flags flags;
   signal(SIGPIPE, SIG_IGN);  // the reader of the log may go away

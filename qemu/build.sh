@@ -1,4 +1,4 @@
-#!/usr/bin/env bash
+#!/bin/bash -p
 # SPDX-License-Identifier: Apache-2.0
 #
 # Builds QEMU with the vgpu-stub device and prints the path of qemu-system-x86_64; qemu-system-i386 lies beside it.
@@ -9,7 +9,7 @@
 #   qemu/build.sh --update        fetch Debian's QEMU anew first
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../tools/lib/common.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../tools/lib/common.sh"
 
 readonly HEADERS=(abi.h control.h event_idx.h regs.h)
 readonly PROGRAMS=(qemu-system-x86_64 qemu-system-i386)

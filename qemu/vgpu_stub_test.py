@@ -15,8 +15,10 @@ import sys
 import time
 import unittest
 
-import vgpu_stub_harness as h
-from vgpu_stub_harness import wait_for
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'tools', 'lib'))
+import unittest_xml  # noqa: E402
+import vgpu_stub_harness as h  # noqa: E402
+from vgpu_stub_harness import wait_for  # noqa: E402
 
 
 class DeviceTest(unittest.TestCase):
@@ -1433,18 +1435,17 @@ class BadPropertiesTest(unittest.TestCase):
         mediator.attach()
 
 
-def main():
+def lacking():
+    """Why these tests cannot run here, or None."""
     qemu = os.environ.get('VGPU_QEMU')
     if not qemu:
-        print('SKIPPED: VGPU_QEMU is not set; set it to the path that qemu/build.sh prints')
-        return
+        return 'VGPU_QEMU is not set; set it to the path that qemu/build.sh prints'
+    if not hasattr(socket, 'recv_fds') or not hasattr(os, 'eventfd_read'):
+        return f'Python {sys.version_info.major}.{sys.version_info.minor} is too old; 3.10 is needed'
     if not os.access(qemu, os.X_OK):
         sys.exit(f'VGPU_QEMU={qemu} is no program')
-    if not hasattr(socket, 'recv_fds') or not hasattr(os, 'eventfd_read'):
-        print(f'SKIPPED: Python {sys.version_info.major}.{sys.version_info.minor} is too old; 3.10 is needed')
-        return
-    unittest.main(verbosity=2)
+    return None
 
 
 if __name__ == '__main__':
-    main()
+    unittest_xml.main(lacking=lacking())

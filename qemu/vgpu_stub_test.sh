@@ -3,7 +3,7 @@
 # Runs the device's test where Python is; it says itself what else it lacks.
 set -euo pipefail
 if ! command -v python3 >/dev/null; then
-  echo "SKIPPED: there is no python3; install the package python3"
-  exit 0
+  . tools/lib/shell_tests.sh
+  skip_tests "there is no python3; install the package python3" vgpu_stub_test
 fi
 exec python3 -B "$(dirname "${BASH_SOURCE[0]}")/vgpu_stub_test.py" "$@"

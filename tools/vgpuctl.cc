@@ -14,6 +14,7 @@
 
 #include "base/json_text.h"
 #include "base/program.h"
+#include "base/working_folder.h"
 #include "mediator/config.h"
 #include "mediator/control_channel.h"
 #include "mediator/trace.h"
@@ -141,6 +142,7 @@ ring::Result<void> PrintTrace(const std::string& path) {
 
 int main(int argc, char** argv) {
   vgpu::base::PrepareProgram();
+  if (!vgpu::base::EnterUsersFolder()) return EXIT_FAILURE;
   std::string socket = vgpu::mediator::DefaultSocket();
   std::string trace;
   bool as_json = false;

@@ -3,14 +3,19 @@
 # tools/vm in real VMs, without the device: what it passes through, and how it fails.
 set -euo pipefail
 
+# shellcheck source=tools/lib/shell_tests.sh
+. tools/lib/shell_tests.sh
+
+readonly TESTS=(passes_streams_and_status_through passes_any_byte_and_a_mebibyte passes_arguments_unchanged
+  streams_live_and_ends_by_signal ends_with_what_the_command_left_running reports_failures_of_the_vm
+  refuses_bad_input)
 if [ -z "${VGPU_QEMU:-}" ] || [ -z "${VGPU_KERNEL:-}" ]; then
-  echo "SKIPPED: VGPU_QEMU and VGPU_KERNEL are not set; run tools/test"
-  exit 0
+  skip_tests "VGPU_QEMU and VGPU_KERNEL are not set; run tools/test" "${TESTS[@]}"
 fi
 
 readonly VM=$PWD/tools/vm
 cd "$(mktemp -d)"
-trap 'rm -rf "$PWD"' EXIT
+trap 'end_tests; rm -rf "$PWD"' EXIT
 
 fail() {
   echo "FAILED: $*" >&2
@@ -94,9 +99,4 @@ refuses_bad_input() {
   says err "VGPU_ACCEL is 'abacus'"
 }
 
-for test in passes_streams_and_status_through passes_any_byte_and_a_mebibyte passes_arguments_unchanged \
-  streams_live_and_ends_by_signal ends_with_what_the_command_left_running reports_failures_of_the_vm \
-  refuses_bad_input; do
-  echo "== $test"
-  "$test"
-done
+run_tests "${TESTS[@]}"

@@ -1,19 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# What the scripts of tools/ share. Source it; it changes no state but these variables:
+# What the scripts of tools/ share. Source it; it sets these variables:
 #   VGPU_ROOT   the checkout
 #   VGPU_CACHE  what is fetched and built once, outside the checkout (given by the user, or under ~/.cache)
+# and takes out of the environment what would change the meaning of a script, here and in the programs that it starts.
+# (A script that begins with `bash -p` has not read BASH_ENV, nor functions, nor SHELLOPTS of the environment.)
 # Progress and errors go to stderr, so that stdout carries a script's result alone.
 
-VGPU_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-VGPU_CACHE=${VGPU_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vgpu-ring}
+unset BASH_ENV CDPATH ENV GLOBIGNORE GREP_OPTIONS LANGUAGE POSIXLY_CORRECT TAR_OPTIONS
+export LC_ALL=C.UTF-8 # what apt and others print is read
+[ -n "${HOME:-}" ] || { unset HOME && export HOME=~; }
+
+VGPU_ROOT=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../..")
+VGPU_CACHE=$(realpath -ms -- "${VGPU_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vgpu-ring}")
+export VGPU_CACHE # a script that is started from another folder has the same
 
 note() { printf '== %s\n' "$*" >&2; }
 
 die() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
   exit 1
+}
+
+# need_bazel: before a script does anything else that takes a while.
+need_bazel() {
+  [[ $VGPU_ROOT != *' '* ]] || die "Bazel does not work in a folder with a space in its name; move the checkout: $VGPU_ROOT"
 }
 
 # need_packages PURPOSE...: the Debian packages listed in tools/lib/deps/PURPOSE are installed afterwards. Installs

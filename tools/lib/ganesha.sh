@@ -1,11 +1,11 @@
-#!/usr/bin/env bash
+#!/bin/bash -p
 # SPDX-License-Identifier: Apache-2.0
 #
 # Fetches the NFS server of the old system (nfs-ganesha) into the cache and prints the folder that then holds
 # usr/bin/ganesha.nfsd. It is not installed: Debian's package would start a service for the whole machine.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 
 readonly PACKAGES=(nfs-ganesha nfs-ganesha-vfs)
 

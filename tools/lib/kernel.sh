@@ -1,11 +1,11 @@
-#!/usr/bin/env bash
+#!/bin/bash -p
 # SPDX-License-Identifier: Apache-2.0
 #
 # Fetches Debian's cloud kernel into the cache, without installing it, and prints the folder that then holds
 # boot/vmlinuz-VERSION and lib/modules/VERSION.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
 
 readonly META=linux-image-cloud-amd64
 

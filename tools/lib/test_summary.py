@@ -9,6 +9,7 @@ line. Exit status 1 if one failed or if nothing was run.
 """
 
 import json
+import re
 import sys
 import urllib.parse
 import xml.etree.ElementTree
@@ -81,6 +82,12 @@ def run_cases(name, path, status):
         yield f"{name}: build", PASSED, ""
 
 
+def short(reason):
+    """The first line that says something; GoogleTest's is the second, after the place."""
+    lines = reason.strip().splitlines()
+    return lines[:2] if re.fullmatch(r"\S+:\d+", "".join(lines[:1])) else lines[:1]
+
+
 def main(arguments):
     counts = {PASSED: 0, FAILED: 0, SKIPPED: 0}
     for argument in arguments:
@@ -89,8 +96,7 @@ def main(arguments):
         for what, outcome, reason in run_cases(name, path, int(status or 0)):
             counts[outcome] += 1
             if outcome != PASSED:
-                first = reason.strip().splitlines()
-                print(f"{outcome}: {what}" + (f": {first[0]}" if first else ""))
+                print(f"{outcome}: {what}" + "".join(f": {line}" for line in short(reason)))
     print(f"{counts[PASSED]} passed, {counts[FAILED]} failed, {counts[SKIPPED]} skipped")
     return 1 if counts[FAILED] or not counts[PASSED] else 0
 

@@ -10,13 +10,14 @@ import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+sys.path[:0] = [os.path.dirname(os.path.realpath(__file__)), os.path.abspath("tools/lib")]
 import test_summary  # noqa: E402
+import unittest_xml  # noqa: E402
 
 GTEST = """<testsuites><testsuite name="S">
   <testcase name="good" status="run" result="completed"/>
   <testcase name="bad" status="run"><failure message="1 is not 2"/></testcase>
-  <testcase name="left" status="run" result="skipped"><skipped message="no GPU"/></testcase>
+  <testcase name="left" status="run" result="skipped"><skipped message="a.cc:7&#x0A;no GPU"/></testcase>
 </testsuite></testsuites>"""
 PROGRAM = '<testsuites><testsuite name="p"><testcase name="p" status="run"/></testsuite></testsuites>'
 
@@ -50,7 +51,7 @@ class SummaryTest(unittest.TestCase):
     def test_counts_cases_and_names_what_failed_and_why(self):
         code, lines = self._summary([("FAILED", GTEST, "")], 3)
         self.assertEqual(code, 1)
-        self.assertEqual(lines, ["failed: run: //t:0 S.bad: 1 is not 2", "skipped: run: //t:0 S.left: no GPU",
+        self.assertEqual(lines, ["failed: run: //t:0 S.bad: 1 is not 2", "skipped: run: //t:0 S.left: a.cc:7: no GPU",
                                  "1 passed, 1 failed, 1 skipped"])
 
     def test_a_program_that_says_so_was_skipped(self):
@@ -78,4 +79,4 @@ class SummaryTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest_xml.main()
