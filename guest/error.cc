@@ -67,7 +67,7 @@ constexpr CodeText kCodes[] = {
      "region."},
     {VGPU_ERR_SYSTEM, "system error", "The operating system refused something this needs."},
     {VGPU_ERR_DEVICE_GONE, "device gone",
-     "The device no longer answers, every register reads as all ones: it was unplugged or is being reset, or its memory "
+     "The device no longer answers, its registers read as nothing: it was unplugged or is being reset, or its memory "
      "decoding was switched off. Open it again; if that fails, look on the host whether the VM still has it."},
 };
 

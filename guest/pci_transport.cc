@@ -248,7 +248,7 @@ Result<std::unique_ptr<PciTransport>> PciTransport::Open(const PciOptions& optio
   std::unique_ptr<PciTransport> transport(
       new PciTransport(*address, std::move(bar0->fd), std::move(bar0->map)));
   const uint32_t version = transport->registers_.Read(VGPU_REG_PROTOCOL_VER);
-  if (version == UINT32_MAX) return tl::make_unexpected(DeviceGone());
+  if (transport->registers_.Gone()) return tl::make_unexpected(DeviceGone());
   if (version >> 16 != VGPU_WINDOW_VERSION >> 16) {
     return Fail(
         VGPU_ERR_VERSION,
@@ -318,15 +318,18 @@ uint32_t PciTransport::ring_state() {
   return vgpu_word_data(ring::RealMemory::LoadAcquire(&header->link_state));
 }
 
-uint32_t PciTransport::refusal() { return registers_.Refusal(); }
+// Memory whose decoding is off may read as zeros, which is "no mediator" in the region.
+Error PciTransport::WhyUnattached(std::string otherwise) {
+  if (gone()) return DeviceGone();
+  return Unattached(registers_.Read(VGPU_REG_REFUSAL), std::move(otherwise));
+}
 
 Result<void> PciTransport::AwaitLink(TimePoint deadline) {
   const TimePoint begin = Clock::now();
   const Doze doze(begin);
   while (ring_state() == VGPU_RING_STATE_NO_MEDIATOR) {
     if (Clock::now() >= deadline) {
-      return tl::make_unexpected(Unattached(
-          refusal(),
+      return tl::make_unexpected(WhyUnattached(
           fmt::format("no mediator is attached to this VM (waited {:.1f} s): start it on the host, with the "
                       "socket that the VM's `chardev` names",
                       std::chrono::duration<double>(Clock::now() - begin).count())));

@@ -183,8 +183,10 @@ TEST_F(PciTransportTest, WrongVersionOrNotAStub_SaysSo) {
   const fs::path folder = AddStub("0000:00:04.0");
   Register(VGPU_REG_PROTOCOL_VER) = 0x00020000;
   ExpectError(VGPU_ERR_VERSION, "0x00020000");
-  Register(VGPU_REG_PROTOCOL_VER) = 0xffffffff;  // what a device without memory decoding reads
-  ExpectError(VGPU_ERR_DEVICE_GONE, "memory decoding");
+  for (const uint32_t nothing : {UINT32_MAX, 0u}) {  // what a device without memory decoding reads
+    Register(VGPU_REG_PROTOCOL_VER) = nothing;
+    ExpectError(VGPU_ERR_DEVICE_GONE, "memory decoding");
+  }
   Register(VGPU_REG_PROTOCOL_VER) = VGPU_WINDOW_VERSION;
   header()->abi_version = 0x00020000;
   ExpectNoRegion(VGPU_ERR_VERSION, "ABI version 2.0");
@@ -332,7 +334,19 @@ TEST_F(PciTransportTest, RefusedByTheMediator_SaysSoInsteadOfStartIt) {
   EXPECT_NE(says(VGPU_ERR_TOO_LARGE).find("mediator's log"), std::string::npos);
   EXPECT_NE(says(200).find("code 200: unknown code"), std::string::npos);
   EXPECT_NE(says(VGPU_OK).find("start it on the host"), std::string::npos) << "older devices read 0 here";
-  EXPECT_NE(says(UINT32_MAX).find("start it on the host"), std::string::npos);
+}
+
+TEST_F(PciTransportTest, GoneWhileWaiting_SaysSoInsteadOfStartIt) {
+  AddStub("0000:00:04.0");
+  SetState(VGPU_RING_STATE_NO_MEDIATOR);
+  auto transport = Open();
+  ASSERT_TRUE(transport);
+  for (const uint32_t nothing : {UINT32_MAX, 0u}) {
+    Register(VGPU_REG_PROTOCOL_VER) = nothing;
+    auto awaited = (*transport)->AwaitLink(Clock::now());
+    ASSERT_FALSE(awaited);
+    EXPECT_EQ(awaited.error().code, VGPU_ERR_DEVICE_GONE) << awaited.error().text;
+  }
 }
 
 TEST_F(PciTransportTest, Quarantined_ClientSaysWhoReleasesIt) {
