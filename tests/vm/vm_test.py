@@ -129,6 +129,35 @@ class WhatIsWrong(VmTest):
         self.assertIn("20 + 22 = 42\n40 + 2 = 42\n", out)
 
 
+class Memory(VmTest):
+    def group(self):
+        """A memory cgroup of our own: its folder, and the file that says what it is charged."""
+        for base, usage in (("/sys/fs/cgroup/memory", "memory.usage_in_bytes"), ("/sys/fs/cgroup", "memory.current")):
+            folder = os.path.join(base, f"vgpu-test-{os.getpid()}")
+            try:
+                os.mkdir(folder)
+            except OSError:
+                continue
+            self.addCleanup(os.rmdir, folder)
+            if os.path.exists(os.path.join(folder, usage)):
+                return folder, os.path.join(folder, usage)
+        return self.skipTest("no memory cgroup can be made here: needs root and the memory controller")
+
+    def test_the_vm_pays_for_its_region(self):
+        folder, usage = self.group()
+
+        def charged():
+            with open(usage, encoding="ascii") as file:
+                return int(file.read()) >> 20
+        mediator = self.mediator()
+        with open(os.path.join(folder, "cgroup.procs"), "w", encoding="ascii") as procs:
+            procs.write(str(mediator.process.pid))
+        before = charged()
+        self.vm(mediator, 1, ["vgpu-client", "ping", "--count", "100000000"], "--size", "512M")
+        self.answered(mediator, 1, 1000)
+        self.assertLess(charged() - before, 64, "MiB that the mediator was charged for a VM's region")
+
+
 class SevenVms(VmTest):
     """Mixed pools and priorities at once; the order of service is proven by the mediator's own trace."""
 
