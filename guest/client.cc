@@ -275,10 +275,10 @@ Result<void> Client::CheckRing() const {
 
 Error Client::NoAnswer(TimePoint begin, TimePoint now) const {
   if (transport_->ring_state() == VGPU_RING_STATE_NO_MEDIATOR) {
-    return transport_->WhyUnattached(
-        fmt::format("the mediator went away and did not come back within {}: start it on the host; the request "
-                    "stays in its slot, wait for it again",
-                    Text(now - begin)));
+    return transport_->WhyUnattached(fmt::format(
+        "the mediator went away and did not come back within {}: start it on the host; the request "
+        "stays in its slot, wait for it again",
+        Text(now - begin)));
   }
   return {VGPU_ERR_TIMEOUT,
           fmt::format("no answer within {}: wait for it again with more time, or look at the "

@@ -40,7 +40,9 @@ class FakeTransport final : public Transport {
   Wake SleepUntilCall(uint32_t ring, TimePoint deadline) override;
   uint32_t ring_state() override { return state_.load(); }
   bool gone() const override { return gone_.load(); }
-  Error WhyUnattached(std::string otherwise) override { return Unattached(refusal_.load(), std::move(otherwise)); }
+  Error WhyUnattached(std::string otherwise) override {
+    return Unattached(refusal_.load(), std::move(otherwise));
+  }
   Result<void> AwaitLink(TimePoint deadline) override;
   Grant grant() const override { return {7, 'A', 1}; }
   std::string description() const override { return "a fake device"; }

@@ -328,7 +328,8 @@ TEST_F(PciTransportTest, RefusedByTheMediator_SaysSoInsteadOfStartIt) {
     EXPECT_EQ(awaited.error().code, VGPU_ERR_UNAVAILABLE);
     return awaited.error().text;
   };
-  EXPECT_EQ(says(VGPU_ERR_INVALID_REQUEST).rfind("the host's mediator refuses this VM (code 1: its vm_id is in use", 0),
+  EXPECT_EQ(says(VGPU_ERR_INVALID_REQUEST)
+                .rfind("the host's mediator refuses this VM (code 1: its vm_id is in use", 0),
             0u);
   EXPECT_NE(says(VGPU_ERR_TOO_LARGE).find("code 2: its region is too large"), std::string::npos);
   EXPECT_NE(says(VGPU_ERR_TOO_LARGE).find("mediator's log"), std::string::npos);
@@ -357,7 +358,8 @@ TEST_F(PciTransportTest, Quarantined_ClientSaysWhoReleasesIt) {
   auto client = Client::Open(std::move(*transport), 0, Soon());
   ASSERT_FALSE(client);
   EXPECT_EQ(client.error().code, VGPU_ERR_QUARANTINED);
-  EXPECT_NE(client.error().text.find("quarantined by the host's operator"), std::string::npos) << client.error().text;
+  EXPECT_NE(client.error().text.find("quarantined by the host's operator"), std::string::npos)
+      << client.error().text;
   EXPECT_NE(client.error().text.find("vgpuctl release"), std::string::npos) << client.error().text;
 }
 

@@ -60,12 +60,15 @@ Error RegisterWindow::Lost() const {
   if (registers_.Gone()) return DeviceGone();
   const uint32_t status = registers_.Read(VGPU_REG_STATUS);
   if (status > VGPU_STATUS_ERROR) {
-    return {VGPU_ERR_VERSION,
-            fmt::format("the register window has STATUS {}, which this program does not know: is the device of another "
-                        "version?",
-                        status)};
+    return {
+        VGPU_ERR_VERSION,
+        fmt::format(
+            "the register window has STATUS {}, which this program does not know: is the device of another "
+            "version?",
+            status)};
   }
-  return {VGPU_ERR_RESET, "the device was reset under the request, which may have been carried out: send it again"};
+  return {VGPU_ERR_RESET,
+          "the device was reset under the request, which may have been carried out: send it again"};
 }
 
 // Waits until the window is not BUSY and returns its status.

@@ -64,7 +64,8 @@ class Transport {
   // The device no longer answers; what is read of it, of the region too, means nothing.
   virtual bool gone() const { return false; }
 
-  // While no mediator is attached: why, as far as this transport knows; else for the reason that `otherwise` names.
+  // While no mediator is attached: why, as far as this transport knows; else for the reason that `otherwise`
+  // names.
   virtual Error WhyUnattached(std::string otherwise) { return Unattached(VGPU_OK, std::move(otherwise)); }
 
   // Waits until a mediator is attached, attaching again where that is this side's business. The requests in
