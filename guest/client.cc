@@ -60,7 +60,7 @@ Result<uint32_t> Handshake(Transport& transport, uint32_t ring_idx, const ring::
     if (link > VGPU_RING_STATE_QUARANTINED) return tl::make_unexpected(DeviceGone());
     if (Clock::now() >= deadline) {
       if (link == VGPU_RING_STATE_NO_MEDIATOR) {
-        return tl::make_unexpected(Unattached(transport.refusal(), ExplainCode(VGPU_ERR_UNAVAILABLE)));
+        return tl::make_unexpected(transport.WhyUnattached(ExplainCode(VGPU_ERR_UNAVAILABLE)));
       }
       return Fail(
           VGPU_ERR_TIMEOUT,
@@ -267,17 +267,18 @@ Result<void> Client::CheckRing() const {
   if (link == VGPU_RING_STATE_FENCED || state == VGPU_EPOCH_FENCED) {
     return Fail(VGPU_ERR_FENCED, ExplainCode(VGPU_ERR_FENCED));
   }
-  if (!mine || state != VGPU_EPOCH_OPEN) return Fail(VGPU_ERR_RESET, ExplainCode(VGPU_ERR_RESET));
+  const bool lost = !mine || state != VGPU_EPOCH_OPEN;
+  if (lost && transport_->gone()) return tl::make_unexpected(DeviceGone());
+  if (lost) return Fail(VGPU_ERR_RESET, ExplainCode(VGPU_ERR_RESET));
   return {};
 }
 
 Error Client::NoAnswer(TimePoint begin, TimePoint now) const {
   if (transport_->ring_state() == VGPU_RING_STATE_NO_MEDIATOR) {
-    return Unattached(
-        transport_->refusal(),
-        fmt::format("the mediator went away and did not come back within {}: start it on the host; the request "
-                    "stays in its slot, wait for it again",
-                    Text(now - begin)));
+    return transport_->WhyUnattached(fmt::format(
+        "the mediator went away and did not come back within {}: start it on the host; the request "
+        "stays in its slot, wait for it again",
+        Text(now - begin)));
   }
   return {VGPU_ERR_TIMEOUT,
           fmt::format("no answer within {}: wait for it again with more time, or look at the "

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -256,6 +257,15 @@ TEST_P(ClientTest, LinkStateThatCannotBe_TheDeviceIsGone) {
   auto client = Client::Open(transport_, 1, Soon());
   ASSERT_FALSE(client);
   EXPECT_EQ(client.error().code, VGPU_ERR_DEVICE_GONE);
+}
+
+TEST_P(ClientTest, RegionReadsAsZeros_TheDeviceIsGone) {
+  StartAndOpen(Manner::kSilent);
+  const uint32_t idx = client_->Nop();
+  client_->Flush();
+  transport_->SetGone();
+  std::memset(transport_->region(), 0, 1 << 16);
+  EXPECT_EQ(CodeOf(idx, Soon()), VGPU_ERR_DEVICE_GONE);
 }
 
 TEST_P(ClientTest, RingReopenedByAnother_SaysReset) {

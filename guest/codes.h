@@ -13,6 +13,6 @@
 #define VGPU_ERR_BAD_ARGUMENT 0x104u  /* the caller's mistake; nothing was sent */
 #define VGPU_ERR_NO_ARENA 0x105u      /* no room for this buffer in the ring's arena */
 #define VGPU_ERR_SYSTEM 0x106u        /* the operating system refused something; the text says what */
-#define VGPU_ERR_DEVICE_GONE 0x107u   /* the device no longer answers: unplugged, or its memory decoding is off */
+#define VGPU_ERR_DEVICE_GONE 0x107u   /* the device no longer answers: unplugged, or not decoded */
 
 #endif /* VGPU_GUEST_CODES_H_ */

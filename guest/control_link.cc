@@ -26,7 +26,8 @@ bool IsSocket(const std::string& path) {
 // The peer's end has been closed, or the system has another reason (errno).
 Error LinkError(const char* what) {
   if (errno == EPIPE || errno == ECONNRESET) return {VGPU_ERR_UNAVAILABLE, kHungUp};
-  if (errno == EAGAIN) return {VGPU_ERR_UNAVAILABLE, "the mediator does not read its control socket: is it stopped?"};
+  if (errno == EAGAIN)
+    return {VGPU_ERR_UNAVAILABLE, "the mediator does not read its control socket: is it stopped?"};
   return FailErrno(VGPU_ERR_SYSTEM, what).value();
 }
 
@@ -34,21 +35,26 @@ Error ConnectError(const std::string& path) {
   switch (errno) {
     case ENOENT:
       return {VGPU_ERR_UNAVAILABLE,
-              fmt::format("no mediator listens on {}, there is no such file: start it with `bazel run //mediator -- "
-                          "--socket {}`",
-                          path, path)};
+              fmt::format(
+                  "no mediator listens on {}, there is no such file: start it with `bazel run //mediator -- "
+                  "--socket {}`",
+                  path, path)};
     case ECONNREFUSED:
-      if (!IsSocket(path)) return {VGPU_ERR_BAD_ARGUMENT, fmt::format("{} is no socket: name the mediator's", path)};
-      return {VGPU_ERR_UNAVAILABLE,
-              fmt::format("no mediator listens on {}, the socket of one that has ended: start it again with `bazel run "
-                          "//mediator -- --socket {}`",
-                          path, path)};
+      if (!IsSocket(path))
+        return {VGPU_ERR_BAD_ARGUMENT, fmt::format("{} is no socket: name the mediator's", path)};
+      return {
+          VGPU_ERR_UNAVAILABLE,
+          fmt::format(
+              "no mediator listens on {}, the socket of one that has ended: start it again with `bazel run "
+              "//mediator -- --socket {}`",
+              path, path)};
     case ENOTDIR:
     case ELOOP:
     case ENAMETOOLONG:
       return FailErrno(VGPU_ERR_BAD_ARGUMENT, fmt::format("{} is no path to a socket", path)).value();
     case EPROTOTYPE:
-      return {VGPU_ERR_BAD_ARGUMENT, fmt::format("{} is a socket of another kind: name the mediator's", path)};
+      return {VGPU_ERR_BAD_ARGUMENT,
+              fmt::format("{} is a socket of another kind: name the mediator's", path)};
     case EAGAIN:
       return {VGPU_ERR_UNAVAILABLE,
               fmt::format("the mediator on {} is too busy to accept connections: try again", path)};

@@ -67,8 +67,10 @@ constexpr CodeText kCodes[] = {
      "region."},
     {VGPU_ERR_SYSTEM, "system error", "The operating system refused something this needs."},
     {VGPU_ERR_DEVICE_GONE, "device gone",
-     "The device no longer answers, every register reads as all ones: it was unplugged or is being reset, or its memory "
-     "decoding was switched off. Open it again; if that fails, look on the host whether the VM still has it."},
+     "The device no longer answers, its registers read as nothing: it was unplugged or is being reset, or "
+     "its memory "
+     "decoding was switched off. Open it again; if that fails, look on the host whether the VM still has "
+     "it."},
 };
 
 constexpr CodeText kCuda = {0xf0, "CUDA specific error",
@@ -106,7 +108,8 @@ const char* Remedy(int error) {
     case ENOMEM:
       return ": there is not enough memory: free some, or raise this process's limits";
     case ETOOMANYREFS:
-      return ": too many descriptors are on their way to other processes: raise the limit on open files (`ulimit -n`)";
+      return ": too many descriptors are on their way to other processes: raise the limit on open files "
+             "(`ulimit -n`)";
     default:
       return "";
   }
@@ -132,7 +135,8 @@ const char* ExplainCode(uint32_t code) { return Find(code).explanation; }
 Error Refused(uint32_t code) {
   if (code == VGPU_OK) {
     return {VGPU_ERR_VERSION,
-            "the request failed, but with code 0, which means success: install a mediator, a QEMU and a program of one "
+            "the request failed, but with code 0, which means success: install a mediator, a QEMU and a "
+            "program of one "
             "release"};
   }
   return {code,
@@ -144,9 +148,10 @@ Error DeviceGone() { return {VGPU_ERR_DEVICE_GONE, ExplainCode(VGPU_ERR_DEVICE_G
 Error Unattached(uint32_t refusal, std::string otherwise) {
   if (refusal == VGPU_OK) return {VGPU_ERR_UNAVAILABLE, std::move(otherwise)};
   return {VGPU_ERR_UNAVAILABLE,
-          fmt::format("the host's mediator refuses this VM (code {}: {}); the reason is in the mediator's log and in "
-                      "QEMU's output: ask the host's operator",
-                      refusal, RefusalCause(refusal))};
+          fmt::format(
+              "the host's mediator refuses this VM (code {}: {}); the reason is in the mediator's log and in "
+              "QEMU's output: ask the host's operator",
+              refusal, RefusalCause(refusal))};
 }
 
 }  // namespace vgpu::guest

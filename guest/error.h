@@ -44,8 +44,8 @@ Error Refused(uint32_t code);
 // What was read cannot be: the device does not answer.
 Error DeviceGone();
 
-// No mediator is attached: because it refuses this VM with the code `refusal`, or else (VGPU_OK) for the reason
-// that `otherwise` names.
+// No mediator is attached: because it refuses this VM with the code `refusal`, or else (VGPU_OK) for the
+// reason that `otherwise` names.
 Error Unattached(uint32_t refusal, std::string otherwise);
 
 }  // namespace vgpu::guest

@@ -47,8 +47,9 @@ TEST(Error, Refused_NamesCodeMeaningAndRemedy) {
 
 // However a failure is told, nobody who looks at its code takes it for a success.
 TEST(Error, NoErrorHasCode0) {
-  const Error errors[] = {Error(VGPU_OK, "text"), Refused(VGPU_OK), Fail(VGPU_OK, "text").value(),
-                          FailErrno(VGPU_OK, "text").value(), Unattached(VGPU_OK, "text"), DeviceGone()};
+  const Error errors[] = {Error(VGPU_OK, "text"),        Refused(VGPU_OK),
+                          Fail(VGPU_OK, "text").value(), FailErrno(VGPU_OK, "text").value(),
+                          Unattached(VGPU_OK, "text"),   DeviceGone()};
   for (const Error& error : errors) {
     EXPECT_NE(error.code, VGPU_OK) << error.text;
     EXPECT_EQ(error.text.find("No error"), std::string::npos) << error.text;

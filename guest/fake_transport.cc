@@ -104,7 +104,7 @@ Wake FakeTransport::SleepUntilCall(uint32_t ring, TimePoint deadline) {
 Result<void> FakeTransport::AwaitLink(TimePoint deadline) {
   while (state_.load() == VGPU_RING_STATE_NO_MEDIATOR) {
     if (Clock::now() >= deadline) {
-      return tl::make_unexpected(Unattached(refusal(), "the fake mediator is away"));
+      return tl::make_unexpected(WhyUnattached("the fake mediator is away"));
     }
     std::this_thread::yield();
   }

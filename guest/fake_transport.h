@@ -39,13 +39,17 @@ class FakeTransport final : public Transport {
   // No rescue: only a call, a change of the link or the deadline ends it.
   Wake SleepUntilCall(uint32_t ring, TimePoint deadline) override;
   uint32_t ring_state() override { return state_.load(); }
-  uint32_t refusal() override { return refusal_.load(); }
+  bool gone() const override { return gone_.load(); }
+  Error WhyUnattached(std::string otherwise) override {
+    return Unattached(refusal_.load(), std::move(otherwise));
+  }
   Result<void> AwaitLink(TimePoint deadline) override;
   Grant grant() const override { return {7, 'A', 1}; }
   std::string description() const override { return "a fake device"; }
 
   // The mediator's side.
   void SetState(uint32_t state);
+  void SetGone() { gone_.store(true); }
   void SetRefusal(uint32_t code) { refusal_.store(code); }
   int kick_fd(uint32_t ring) const { return kicks_[ring].get(); }
   void Call(uint32_t ring);
@@ -66,6 +70,7 @@ class FakeTransport final : public Transport {
   std::vector<std::atomic<bool>> claimed_;
   std::atomic<uint32_t> state_{VGPU_RING_STATE_ATTACHED};
   std::atomic<uint32_t> refusal_{VGPU_OK};
+  std::atomic<bool> gone_{false};
   std::atomic<uint64_t> kick_count_{0};
 };
 

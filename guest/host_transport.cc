@@ -88,8 +88,8 @@ Result<void> HostTransport::MakeMemory() {
   return {};
 }
 
-// A mediator takes no memory with missing pages: it would be charged for them. They may have gone since the last
-// attach (a hole was punched); those that are there cost next to nothing.
+// A mediator takes no memory with missing pages: it would be charged for them. They may have gone since the
+// last attach (a hole was punched); those that are there cost next to nothing.
 Result<void> HostTransport::MakePresent() const {
   for (const ring::OwnedMemory* memory : {&region_memory_, &private_memory_}) {
     if (auto present = ring::Populate(memory->mapping); !present) {
@@ -145,10 +145,9 @@ Result<void> HostTransport::SendAttach(ControlLink& link) const {
   attach.entries = options_.entries;
   attach.region_bytes = options_.region_bytes;
   auto sent = link.Send(VGPU_MSG_HELLO, &hello, sizeof(hello)).and_then([&] {
-    return link.Send(
-        VGPU_MSG_ATTACH, &attach, sizeof(attach),
-        {private_memory_.fd.get(), window_events_[kKick].get(), window_events_[kCall].get(),
-         region_memory_.fd.get()});
+    return link.Send(VGPU_MSG_ATTACH, &attach, sizeof(attach),
+                     {private_memory_.fd.get(), window_events_[kKick].get(), window_events_[kCall].get(),
+                      region_memory_.fd.get()});
   });
   for (uint32_t q = 0; q < options_.rings && sent; ++q) {
     const vgpu_msg_ring ring = {q, 0};

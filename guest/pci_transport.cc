@@ -43,13 +43,14 @@ std::optional<uint32_t> ReadNumber(const fs::path& file) {
 // Without this folder nobody can say which devices there are.
 Error NoSysfs(const fs::path& devices, const std::error_code& error) {
   if (error == std::errc::permission_denied) {
-    return {VGPU_ERR_NO_PERMISSION, fmt::format("no permission to look into {}: run as root", devices.string())};
+    return {VGPU_ERR_NO_PERMISSION,
+            fmt::format("no permission to look into {}: run as root", devices.string())};
   }
   if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) {
-    return {VGPU_ERR_NO_DEVICE,
-            fmt::format("there are no PCI devices in {}, because sysfs is not mounted (`mount -t sysfs sysfs /sys`) or the "
-                        "machine has no PCI; on the mediator's host use --socket",
-                        devices.string())};
+    return {VGPU_ERR_NO_DEVICE, fmt::format("there are no PCI devices in {}, because sysfs is not mounted "
+                                            "(`mount -t sysfs sysfs /sys`) or the "
+                                            "machine has no PCI; on the mediator's host use --socket",
+                                            devices.string())};
   }
   errno = error.value();
   return FailErrno(VGPU_ERR_SYSTEM, "cannot look for PCI devices in " + devices.string()).value();
@@ -64,14 +65,16 @@ Result<std::string> FindDevice(const PciOptions& options) {
   if (wanted.empty() && from_environment != nullptr) wanted = from_environment;
   if (!wanted.empty()) {
     if (wanted.find('/') == std::string::npos && fs::exists(devices / wanted, error)) return wanted;
-    if (error && error != std::errc::no_such_file_or_directory) return tl::make_unexpected(NoSysfs(devices, error));
+    if (error && error != std::errc::no_such_file_or_directory)
+      return tl::make_unexpected(NoSysfs(devices, error));
     return Fail(VGPU_ERR_NO_DEVICE,
                 fmt::format("there is no PCI device '{}': `ls {}` shows those there are (an "
                             "address looks like 0000:00:04.0)",
                             wanted, devices.string()));
   }
   std::vector<std::string> found;
-  for (fs::directory_iterator entry(devices, error); !error && entry != fs::directory_iterator(); entry.increment(error)) {
+  for (fs::directory_iterator entry(devices, error); !error && entry != fs::directory_iterator();
+       entry.increment(error)) {
     if (ReadNumber(entry->path() / "vendor") == VGPU_PCI_VENDOR_ID &&
         ReadNumber(entry->path() / "device") == VGPU_PCI_DEVICE_ID) {
       found.push_back(entry->path().filename());
@@ -100,15 +103,18 @@ Error OpenError(const std::string& what) {
                           "kernel is locked down (Secure Boot): turn that off for this VM",
                           what)};
     case EROFS:
-      return error(VGPU_ERR_NO_PERMISSION, "sysfs is mounted read-only, as containers have it: run outside of the "
-                                           "container, or mount /sys there for writing");
+      return error(VGPU_ERR_NO_PERMISSION,
+                   "sysfs is mounted read-only, as containers have it: run outside of the "
+                   "container, or mount /sys there for writing");
     case ENOENT:
     case ENODEV:
     case ENXIO:
-      return error(VGPU_ERR_DEVICE_GONE, "the device was unplugged, or is no vgpu-stub: `lspci -d 1af4:1111` shows those");
+      return error(VGPU_ERR_DEVICE_GONE,
+                   "the device was unplugged, or is no vgpu-stub: `lspci -d 1af4:1111` shows those");
     case EBUSY:
     case EINVAL:
-      return error(VGPU_ERR_SYSTEM, "a kernel driver seems to hold the device: unbind it (its `driver/unbind` in sysfs)");
+      return error(VGPU_ERR_SYSTEM,
+                   "a kernel driver seems to hold the device: unbind it (its `driver/unbind` in sysfs)");
     default:
       return FailErrno(VGPU_ERR_SYSTEM, "cannot " + what).value();
   }
@@ -139,8 +145,8 @@ Result<void> EnableMemory(const fs::path& folder) {
   return {};
 }
 
-// Firmware and kernel leave a device without a driver disabled. The kernel enables none (EINVAL) of which one BAR has no
-// address; the others work all the same.
+// Firmware and kernel leave a device without a driver disabled. The kernel enables none (EINVAL) of which one
+// BAR has no address; the others work all the same.
 Result<void> Enable(const fs::path& folder) {
   const std::string file = folder / "enable";
   if (ReadNumber(file) == 0u) {
@@ -163,14 +169,18 @@ bool HasAddress(const fs::path& folder, uint32_t number) {
 
 Error NoAddress(uint32_t number) {
   if (number != VGPU_BAR_REGION) {
-    return {VGPU_ERR_SYSTEM, fmt::format("BAR{} of the device has no address, because firmware and kernel found no room "
-                                         "for it below 4 GiB: take other PCI devices out of this VM",
-                                         number)};
+    return {VGPU_ERR_SYSTEM,
+            fmt::format("BAR{} of the device has no address, because firmware and kernel found no room "
+                        "for it below 4 GiB: take other PCI devices out of this VM",
+                        number)};
   }
   return {VGPU_ERR_SYSTEM,
-          "BAR2, the memory of the rings, has no address, because the VM's 64-bit PCI window has no room for it: make the "
-          "window larger (OVMF: -fw_cfg name=opt/ovmf/X-PciMmio64Mb,string=65536; behind a root port: pref64-reserve=SIZE; "
-          "a -cpu with more phys-bits) or the device's size smaller. The register window works without: `vgpu-client regs "
+          "BAR2, the memory of the rings, has no address, because the VM's 64-bit PCI window has no room for "
+          "it: make the "
+          "window larger (OVMF: -fw_cfg name=opt/ovmf/X-PciMmio64Mb,string=65536; behind a root port: "
+          "pref64-reserve=SIZE; "
+          "a -cpu with more phys-bits) or the device's size smaller. The register window works without: "
+          "`vgpu-client regs "
           "--add A B`"};
 }
 
@@ -248,7 +258,7 @@ Result<std::unique_ptr<PciTransport>> PciTransport::Open(const PciOptions& optio
   std::unique_ptr<PciTransport> transport(
       new PciTransport(*address, std::move(bar0->fd), std::move(bar0->map)));
   const uint32_t version = transport->registers_.Read(VGPU_REG_PROTOCOL_VER);
-  if (version == UINT32_MAX) return tl::make_unexpected(DeviceGone());
+  if (transport->registers_.Gone()) return tl::make_unexpected(DeviceGone());
   if (version >> 16 != VGPU_WINDOW_VERSION >> 16) {
     return Fail(
         VGPU_ERR_VERSION,
@@ -318,15 +328,18 @@ uint32_t PciTransport::ring_state() {
   return vgpu_word_data(ring::RealMemory::LoadAcquire(&header->link_state));
 }
 
-uint32_t PciTransport::refusal() { return registers_.Refusal(); }
+// Memory whose decoding is off may read as zeros, which is "no mediator" in the region.
+Error PciTransport::WhyUnattached(std::string otherwise) {
+  if (gone()) return DeviceGone();
+  return Unattached(registers_.Read(VGPU_REG_REFUSAL), std::move(otherwise));
+}
 
 Result<void> PciTransport::AwaitLink(TimePoint deadline) {
   const TimePoint begin = Clock::now();
   const Doze doze(begin);
   while (ring_state() == VGPU_RING_STATE_NO_MEDIATOR) {
     if (Clock::now() >= deadline) {
-      return tl::make_unexpected(Unattached(
-          refusal(),
+      return tl::make_unexpected(WhyUnattached(
           fmt::format("no mediator is attached to this VM (waited {:.1f} s): start it on the host, with the "
                       "socket that the VM's `chardev` names",
                       std::chrono::duration<double>(Clock::now() - begin).count())));

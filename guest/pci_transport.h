@@ -43,7 +43,8 @@ class PciTransport final : public Transport {
   bool can_sleep() const override { return false; }
   Wake SleepUntilCall(uint32_t ring, TimePoint deadline) override;
   uint32_t ring_state() override;
-  uint32_t refusal() override;
+  bool gone() const override { return registers_.Gone(); }
+  Error WhyUnattached(std::string otherwise) override;
   Result<void> AwaitLink(TimePoint deadline) override;
   const Registers* registers() const override { return &registers_; }
   Grant grant() const override;

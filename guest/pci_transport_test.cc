@@ -183,8 +183,10 @@ TEST_F(PciTransportTest, WrongVersionOrNotAStub_SaysSo) {
   const fs::path folder = AddStub("0000:00:04.0");
   Register(VGPU_REG_PROTOCOL_VER) = 0x00020000;
   ExpectError(VGPU_ERR_VERSION, "0x00020000");
-  Register(VGPU_REG_PROTOCOL_VER) = 0xffffffff;  // what a device without memory decoding reads
-  ExpectError(VGPU_ERR_DEVICE_GONE, "memory decoding");
+  for (const uint32_t nothing : {UINT32_MAX, 0u}) {  // what a device without memory decoding reads
+    Register(VGPU_REG_PROTOCOL_VER) = nothing;
+    ExpectError(VGPU_ERR_DEVICE_GONE, "memory decoding");
+  }
   Register(VGPU_REG_PROTOCOL_VER) = VGPU_WINDOW_VERSION;
   header()->abi_version = 0x00020000;
   ExpectNoRegion(VGPU_ERR_VERSION, "ABI version 2.0");
@@ -326,13 +328,26 @@ TEST_F(PciTransportTest, RefusedByTheMediator_SaysSoInsteadOfStartIt) {
     EXPECT_EQ(awaited.error().code, VGPU_ERR_UNAVAILABLE);
     return awaited.error().text;
   };
-  EXPECT_EQ(says(VGPU_ERR_INVALID_REQUEST).rfind("the host's mediator refuses this VM (code 1: its vm_id is in use", 0),
+  EXPECT_EQ(says(VGPU_ERR_INVALID_REQUEST)
+                .rfind("the host's mediator refuses this VM (code 1: its vm_id is in use", 0),
             0u);
   EXPECT_NE(says(VGPU_ERR_TOO_LARGE).find("code 2: its region is too large"), std::string::npos);
   EXPECT_NE(says(VGPU_ERR_TOO_LARGE).find("mediator's log"), std::string::npos);
   EXPECT_NE(says(200).find("code 200: unknown code"), std::string::npos);
   EXPECT_NE(says(VGPU_OK).find("start it on the host"), std::string::npos) << "older devices read 0 here";
-  EXPECT_NE(says(UINT32_MAX).find("start it on the host"), std::string::npos);
+}
+
+TEST_F(PciTransportTest, GoneWhileWaiting_SaysSoInsteadOfStartIt) {
+  AddStub("0000:00:04.0");
+  SetState(VGPU_RING_STATE_NO_MEDIATOR);
+  auto transport = Open();
+  ASSERT_TRUE(transport);
+  for (const uint32_t nothing : {UINT32_MAX, 0u}) {
+    Register(VGPU_REG_PROTOCOL_VER) = nothing;
+    auto awaited = (*transport)->AwaitLink(Clock::now());
+    ASSERT_FALSE(awaited);
+    EXPECT_EQ(awaited.error().code, VGPU_ERR_DEVICE_GONE) << awaited.error().text;
+  }
 }
 
 TEST_F(PciTransportTest, Quarantined_ClientSaysWhoReleasesIt) {
@@ -343,7 +358,8 @@ TEST_F(PciTransportTest, Quarantined_ClientSaysWhoReleasesIt) {
   auto client = Client::Open(std::move(*transport), 0, Soon());
   ASSERT_FALSE(client);
   EXPECT_EQ(client.error().code, VGPU_ERR_QUARANTINED);
-  EXPECT_NE(client.error().text.find("quarantined by the host's operator"), std::string::npos) << client.error().text;
+  EXPECT_NE(client.error().text.find("quarantined by the host's operator"), std::string::npos)
+      << client.error().text;
   EXPECT_NE(client.error().text.find("vgpuctl release"), std::string::npos) << client.error().text;
 }
 

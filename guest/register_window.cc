@@ -51,21 +51,24 @@ Result<WindowResponse> RegisterWindow::Call(uint32_t opcode, std::initializer_li
 
 Error RegisterWindow::ReadError() const {
   const uint32_t code = registers_.Read(VGPU_REG_ERROR_CODE);
-  if (code == VGPU_ERR_UNAVAILABLE) return Unattached(registers_.Refusal(), Refused(code).text);
+  if (code == VGPU_ERR_UNAVAILABLE) return Unattached(registers_.Read(VGPU_REG_REFUSAL), Refused(code).text);
   return Refused(code);
 }
 
 // Why the window does not hold the request any more, or what it never should.
 Error RegisterWindow::Lost() const {
+  if (registers_.Gone()) return DeviceGone();
   const uint32_t status = registers_.Read(VGPU_REG_STATUS);
-  if (status == UINT32_MAX) return DeviceGone();
   if (status > VGPU_STATUS_ERROR) {
-    return {VGPU_ERR_VERSION,
-            fmt::format("the register window has STATUS {}, which this program does not know: is the device of another "
-                        "version?",
-                        status)};
+    return {
+        VGPU_ERR_VERSION,
+        fmt::format(
+            "the register window has STATUS {}, which this program does not know: is the device of another "
+            "version?",
+            status)};
   }
-  return {VGPU_ERR_RESET, "the device was reset under the request, which may have been carried out: send it again"};
+  return {VGPU_ERR_RESET,
+          "the device was reset under the request, which may have been carried out: send it again"};
 }
 
 // Waits until the window is not BUSY and returns its status.

@@ -16,10 +16,11 @@ class Registers {
 
   // `off` is VGPU_REG_*, a multiple of 4 below VGPU_BAR0_BYTES.
   uint32_t Read(uint32_t off) const { return *At(off); }
-  // The code with which the VM was last refused, or VGPU_OK; also where an older device, or none, answers.
-  uint32_t Refusal() const {
-    const uint32_t code = Read(VGPU_REG_REFUSAL);
-    return code == UINT32_MAX ? VGPU_OK : code;
+  // Nobody answers: hardware reads as all ones then, an emulator perhaps as zeros, and this register is
+  // neither.
+  bool Gone() const {
+    const uint32_t version = Read(VGPU_REG_PROTOCOL_VER);
+    return version == 0 || version == UINT32_MAX;
   }
   void Write(uint32_t off, uint32_t value) const { *At(off) = value; }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "guest/error.h"
 #include "guest/registers.h"
@@ -60,9 +61,12 @@ class Transport {
   // VGPU_RING_STATE_* now. Costs at most a system call.
   virtual uint32_t ring_state() = 0;
 
-  // While none is attached: the code with which the host's mediator last refused this VM. VGPU_OK: it did not, or
-  // nobody here knows.
-  virtual uint32_t refusal() { return VGPU_OK; }
+  // The device no longer answers; what is read of it, of the region too, means nothing.
+  virtual bool gone() const { return false; }
+
+  // While no mediator is attached: why, as far as this transport knows; else for the reason that `otherwise`
+  // names.
+  virtual Error WhyUnattached(std::string otherwise) { return Unattached(VGPU_OK, std::move(otherwise)); }
 
   // Waits until a mediator is attached, attaching again where that is this side's business. The requests in
   // flight stay in the region, and the next mediator answers them. Fails at the deadline, or when it never

@@ -110,7 +110,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(VgpuStub, VGPU_STUB)
 
 #define VGPU_REGION_DEFAULT_BYTES (16 * MiB)
 #define VGPU_REGION_SEALS         (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-/* Memory is made present in pieces, between which the thread that does it can be stopped. */
+/* Memory is made present in pieces; between them the thread that does it can be stopped. */
 #define VGPU_PRESENT_PIECE_BYTES (4 * MiB)
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -205,7 +205,7 @@ struct VgpuStub {
     bool reset_unanswered; /* RESET sent, no RESET_DONE yet */
     bool reset_due;        /* another RESET is to be sent as soon as it may be */
     GHashTable *reports;   /* what was said since the last grant */
-    uint32_t refusal;      /* code of the last refusal; VGPU_OK: granted since, or never refused */
+    uint32_t refusal;      /* code of the last refusal; VGPU_OK: none since the last grant */
     uint32_t refusals;     /* in a row */
     int64_t retry_ms;      /* a connection before this time is not used */
     uint32_t rx_bytes;

@@ -76,6 +76,88 @@ class MainJob(VmTest):
         self.assertEqual(out.count("20000 requests, depth 1, 0 wrong"), 2, out)
 
 
+class WhatIsWrong(VmTest):
+    """What goes wrong around a VM is told inside it, with its cause."""
+
+    DEVICE = ('for d in /sys/bus/pci/devices/*; do [ "$(cat $d/vendor):$(cat $d/device)" = 0x1af4:0x1111 ] && break; '
+              "done; read -r bar0 rest <$d/resource; ")
+
+    def test_vm_that_the_mediator_refuses(self):
+        mediator = self.mediator()
+        mediator.kill(signal.SIGTERM)
+        config = os.path.join(mediator.folder, "config.toml")
+        with open(config, "w", encoding="ascii") as file:
+            file.write("[[vm]]\nid = 1\n")
+        mediator = self.mediator("--config", config)
+        script = "vgpu-client --timeout 3 add 1 2; vgpu-client regs --add 1 2; vgpu-client regs"
+        status, out, err = self.vm(mediator, 2, ["sh", "-c", script]).wait()
+        self.assertEqual(status, 0, err)
+        self.assertEqual(err.count("the host's mediator refuses this VM (code 1: its vm_id is in use or not configured"),
+                         2, err)
+        self.assertNotIn("start it", err)
+        self.assertRegex(out, "0x84c +REFUSAL +0x00000001 +invalid request")
+
+    def test_no_room_for_bar2(self):
+        script = "vgpu-client add 1 2; echo status $?; vgpu-client regs --add 3 4"
+        arguments = ["--size", "2G"]
+        for argument in ("-global", "q35-pcihost.pci-hole64-size=0", "-cpu", "max,phys-bits=32"):
+            arguments.append(f"--qemu-arg={argument}")
+        status, out, err = self.vm(self.mediator(), 1, ["sh", "-c", script], *arguments).wait()
+        self.assertEqual(status, 0, err)
+        self.assertNotIn("status 0", out)
+        self.assertIn("3 + 4 = 7\n", out)
+        self.assertIn("64-bit PCI window", err)
+
+    def test_device_vanishes_under_the_register_window(self):
+        script = self.DEVICE + """
+            command() { printf "\\00$1\\000" | dd of=$d/config bs=1 seek=4 count=2 conv=notrunc 2>/dev/null; }
+            under() { # NAME COMMAND...: while requests go through the window
+              name=$1; shift
+              vgpu-client --timeout 60 regs --count 100000000 >/out 2>&1 & pid=$!
+              n=0; until [ $n -gt 20 ]; do n=$(($(devmem $((bar0 + 0x30)) 32))); done
+              "$@"; wait $pid; echo "$name: status $?: $(tail -n 1 /out)"
+            }
+            under reset sh -c "echo 1 >$d/reset"
+            under off command 0
+            command 2
+            vgpu-client regs --add 20 22; vgpu-client add 40 2"""
+        status, out, err = self.vm(self.mediator(), 1, ["sh", "-c", script], "--cpus", "2").wait()
+        self.assertEqual(status, 0, err)
+        self.assertRegex(out, "reset: status [1-9]+: .*(was reset under the request|no longer answers)")
+        self.assertRegex(out, "off: status [1-9]+: .*no longer answers")
+        self.assertNotIn("No error", out)
+        self.assertIn("20 + 22 = 42\n40 + 2 = 42\n", out)
+
+
+class Memory(VmTest):
+    def group(self):
+        """A memory cgroup of our own: its folder, and the file that says what it is charged."""
+        for base, usage in (("/sys/fs/cgroup/memory", "memory.usage_in_bytes"), ("/sys/fs/cgroup", "memory.current")):
+            folder = os.path.join(base, f"vgpu-test-{os.getpid()}")
+            try:
+                os.mkdir(folder)
+            except OSError:
+                continue
+            self.addCleanup(os.rmdir, folder)
+            if os.path.exists(os.path.join(folder, usage)):
+                return folder, os.path.join(folder, usage)
+        return self.skipTest("no memory cgroup can be made here: needs root and the memory controller")
+
+    def test_the_vm_pays_for_its_region(self):
+        folder, usage = self.group()
+
+        def charged():
+            with open(usage, encoding="ascii") as file:
+                return int(file.read()) >> 20
+        mediator = self.mediator()
+        with open(os.path.join(folder, "cgroup.procs"), "w", encoding="ascii") as procs:
+            procs.write(str(mediator.process.pid))
+        before = charged()
+        self.vm(mediator, 1, ["vgpu-client", "ping", "--count", "100000000"], "--size", "512M")
+        self.answered(mediator, 1, 1000)
+        self.assertLess(charged() - before, 64, "MiB that the mediator was charged for a VM's region")
+
+
 class SevenVms(VmTest):
     """Mixed pools and priorities at once; the order of service is proven by the mediator's own trace."""
 
