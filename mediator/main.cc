@@ -149,6 +149,7 @@ ring::Result<void> Serve(const Flags& flags) {
   signal(SIGCHLD, SIG_DFL);  // inherited as ignored, it would hide the end of an engine
   bus_error_guard::Install();
   StopSignals signals;
+  if (signals.fd() < 0) return tl::make_unexpected(Refused("cannot create a signalfd", errno));
   auto loop = EventLoop::Create(config->vms_max * kWatchesPerVm + kWatchesBeside);
   if (!loop) return tl::make_unexpected(loop.error());
   (*loop)->OnBroken([&signals] { signals.Stop(); });
