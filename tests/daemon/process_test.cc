@@ -166,7 +166,7 @@ TEST_F(LogReaderTest, ReaderComesBack_GetsWhatIsLeftAndHowManyLinesAreNot) {
 }
 
 TEST_F(ProcessTest, StderrIsJournaldsStream_PrioritiesAndNoTimeStamps) {
-  const pid_t pid = StartPrepared([this] {
+  const pid_t pid = StartPrepared([] {
     struct stat info;
     fstat(STDERR_FILENO, &info);
     setenv("JOURNAL_STREAM", (std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino)).c_str(), 1);
