@@ -14,6 +14,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 
 #include "base/program.h"
@@ -369,7 +370,13 @@ int EngineMain(int argc, char** argv) {
     if (const auto opened = engine.Open(); !opened) Fail(channel, opened.error());
     engine.TellReady();
   }
-  std::thread control([&] { engine.Control(); });
+  std::thread control;
+  try {
+    control = std::thread([&] { engine.Control(); });
+  } catch (const std::system_error& error) {
+    Fail(channel, fmt::format("cannot start a thread: {} (raise the limit of tasks: TasksMax=, pids.max, ulimit -u)",
+                              error.code().message()));
+  }
   Fail(channel, engine.Explain(engine.Work()));
 }
 

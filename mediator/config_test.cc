@@ -158,6 +158,31 @@ TEST(ConfigTest, Load_NamesTheFile) {
   EXPECT_EQ(LoadConfig(path).error().rfind(path + ":1: ", 0), 0u) << LoadConfig(path).error();
 }
 
+TEST(ConfigTest, Load_WhatCannotBeRead) {
+  const auto error = [](const std::string& path) {
+    const auto config = LoadConfig(path);
+    return config ? "no error" : config.error();
+  };
+  EXPECT_NE(error("/proc/self/mem").find("/proc/self/mem: Input/output error"), std::string::npos);
+  EXPECT_NE(error("/tmp").find("/tmp: Is a directory"), std::string::npos);
+  EXPECT_NE(error("/no/such/file.toml").find("No such file"), std::string::npos);
+  EXPECT_NE(error("/dev/zero").find("is it a configuration?"), std::string::npos);
+}
+
+TEST(ConfigTest, NestedTooDeeply_IsRefused) {
+  std::string deep;
+  for (int i = 0; i < 200'000; ++i) deep += "a.";
+  for (const std::string& line : {deep + "b = 1", "[" + deep + "b]", "[[" + deep + "b]]", "x = {" + deep + "b = 1}",
+                                  "\"a\". " + deep + " b = 1"}) {
+    EXPECT_EQ(ErrorOf("wait = \"spin\"\n" + line).rfind("a.toml:2: ", 0), 0u);
+  }
+  EXPECT_NE(ErrorOf("x = " + std::string(200'000, '[')), "no error");
+  std::string tables;
+  for (int i = 0; i < 50'000; ++i) tables += "{a=";
+  EXPECT_NE(ErrorOf("x = " + tables), "no error");
+  EXPECT_EQ(ErrorOf("# " + std::string(200'000, '.') + "\nworkers = 1"), "no error");
+}
+
 TEST(ConfigTest, DefaultSocket_FollowsTheEnvironment) {
   setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
   EXPECT_EQ(DefaultSocket(), "/run/user/7/vgpu-ring/mediator.sock");
@@ -168,6 +193,8 @@ TEST(ConfigTest, DefaultSocket_FollowsTheEnvironment) {
   EXPECT_EQ(DefaultSocket(), elsewhere);
   unsetenv("XDG_RUNTIME_DIR");
   EXPECT_EQ(DefaultSocket(), elsewhere);
+  unsetenv("HOME");  // the password database knows
+  EXPECT_EQ(DefaultSocket().find("/tmp"), std::string::npos) << DefaultSocket();
 }
 
 }  // namespace

@@ -168,6 +168,7 @@ ring::Result<void> Serve(const Flags& flags) {
   bus_error_guard::Install();
   const Closer closer;
   StopSignals signals;
+  if (signals.fd() < 0) return tl::make_unexpected(Refused("cannot create a signalfd", errno));
   auto loop = EventLoop::Create(config->vms_max * kWatchesPerConnection + kWatchesBeside);
   if (!loop) return tl::make_unexpected(loop.error());
   (*loop)->OnBroken([&signals] { signals.Stop(); });

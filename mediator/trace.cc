@@ -38,8 +38,10 @@ ring::Result<void> Trace::TakeOver(int fd, const std::string& path) {
   if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     return tl::make_unexpected(fmt::format("another mediator writes the trace {}: choose another file for it", path));
   }
-  if (ftruncate(fd, 0) == 0) return {};
-  return tl::make_unexpected(fmt::format("cannot empty the trace {}: {}", path, std::strerror(errno)));
+  // Never without its first words from here on, whatever comes.
+  const Header header{kMagic, 0, 0, 0};
+  if (ftruncate(fd, 0) == 0 && pwrite(fd, &header, sizeof header, 0) == sizeof header) return {};
+  return tl::make_unexpected(fmt::format("cannot begin the trace {}: {}", path, std::strerror(errno)));
 }
 
 ring::Result<std::unique_ptr<Trace>> Trace::Create(const std::string& path, uint64_t records_max) {

@@ -2,12 +2,16 @@
 #include "mediator/trace.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
+
+#include "mediator/bus_error_guard.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -87,6 +91,45 @@ TEST_F(TraceTest, Create_NoRoomOnTheDisk) {
   const auto trace = Trace::Create(Path(), uint64_t{1} << 55);
   ASSERT_FALSE(trace);
   EXPECT_NE(trace.error().find("no room"), std::string::npos) << trace.error();
+}
+
+TEST_F(TraceTest, OtherFiles_AreKept) {
+  for (const std::string& text : {std::string("Dear Sir or Madam"), std::string("x"), std::string(4096, '\0')}) {
+    std::ofstream(Path(), std::ios::binary) << text;
+    const auto trace = Trace::Create(Path(), 1);
+    ASSERT_FALSE(trace);
+    EXPECT_NE(trace.error().find("is no trace"), std::string::npos) << trace.error();
+    std::ifstream file(Path(), std::ios::binary);
+    EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), text);
+  }
+  EXPECT_FALSE(Trace::Create("/dev/null", 1));
+  EXPECT_FALSE(Trace::Create("/tmp", 1));
+}
+
+TEST_F(TraceTest, WrittenByAnother_IsKept) {
+  const auto trace = Create(2);
+  trace->Add(Record(0));
+  EXPECT_FALSE(Trace::Create(Path(), 1));
+  ExpectRecords(1, 0);
+}
+
+TEST_F(TraceTest, NoRoom_TheNextOneMayTryAgain) {
+  EXPECT_FALSE(Trace::Create(Path(), uint64_t{1} << 55));
+  Create(2)->Add(Record(0));
+  ExpectRecords(1, 0);
+}
+
+TEST_F(TraceTest, TruncatedWhileItIsWritten_StopsAndLives) {
+  bus_error_guard::Install();
+  for (const off_t bytes : {off_t{0}, off_t{4096}}) {
+    const auto trace = Create(1000);
+    for (uint32_t i = 0; i < 500; ++i) trace->Add(Record(i));
+    ASSERT_EQ(truncate(Path().c_str(), bytes), 0);
+    for (uint32_t i = 0; i < 1000; ++i) trace->Add(Record(i));
+    struct stat info;
+    ASSERT_EQ(stat(Path().c_str(), &info), 0);
+    EXPECT_EQ(info.st_size, bytes);
+  }
 }
 
 TEST_F(TraceTest, Read_WhatIsNoTrace) {

@@ -20,7 +20,8 @@ namespace {
 class LifetimeTest : public testing::Test {
  protected:
   void SetUp() override {
-    daemon_ = std::make_unique<Daemon>(DaemonOptions{.socket = folder_ / "socket", .log = folder_ / "log"});
+    daemon_ = std::make_unique<Daemon>(DaemonOptions{
+        .socket = folder_ / "socket", .flags = {"--backend", "cpu"}, .log = folder_ / "log"});
     ASSERT_TRUE(daemon_->Serving()) << daemon_->Log();
   }
 

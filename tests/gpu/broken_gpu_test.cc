@@ -262,14 +262,18 @@ TEST_F(BrokenGpuTest, OrphansOfARecord_AreGoneBeforeAnythingIsServed) {
     const pid_t pid = fork();
     if (pid == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
+      prctl(PR_SET_NAME, "vgpu-engine");
       pause();
       _exit(0);
     }
     return pid;
   };
   const pid_t orphan = sleeper(), reused = sleeper();
-  WriteFile(folder_ / "socket.engines",
-            std::to_string(orphan) + " " + start_of(orphan) + "\n" + std::to_string(reused) + " 1\n");
+  const auto named = [](pid_t pid) { return ReadFile("/proc/" + std::to_string(pid) + "/comm") == "vgpu-engine\n"; };
+  ASSERT_TRUE(Eventually([&] { return named(orphan) && named(reused); }));
+  WriteFile(folder_ / "socket.engines", "vgpu-engines-1 " + ReadFile("/proc/sys/kernel/random/boot_id") +
+                                            std::to_string(orphan) + " " + start_of(orphan) + "\n" +
+                                            std::to_string(reused) + " 1\n");
   Start();
   if (IsSkipped() || HasFatalFailure()) return;
   int status = 0;
