@@ -13,7 +13,7 @@ std::string HelpFormatter::make_help(const CLI::App* app, std::string name, CLI:
   std::string text = make_usage(app, name) + make_description(app) + make_positionals(app) +
                      make_subcommands(app, mode) + make_groups(app, mode);
   if (app->get_parent() != nullptr) text += InheritedGroups(app);
-  return text + make_footer(app);
+  return CLI::detail::find_and_replace(text, "\n\n\n", "\n\n") + make_footer(app);
 }
 
 std::string HelpFormatter::make_usage(const CLI::App* app, std::string name) const {
@@ -30,7 +30,7 @@ std::string HelpFormatter::make_usage(const CLI::App* app, std::string name) con
     }
   }
   if (!app->get_subcommands({}).empty()) text += app->get_require_subcommand_min() > 0 ? " COMMAND" : " [COMMAND]";
-  return text + " [OPTIONS]\n";
+  return text + " [OPTIONS]\n\n";
 }
 
 std::string HelpFormatter::make_description(const CLI::App* app) const { return app->get_description() + "\n"; }
@@ -43,9 +43,9 @@ std::string HelpFormatter::make_option_name(const CLI::Option* option, bool is_p
 }
 
 std::string HelpFormatter::make_option_opts(const CLI::Option* option) const {
-  if (option->get_type_size() == 0 || option->get_positional()) return "";  // a flag
+  if (option->get_positional()) return "";
   std::string text;
-  for (int i = 0; i < option->get_expected_min(); ++i) text += " " + option->get_type_name();
+  for (int i = 0; i < option->get_items_expected_min(); ++i) text += " " + option->get_type_name();
   return text;
 }
 

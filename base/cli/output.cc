@@ -61,7 +61,7 @@ void PrintText(std::string_view text) {
 }
 
 void PrintJson(const nlohmann::json& json, int indent) { PrintDumped(json, indent); }
-void PrintJson(const nlohmann::ordered_json& json) { PrintDumped(json, -1); }
+void PrintOrderedJson(const nlohmann::ordered_json& json) { PrintDumped(json, -1); }
 
 void Say(const std::string& program, std::string_view text) {
   std::fputs(fmt::format("{}: {}\n", program, text).c_str(), stderr);  // fmt's own print throws

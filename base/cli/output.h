@@ -30,7 +30,7 @@ void Print(fmt::format_string<Args...> format, Args&&... args) {
 
 // One document and a newline. Text that is not UTF-8 gets replacement characters.
 void PrintJson(const nlohmann::json& json, int indent = -1);
-void PrintJson(const nlohmann::ordered_json& json);
+void PrintOrderedJson(const nlohmann::ordered_json& json);
 
 // "PROGRAM: TEXT" on stderr. If that is lost, there is nobody to tell.
 void Say(const std::string& program, std::string_view text);

@@ -22,7 +22,7 @@ namespace {
 bool WantsJson(const CLI::App& app, int argc, char** argv) {
   const auto is_flag = [](const CLI::App* part) {
     const CLI::Option* option = part->get_option_no_throw("--json");
-    return option != nullptr && option->get_type_size() == 0;
+    return option != nullptr && option->get_items_expected_max() == 0;
   };
   if (!is_flag(&app)) return false;
   for (int i = 1; i < argc && std::strcmp(argv[i], "--") != 0; ++i) {
