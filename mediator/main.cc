@@ -8,13 +8,14 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
 #include <thread>
 
+#include "base/cli/options.h"
+#include "base/cli/program.h"
 #include "engine/engine.h"
 #include "engine/options.h"
 #include "mediator/background.h"
@@ -26,7 +27,6 @@
 #include "mediator/dispatcher.h"
 #include "mediator/event_loop.h"
 #include "mediator/trace.h"
-#include "mediator/version.h"
 #include "mediator/wake_cost.h"
 
 namespace vgpu::mediator {
@@ -159,18 +159,20 @@ ring::Result<void> Serve(const Flags& flags) {
 
 int main(int argc, char** argv) {
   using namespace vgpu::mediator;
+  namespace cli = vgpu::cli;
   if (argc > 1 && std::string_view(argv[1]) == vgpu::engine::kEngineCommand) return vgpu::engine::EngineMain(argc, argv);
   Flags flags;
-  CLI::App app("The vgpu-ring mediator: serves the GPU calls of this host's virtual machines");
-  app.add_option("--config", flags.config, "TOML file (docs/configuration.md)")->check(CLI::ExistingFile);
-  app.add_option("--socket", flags.socket, "control socket; default " + DefaultSocket());
-  app.add_option("--backend", flags.backend, "auto, cpu or cuda");
-  app.add_option("--wait", flags.wait, "adaptive (default), sleep or spin: what the idle loop does");
-  app.add_option("--trace", flags.trace, "write the order of service to this file (vgpuctl trace FILE prints it)");
-  app.add_option("--log-level", flags.log_level, "debug, info, warning or error")
-      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
-  app.set_version_flag("--version", kVersion);
-  CLI11_PARSE(app, argc, argv);
+  cli::Program program("mediator", "The vgpu-ring mediator: serves the GPU calls of this host's virtual machines.");
+  CLI::App& app = program.app();
+  cli::AddReadableFile(app, "--config", &flags.config, "TOML, see docs/configuration.md; flags win over it");
+  cli::AddText(app, "--socket", &flags.socket, "control socket (default: " + DefaultSocket() + ")", "PATH");
+  cli::AddWord(app, "--backend", &flags.backend, "what computes (default: auto)", {"auto", "cpu", "cuda"});
+  cli::AddWord(app, "--wait", &flags.wait, "what the idle loop does (default: adaptive)", {"adaptive", "sleep", "spin"});
+  cli::AddText(app, "--trace", &flags.trace, "write the order of service to this file (vgpuctl trace FILE prints it)",
+               "FILE");
+  cli::AddWord(app, "--log-level", &flags.log_level, "what is logged", {"debug", "info", "warning", "error"})
+      ->capture_default_str();
+  if (const auto status = program.Parse(argc, argv)) return *status;
   spdlog::set_default_logger(spdlog::stderr_color_mt("vgpu"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ mediator: %v");
   spdlog::set_level(spdlog::level::from_str(flags.log_level));
