@@ -30,6 +30,7 @@ struct Specimen {
     AddBytes(*run, "--region", &bytes, "of memory");
     AddPriority(*run, "--priority", &priority, "of the requests");
     AddWord(*run, "--wait", &text, "what to do", {"sleep", "spin"});
+    AddWords(*run, "--only", &only, "parts", {"a", "b"});
     AddReadableFile(*run, "--config", &text, "to read");
     CLI::App* walk = program.AddCommand("walk", "walks", [] { return 0; });
     AddInteger(*walk, "STEPS", &steps, "how many")->required();
@@ -54,6 +55,7 @@ struct Specimen {
   std::optional<uint64_t> seed;
   uint32_t small = 5;
   std::vector<int32_t> pair;
+  std::vector<std::string> only;
   double seconds = 0;
   uint64_t bytes = 0;
   uint32_t priority = 7;
@@ -113,6 +115,8 @@ TEST(Cli, Words) {
     EXPECT_EQ(specimen.priority, value);
   }
   EXPECT_EQ(Parse({"run", "--priority", "3"}), "--priority: '3' is none of low, medium, high, 0, 1, 2");
+  EXPECT_EQ(Parse({"run", "--only", "a", "b"}), "");
+  EXPECT_EQ(Parse({"run", "--only", "a", "c"}), "--only: 'c' is none of a, b");
   EXPECT_EQ(Parse({"run", "--wait", "doze"}), "--wait: 'doze' is none of sleep, spin");
 }
 

@@ -104,6 +104,14 @@ CLI::Option* AddWord(CLI::App& app, const std::string& name, std::string* value,
   return AddText(app, name, value, help, CLI::detail::join(words, "|"))->check(check);
 }
 
+CLI::Option* AddWords(CLI::App& app, const std::string& name, std::vector<std::string>* values, const std::string& help,
+                      const std::vector<std::string>& words) {
+  const auto check = [words](const std::string& text) { return internal::CheckOneOf(text, words); };
+  return app.add_option(internal::Spellings(name), *values, fmt::format("{}: {}", help, fmt::join(words, ", ")))
+      ->check(check)
+      ->type_name("WORD...");
+}
+
 CLI::Option* AddPriority(CLI::App& app, const std::string& name, uint32_t* value, const std::string& help) {
   const std::vector<std::pair<std::string, uint32_t>> words = {{"low", 0}, {"medium", 1}, {"high", 2},
                                                                {"0", 0},   {"1", 1},      {"2", 2}};

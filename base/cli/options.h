@@ -106,6 +106,10 @@ CLI::Option* AddChoice(CLI::App& app, const std::string& name, T* value, const s
 CLI::Option* AddWord(CLI::App& app, const std::string& name, std::string* value, const std::string& help,
                      const std::vector<std::string>& words);
 
+// One or more of the words.
+CLI::Option* AddWords(CLI::App& app, const std::string& name, std::vector<std::string>* values, const std::string& help,
+                      const std::vector<std::string>& words);
+
 // low, medium or high, or their numbers 0, 1, 2.
 CLI::Option* AddPriority(CLI::App& app, const std::string& name, uint32_t* value, const std::string& help);
 
