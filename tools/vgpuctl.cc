@@ -33,6 +33,8 @@ constexpr Command kCommands[] = {
 
 int ExitCodeOf(uint32_t code) {
   switch (code) {
+    case VGPU_ERR_BAD_ARGUMENT:
+      return cli::kExitUsage;
     case VGPU_ERR_UNAVAILABLE:
     case VGPU_ERR_NO_PERMISSION:
       return cli::kExitNobody;

@@ -152,6 +152,7 @@ TEST(Cli, WhatIsNotKnownIsNamed) {
 TEST(Cli, WhatDoesNotFitTogether) {
   EXPECT_EQ(Parse({"walk"}), "STEPS is required");
   EXPECT_EQ(Parse({"run", "--seed"}), "--seed needs a value");
+  EXPECT_EQ(Parse({"run", "--socket", ""}), "--socket: the value is empty");
   EXPECT_EQ(Parse({"run", "--pair", "1"}), "--pair needs 2 values");
   EXPECT_EQ(Parse({"run", "--seed", "1", "--seed", "2"}), "--seed takes 1 value, and 2 are given");
   EXPECT_EQ(Parse({"run", "--json=no"}), "--json is a flag: it takes no value");

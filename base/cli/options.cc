@@ -43,6 +43,9 @@ std::string CheckBytes(std::string& text) {
   return "";
 }
 
+// A shell's variable that is not set, most likely: never a silent default.
+std::string CheckNotEmpty(const std::string& text) { return text.empty() ? "the value is empty" : ""; }
+
 std::string CheckReadable(const std::string& path) {
   // A pipe must not be waited for.
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -81,7 +84,7 @@ CLI::Option* AddFlag(CLI::App& app, const std::string& name, bool* value, const 
 
 CLI::Option* AddText(CLI::App& app, const std::string& name, std::string* value, const std::string& help,
                      const std::string& type) {
-  return app.add_option(internal::Spellings(name), *value, help)->type_name(type);
+  return app.add_option(internal::Spellings(name), *value, help)->check(internal::CheckNotEmpty)->type_name(type);
 }
 
 CLI::Option* AddReadableFile(CLI::App& app, const std::string& name, std::string* value, const std::string& help) {

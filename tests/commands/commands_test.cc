@@ -84,6 +84,7 @@ TEST(Commands, UsageErrors_ExitTwo_AndSayWhatIsRight) {
       {"tools/vgpuctl",
        {"trace", "/no/such"},
        "FILE: cannot read '/no/such': No such file or directory; see 'vgpuctl trace --help'"},
+      {"tools/vgpuctl", {"status", "--socket", ""}, "--socket: the value is empty; see 'vgpuctl status --help'"},
       {"mediator/mediator", {"serve"}, "unexpected argument 'serve'; see 'mediator --help'"},
       {"mediator/mediator", {"--sokcet", "s"}, "unknown option '--sokcet'; see 'mediator --help'"},
       {"mediator/mediator", {"--backend", "abacus"}, "--backend: 'abacus' is none of auto, cpu, cuda; see 'mediator --help'"},
