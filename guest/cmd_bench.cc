@@ -56,7 +56,7 @@ class BenchRun {
   Result<void> Add(const char* what, uint64_t count, uint32_t depth, std::optional<PingResult>* result) {
     if (interrupt_.raised()) return {};
     progress_.set_what(what);
-    auto ran = Ping(client_, {count, depth, {}, timeout_, seed_, {}, interrupt_.flag(), &progress_});
+    auto ran = Ping(client_, {count, depth, {}, timeout_, seed_, {}, interrupt_.flag(), progress_.if_shown()});
     if (!ran) return tl::make_unexpected(ran.error());
     if (ran->latency_ns.count() > 0) *result = *ran;
     return {};
@@ -65,7 +65,7 @@ class BenchRun {
   Result<void> AddVectors() {
     if (interrupt_.raised()) return {};
     progress_.set_what("vector add, f32");
-    auto ran = Vadd(client_, {kElements, VGPU_TYPE_F32, false, timeout_, seed_, interrupt_.flag(), &progress_});
+    auto ran = Vadd(client_, {kElements, VGPU_TYPE_F32, false, timeout_, seed_, interrupt_.flag(), progress_.if_shown()});
     if (!ran) return tl::make_unexpected(ran.error());
     if (ran->count > 0) bench_.vectors = *ran;
     return {};

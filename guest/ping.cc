@@ -151,7 +151,7 @@ int RunPing(const Options& options, const PingArgs& args) {
                          SeedOf(args.seed),
                          Nanoseconds(args.seconds),
                          interrupt.flag(),
-                         &progress};
+                         progress.if_shown()};
   auto result = Ping(**client, plan);
   if (!result) return Report(options, result.error());
   if (options.json) {

@@ -167,7 +167,7 @@ int RunVadd(const Options& options, const VaddArgs& args) {
   const Interrupt interrupt;
   Progress progress("vadd");
   const VaddPlan plan = {args.count,         args.type,        args.in_place, options.timeout(),
-                         SeedOf(args.seed), interrupt.flag(), &progress};
+                         SeedOf(args.seed), interrupt.flag(), progress.if_shown()};
   auto result = Vadd(**client, plan);
   if (!result) return Report(options, result.error());
   const bool interrupted = result->count < plan.count;
