@@ -2,7 +2,6 @@
 // //bench:gates: everything that carries a gate, in one table. Exit status 0 only if all gates hold.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -10,7 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "base/working_folder.h"
+#include "base/cli/options.h"
+#include "base/cli/output.h"
+#include "base/cli/program.h"
 #include "bench/figure.h"
 #include "bench/gates/gates.h"
 #include "bench/latency/latency.h"
@@ -105,18 +106,17 @@ int ParseAndRun(int argc, char** argv) {
   std::vector<std::string> names;
   for (const Measurement& measurement : kAll) names.push_back(measurement.name);
   Flags flags;
-  CLI::App app("Measures every figure that has a gate and prints one table", "gates");
-  app.add_flag("--quick", flags.effort.quick, "few and short rounds: to see that everything works");
-  app.add_option("--only", flags.only, "only these measurements")->check(CLI::IsMember(names));
-  app.add_option("--json", flags.json, "also write everything to this file");
-  CLI11_PARSE(app, argc, argv);
-  return Run(flags);
+  cli::Program program("gates", "Measures every figure that has a gate and prints one table.");
+  cli::AddFlag(program.app(), "--quick", &flags.effort.quick, "few and short rounds: to see that everything works");
+  cli::AddWords(program.app(), "--only", &flags.only, "only these measurements", names);
+  cli::AddText(program.app(), "--json", &flags.json, "also write everything to this file", "FILE");
+  if (const auto status = program.Parse(argc, argv)) return *status;
+  return cli::FinishOutput("gates", Run(flags));
 }
 
 }  // namespace
 }  // namespace vgpu::bench
 
 int main(int argc, char** argv) {
-  if (!vgpu::base::EnterUsersFolder()) return EXIT_FAILURE;
   return vgpu::bench::StatusOf([&] { return vgpu::bench::ParseAndRun(argc, argv); });
 }

@@ -2,7 +2,6 @@
 // //bench:latency: this transport beside those that it replaces, in one table.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -12,7 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "base/working_folder.h"
+#include "base/cli/options.h"
+#include "base/cli/output.h"
+#include "base/cli/program.h"
 #include "bench/latency/latency.h"
 #include "bench/program.h"
 #include "bench/vm_process.h"
@@ -66,19 +67,18 @@ int Run(const Flags& flags) {
 
 int ParseAndRun(int argc, char** argv) {
   Flags flags;
-  CLI::App app("This transport beside those that it replaces", "latency");
-  app.add_flag("--quick", flags.effort.quick, "few and short rounds: to see that everything works");
-  app.add_option("--only", flags.only, "only these parts")
-      ->check(CLI::IsMember({"vm", "vectors", "seven", "host", "think", "open"}));
-  app.add_option("--json", flags.json, "also write everything to this file");
-  CLI11_PARSE(app, argc, argv);
-  return Run(flags);
+  cli::Program program("latency", "This transport beside those that it replaces.");
+  cli::AddFlag(program.app(), "--quick", &flags.effort.quick, "few and short rounds: to see that everything works");
+  cli::AddWords(program.app(), "--only", &flags.only, "only these parts",
+                {"vm", "vectors", "seven", "host", "think", "open"});
+  cli::AddText(program.app(), "--json", &flags.json, "also write everything to this file", "FILE");
+  if (const auto status = program.Parse(argc, argv)) return *status;
+  return cli::FinishOutput("latency", Run(flags));
 }
 
 }  // namespace
 }  // namespace vgpu::bench
 
 int main(int argc, char** argv) {
-  if (!vgpu::base::EnterUsersFolder()) return EXIT_FAILURE;
   return vgpu::bench::StatusOf([&] { return vgpu::bench::ParseAndRun(argc, argv); });
 }

@@ -3,19 +3,21 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <random>
 
-#include "base/json_text.h"
+#include "base/cli/error.h"
+#include "base/duration.h"
 
 namespace vgpu::guest {
+
+static_assert(cli::kBadArgument == VGPU_ERR_BAD_ARGUMENT);
 
 Result<std::shared_ptr<Transport>> OpenTransport(const Options& options) {
   HostOptions host = options.host;
   if (options.ring >= host.rings && options.ring < VGPU_RINGS_MAX) host.rings = options.ring + 1;
   auto transport = OpenTransport(options.pci, host, options.deadline());
   if (transport && !(*transport)->warning().empty()) {
-    fmt::print(stderr, "vgpu-client: warning: {}\n", (*transport)->warning());
+    cli::Say(kProgram, "warning: " + (*transport)->warning());
   }
   return transport;
 }
@@ -27,12 +29,7 @@ Result<std::unique_ptr<Client>> OpenClient(const Options& options) {
 }
 
 int Report(const Options& options, const Error& error) {
-  fmt::print(stderr, "vgpu-client: {}\n", error.text);
-  if (options.json) {
-    const nlohmann::json json = {
-        {"error", {{"code", error.code}, {"name", CodeName(error.code)}, {"text", error.text}}}};
-    fmt::print("{}\n", base::JsonText(json));
-  }
+  cli::PrintError(kProgram, options.json, error.code, CodeName(error.code), error.text);
   return ExitCodeOf(error.code);
 }
 
@@ -53,11 +50,15 @@ ExitCode ExitCodeOf(uint32_t code) {
   }
 }
 
+ExitCode StatusOf(uint64_t measured, uint64_t wrong) {
+  return measured > 0 && wrong == 0 ? kExitOk : kExitFailed;
+}
+
 std::string LatencyText(const base::Histogram& latency_ns) {
-  const auto us = [](uint64_t ns) { return static_cast<double>(ns) / 1e3; };
-  return fmt::format("latency p50 {:.2f} us, p99 {:.2f} us, p99.9 {:.2f} us, max {:.2f} us",
-                     us(latency_ns.Percentile(50)), us(latency_ns.Percentile(99)),
-                     us(latency_ns.Percentile(99.9)), us(latency_ns.max()));
+  if (latency_ns.count() == 0) return "no latency: nothing was answered";
+  const auto text = [](uint64_t ns) { return base::DurationText(static_cast<double>(ns)); };
+  return fmt::format("latency p50 {}, p99 {}, p99.9 {}, max {}", text(latency_ns.Percentile(50)),
+                     text(latency_ns.Percentile(99)), text(latency_ns.Percentile(99.9)), text(latency_ns.max()));
 }
 
 uint64_t SeedOf(const std::optional<uint64_t>& seed) { return seed ? *seed : std::random_device()(); }

@@ -6,23 +6,30 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
+#include "base/cli/exit.h"
+#include "base/cli/output.h"
 #include "base/histogram.h"
 #include "guest/client.h"
 #include "guest/open.h"
 
 namespace vgpu::guest {
 
+inline constexpr char kProgram[] = "vgpu-client";
+
 enum ExitCode : int {
-  kExitOk = 0,
-  kExitFailed = 1,  // the request was refused, or an answer is wrong
-  kExitUsage = 2,
-  kExitNobody = 3,  // no device, no permission to use it, no mediator
-  kExitTimeout = 4,
+  kExitOk = cli::kExitOk,
+  kExitFailed = cli::kExitFailed,  // the request was refused, or an answer is wrong
+  kExitUsage = cli::kExitUsage,
+  kExitNobody = cli::kExitNobody,  // no device, no permission to use it, no mediator
+  kExitTimeout = cli::kExitTimeout,
 };
+
+inline std::chrono::nanoseconds Nanoseconds(double seconds) {
+  return std::chrono::nanoseconds(static_cast<int64_t>(seconds * 1e9));
+}
 
 struct Options {
   bool json = false;
@@ -31,9 +38,7 @@ struct Options {
   uint32_t ring = 0;
   double timeout_s = 5;
 
-  std::chrono::nanoseconds timeout() const {
-    return std::chrono::nanoseconds(static_cast<int64_t>(timeout_s * 1e9));
-  }
+  std::chrono::nanoseconds timeout() const { return Nanoseconds(timeout_s); }
   TimePoint deadline() const { return Clock::now() + timeout(); }
 };
 
@@ -80,6 +85,8 @@ Result<std::unique_ptr<Client>> OpenClient(const Options& options);
 // Prints the error (to stderr; with --json also as JSON to stdout) and returns its exit code.
 int Report(const Options& options, const Error& error);
 ExitCode ExitCodeOf(uint32_t code);
+// Of a measurement, also one that was interrupted: did it see anything, and was all of that right?
+ExitCode StatusOf(uint64_t measured, uint64_t wrong);
 
 std::string LatencyText(const base::Histogram& latency_ns);
 

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <utility>
 
+#include "base/duration.h"
+
 namespace vgpu::guest {
 namespace {
 
@@ -15,12 +17,16 @@ using std::chrono::nanoseconds;
 // Above this, a pause is an emulator leaving its loop: looking again at once is the cheaper way to wait.
 constexpr uint64_t kRelaxMaxNs = 75;
 
-int64_t Nanoseconds(Clock::duration duration) {
-  return std::chrono::duration_cast<nanoseconds>(duration).count();
+// How long a stop may go unnoticed: no longer than a person does.
+constexpr std::chrono::milliseconds kStopLook{100};
+
+// May this pass when the mediator is started again?
+bool MayPass(const Error& error) {
+  return error.code == VGPU_ERR_UNAVAILABLE || error.code == VGPU_ERR_NO_PERMISSION;
 }
 
-std::string Text(Clock::duration duration) {
-  return fmt::format("{:.3g} ms", static_cast<double>(Nanoseconds(duration)) / 1e6);
+int64_t Nanoseconds(Clock::duration duration) {
+  return std::chrono::duration_cast<nanoseconds>(duration).count();
 }
 
 // Copies out of shared memory with one 8-byte load a word: the region may be mapped uncached.
@@ -65,7 +71,7 @@ Result<uint32_t> Handshake(Transport& transport, uint32_t ring_idx, const ring::
       return Fail(
           VGPU_ERR_TIMEOUT,
           fmt::format("the mediator did not {} ring {} within {}: look at its load with `vgpuctl status`",
-                      open ? "open" : "close", ring_idx, Text(Clock::now() - begin)));
+                      open ? "open" : "close", ring_idx, base::DurationText(Clock::now() - begin)));
     }
     if (auto rested = RestForEpoch(transport, ring_idx, doze, deadline); !rested) {
       return tl::make_unexpected(rested.error());
@@ -209,7 +215,7 @@ bool Client::SpinFor(uint32_t idx, TimePoint until, Answer* answer) {
   return false;
 }
 
-Result<Answer> Client::WaitLong(uint32_t idx, TimePoint deadline) {
+Result<Answer> Client::WaitLong(uint32_t idx, TimePoint deadline, const std::atomic<bool>* stop) {
   if (!Outstanding(idx)) {
     return Fail(
         VGPU_ERR_BAD_ARGUMENT,
@@ -239,7 +245,14 @@ Result<Answer> Client::WaitLong(uint32_t idx, TimePoint deadline) {
     }
     if (auto whole = CheckRing(); !whole) return tl::make_unexpected(whole.error());
     if (now >= deadline) return tl::make_unexpected(NoAnswer(begin, now));
-    if (auto rested = Rest(doze, deadline); !rested) return tl::make_unexpected(rested.error());
+    if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
+      return Fail(VGPU_ERR_CANCELLED, "the wait was given up; the request stays in its slot, wait for it again");
+    }
+    // Who may be stopped rests in short stretches; that the link is not back after one of them is no error yet.
+    const TimePoint until = stop == nullptr ? deadline : std::min(deadline, now + kStopLook);
+    if (auto rested = Rest(doze, until); !rested && (until == deadline || !MayPass(rested.error()))) {
+      return tl::make_unexpected(rested.error());
+    }
   }
 }
 
@@ -278,12 +291,12 @@ Error Client::NoAnswer(TimePoint begin, TimePoint now) const {
     return transport_->WhyUnattached(fmt::format(
         "the mediator went away and did not come back within {}: start it on the host; the request "
         "stays in its slot, wait for it again",
-        Text(now - begin)));
+        base::DurationText(now - begin)));
   }
   return {VGPU_ERR_TIMEOUT,
           fmt::format("no answer within {}: wait for it again with more time, or look at the "
                       "mediator's load with `vgpuctl status`",
-                      Text(now - begin))};
+                      base::DurationText(now - begin))};
 }
 
 Result<Buffer> Client::Allocate(uint64_t bytes) {

@@ -10,6 +10,7 @@
 #ifndef VGPU_GUEST_CLIENT_H_
 #define VGPU_GUEST_CLIENT_H_
 
+#include <atomic>
 #include <cassert>
 #include <cstdint>
 #include <initializer_list>
@@ -155,14 +156,15 @@ class Client {
   // The answer may carry a code of refusal (Refused). An error means that there is no answer: after
   // VGPU_ERR_TIMEOUT and VGPU_ERR_UNAVAILABLE the request is still outstanding and can be waited for again;
   // after any other, the ring is lost to this client.
-  Result<Answer> Wait(uint32_t idx, TimePoint deadline) {
+  // With `stop`: VGPU_ERR_CANCELLED within a tenth of a second of its being set; then, too, it can be waited for again.
+  Result<Answer> Wait(uint32_t idx, TimePoint deadline, const std::atomic<bool>* stop = nullptr) {
     Flush();
     Answer answer;
     for (uint32_t look = 0; look < kFreeLooks; ++look) {
       if (Poll(idx, &answer)) return answer;
       Relax();
     }
-    return WaitLong(idx, deadline);
+    return WaitLong(idx, deadline, stop);
   }
 
   // Between two looks of a caller's own polling loop.
@@ -210,7 +212,7 @@ class Client {
   void StashAnswers();
   bool Unstash(uint32_t idx, Answer* answer);
   bool SpinFor(uint32_t idx, TimePoint until, Answer* answer);
-  Result<Answer> WaitLong(uint32_t idx, TimePoint deadline);
+  Result<Answer> WaitLong(uint32_t idx, TimePoint deadline, const std::atomic<bool>* stop);
   Result<void> Rest(const Doze& doze, TimePoint deadline);
   Result<void> CheckRing() const;
   Error NoAnswer(TimePoint begin, TimePoint now) const;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command `bench`: a quick look at what this ring gives. The real benchmarks, with their rivals, are in
 // //bench.
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "base/histogram_json.h"
 #include "base/json_text.h"
 #include "guest/cli.h"
+#include "guest/interrupt.h"
 #include "guest/ping.h"
+#include "guest/progress.h"
 #include "guest/vadd.h"
 
 namespace vgpu::guest {
@@ -18,33 +18,103 @@ constexpr uint64_t kWarmUp = 1'000;
 constexpr uint64_t kRequests = 100'000;
 constexpr uint64_t kElements = 1u << 18;
 
+// Parts that an interruption came before are not there.
 struct Bench {
-  PingResult shallow;
-  PingResult deep;
+  std::optional<PingResult> shallow;
+  std::optional<PingResult> deep;
   uint32_t depth = 0;
-  VaddResult vectors;
+  std::optional<VaddResult> vectors;
+  bool interrupted = false;
+
+  uint64_t measured() const {
+    return (shallow ? shallow->latency_ns.count() : 0) + (deep ? deep->latency_ns.count() : 0) +
+           (vectors ? vectors->count : 0);
+  }
+  uint64_t wrong() const {
+    return (shallow ? shallow->wrong : 0) + (deep ? deep->wrong : 0) + (vectors ? vectors->wrong : 0);
+  }
 };
 
-Result<Bench> Measure(Client& client, const Options& options, uint64_t seed) {
-  Bench bench;
-  bench.depth = std::min<uint32_t>(64, client.entries());
-  const PingPlan warm_up = {kWarmUp, 1, {}, options.timeout(), seed, {}};
-  const PingPlan shallow = {kRequests, 1, {}, options.timeout(), seed, {}};
-  const PingPlan deep = {kRequests, bench.depth, {}, options.timeout(), seed, {}};
-  const VaddPlan vectors = {kElements, VGPU_TYPE_F32, false, options.timeout(), seed};
-  auto ran = Ping(client, warm_up)
-                 .and_then([&](const PingResult&) { return Ping(client, shallow); })
-                 .and_then([&](const PingResult& result) {
-                   bench.shallow = result;
-                   return Ping(client, deep);
-                 })
-                 .and_then([&](const PingResult& result) {
-                   bench.deep = result;
-                   return Vadd(client, vectors);
-                 });
-  if (!ran) return tl::make_unexpected(ran.error());
-  bench.vectors = *ran;
-  return bench;
+class BenchRun {
+ public:
+  BenchRun(Client& client, const Options& options, uint64_t seed)
+      : client_(client), timeout_(options.timeout()), seed_(seed) {
+    bench_.depth = std::min<uint32_t>(64, client.entries());
+  }
+
+  Result<Bench> Run() {
+    std::optional<PingResult> warm_up;
+    auto ran = Add("warming up", kWarmUp, 1, &warm_up)
+                   .and_then([&] { return Add("add, depth 1", kRequests, 1, &bench_.shallow); })
+                   .and_then([&] { return Add("add, deep", kRequests, bench_.depth, &bench_.deep); })
+                   .and_then([&] { return AddVectors(); });
+    if (!ran) return tl::make_unexpected(ran.error());
+    bench_.interrupted = interrupt_.raised();
+    return bench_;
+  }
+
+ private:
+  Result<void> Add(const char* what, uint64_t count, uint32_t depth, std::optional<PingResult>* result) {
+    if (interrupt_.raised()) return {};
+    progress_.set_what(what);
+    auto ran = Ping(client_, {count, depth, {}, timeout_, seed_, {}, interrupt_.flag(), progress_.if_shown()});
+    if (!ran) return tl::make_unexpected(ran.error());
+    if (ran->latency_ns.count() > 0) *result = *ran;
+    return {};
+  }
+
+  Result<void> AddVectors() {
+    if (interrupt_.raised()) return {};
+    progress_.set_what("vector add, f32");
+    auto ran = Vadd(client_, {kElements, VGPU_TYPE_F32, false, timeout_, seed_, interrupt_.flag(), progress_.if_shown()});
+    if (!ran) return tl::make_unexpected(ran.error());
+    if (ran->count > 0) bench_.vectors = *ran;
+    return {};
+  }
+
+  Client& client_;
+  const std::chrono::nanoseconds timeout_;
+  const uint64_t seed_;
+  const Interrupt interrupt_;
+  Progress progress_{"bench"};
+  Bench bench_;
+};
+
+double ElementsPerS(const VaddResult& vectors) {
+  return static_cast<double>(vectors.count) / std::chrono::duration<double>(vectors.waited).count();
+}
+
+nlohmann::json BenchJson(const Bench& bench, uint64_t seed) {
+  nlohmann::json json = {{"wrong", bench.wrong()}, {"interrupted", bench.interrupted}, {"seed", seed}};
+  if (bench.shallow) {
+    json["add_depth_1"] = {{"rate", bench.shallow->rate()},
+                           {"latency", base::LatencyJson(bench.shallow->latency_ns)}};
+  }
+  if (bench.deep) {
+    json["add_deep"] = {{"depth", bench.depth},
+                        {"rate", bench.deep->rate()},
+                        {"latency", base::LatencyJson(bench.deep->latency_ns)}};
+  }
+  if (bench.vectors) {
+    json["vector_add_f32"] = {{"elements", bench.vectors->count}, {"elements_per_s", ElementsPerS(*bench.vectors)}};
+  }
+  return json;
+}
+
+void PrintBench(const Bench& bench, uint64_t seed) {
+  if (bench.shallow) {
+    cli::Print("add, depth 1     {:>12.0f} /s   {}\n", bench.shallow->rate(), LatencyText(bench.shallow->latency_ns));
+  }
+  if (bench.deep) {
+    cli::Print("add, depth {:<5} {:>12.0f} /s   {}\n", bench.depth, bench.deep->rate(),
+               LatencyText(bench.deep->latency_ns));
+  }
+  if (bench.vectors) {
+    cli::Print("vector add, f32  {:>12.0f} elements/s, {} elements in {} requests\n", ElementsPerS(*bench.vectors),
+               bench.vectors->count, bench.vectors->requests);
+  }
+  cli::Print("{} wrong, seed {}{}\n", bench.wrong(), seed,
+             bench.interrupted ? ", interrupted: the rest was not measured" : "");
 }
 
 }  // namespace
@@ -53,34 +123,14 @@ int RunBench(const Options& options) {
   auto client = OpenClient(options);
   if (!client) return Report(options, client.error());
   const uint64_t seed = SeedOf(std::nullopt);
-  auto bench = Measure(**client, options, seed);
+  auto bench = BenchRun(**client, options, seed).Run();
   if (!bench) return Report(options, bench.error());
-
-  const double seconds = std::chrono::duration<double>(bench->vectors.waited).count();
-  const double elements_per_s = static_cast<double>(kElements) / seconds;
-  const uint64_t wrong = bench->shallow.wrong + bench->deep.wrong + bench->vectors.wrong;
   if (options.json) {
-    const nlohmann::json json = {
-        {"add_depth_1",
-         {{"rate", bench->shallow.rate()}, {"latency", base::LatencyJson(bench->shallow.latency_ns)}}},
-        {"add_deep",
-         {{"depth", bench->depth},
-          {"rate", bench->deep.rate()},
-          {"latency", base::LatencyJson(bench->deep.latency_ns)}}},
-        {"vector_add_f32", {{"elements", kElements}, {"elements_per_s", elements_per_s}}},
-        {"wrong", wrong},
-        {"seed", seed}};
-    fmt::print("{}\n", base::JsonText(json));
+    cli::PrintJson(BenchJson(*bench, seed));
   } else {
-    fmt::print("add, depth 1     {:>12.0f} /s   {}\n", bench->shallow.rate(),
-               LatencyText(bench->shallow.latency_ns));
-    fmt::print("add, depth {:<5} {:>12.0f} /s   {}\n", bench->depth, bench->deep.rate(),
-               LatencyText(bench->deep.latency_ns));
-    fmt::print("vector add, f32  {:>12.0f} elements/s, {} elements in {} requests\n", elements_per_s,
-               kElements, bench->vectors.requests);
-    fmt::print("{} wrong, seed {}\n", wrong, seed);
+    PrintBench(*bench, seed);
   }
-  return wrong == 0 ? kExitOk : kExitFailed;
+  return StatusOf(bench->measured(), bench->wrong());
 }
 
 }  // namespace vgpu::guest

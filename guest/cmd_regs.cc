@@ -7,6 +7,8 @@
 #include "base/json_text.h"
 #include "base/ticks.h"
 #include "guest/cli.h"
+#include "guest/interrupt.h"
+#include "guest/progress.h"
 #include "guest/register_window.h"
 
 namespace vgpu::guest {
@@ -72,10 +74,10 @@ int Dump(const Options& options, const Registers& registers) {
     const uint32_t value = registers.Read(reg.off);
     json[reg.name] = value;
     if (!options.json) {
-      fmt::print("{:#05x}  {:<16} {:#010x}  {}\n", reg.off, reg.name, value, Meaning(reg.off, value));
+      cli::Print("{:#05x}  {:<16} {:#010x}  {}\n", reg.off, reg.name, value, Meaning(reg.off, value));
     }
   }
-  if (options.json) fmt::print("{}\n", base::JsonText(json));
+  if (options.json) cli::PrintOrderedJson(json);
   return kExitOk;
 }
 
@@ -83,15 +85,16 @@ int AddOnce(const Options& options, const RegisterWindow& window, const AddArgs&
   auto sum = window.Add(add.a, add.b, options.deadline());
   if (!sum) return Report(options, sum.error());
   if (options.json) {
-    const nlohmann::json json = {{"a", add.a}, {"b", add.b}, {"sum", *sum}};
-    fmt::print("{}\n", base::JsonText(json));
+    cli::PrintJson({{"a", add.a}, {"b", add.b}, {"sum", *sum}});
   } else {
-    fmt::print("{} + {} = {}\n", add.a, add.b, *sum);
+    cli::Print("{} + {} = {}\n", add.a, add.b, *sum);
   }
   return *sum == WrappingSum(add.a, add.b) ? kExitOk : kExitFailed;
 }
 
 int AddMany(const Options& options, const RegisterWindow& window, const RegsArgs& args) {
+  const Interrupt interrupt;
+  Progress progress("regs");
   const uint64_t seed = SeedOf(std::nullopt);
   Random random(seed);
   const base::Ticks ticks;
@@ -99,7 +102,8 @@ int AddMany(const Options& options, const RegisterWindow& window, const RegsArgs
   uint64_t wrong = 0;
   const TimePoint first = Clock::now();
   const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - first).count(); };
-  for (uint64_t i = 0; i < args.count && (args.seconds == 0 || seconds() < args.seconds); ++i) {
+  const auto time_left = [&] { return args.seconds == 0 || seconds() < args.seconds; };
+  while (latency_ns.count() < args.count && time_left() && !interrupt.raised()) {
     const uint64_t bits = random.Next();
     const AddArgs add =
         args.add.value_or(AddArgs{static_cast<int32_t>(bits), static_cast<int32_t>(bits >> 32)});
@@ -109,20 +113,23 @@ int AddMany(const Options& options, const RegisterWindow& window, const RegsArgs
     latency_ns.Record(ticks.Ns(ticks.Now() - begin));
     if (!sum) return Report(options, sum.error());
     if (*sum != WrappingSum(add.a, add.b)) ++wrong;
+    progress.ShowIfDue(latency_ns.count(), args.count, wrong);
   }
+  const bool interrupted = interrupt.raised() && latency_ns.count() < args.count;
   if (options.json) {
-    const nlohmann::json json = {{"count", latency_ns.count()},
-                                 {"wrong", wrong},
-                                 {"seconds", seconds()},
-                                 {"poll_us", args.poll_us},
-                                 {"seed", seed},
-                                 {"latency", base::LatencyJson(latency_ns)}};
-    fmt::print("{}\n", base::JsonText(json));
+    cli::PrintJson({{"count", latency_ns.count()},
+                    {"wrong", wrong},
+                    {"seconds", seconds()},
+                    {"poll_us", args.poll_us},
+                    {"seed", seed},
+                    {"interrupted", interrupted},
+                    {"latency", base::LatencyJson(latency_ns)}});
   } else {
-    fmt::print("{} requests through the register window, STATUS polled every {} us, {} wrong, seed {}\n{}\n",
-               latency_ns.count(), args.poll_us, wrong, seed, LatencyText(latency_ns));
+    cli::Print("{} requests through the register window, STATUS polled every {} us, {} wrong, seed {}{}\n{}\n",
+               latency_ns.count(), args.poll_us, wrong, seed, interrupted ? ", interrupted" : "",
+               LatencyText(latency_ns));
   }
-  return wrong == 0 ? kExitOk : kExitFailed;
+  return StatusOf(latency_ns.count(), wrong);
 }
 
 }  // namespace

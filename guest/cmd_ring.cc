@@ -30,16 +30,16 @@ nlohmann::json InfoJson(const Client& client, const vgpu_device_info& info) {
 void PrintInfo(const Client& client, const vgpu_device_info& info) {
   static constexpr const char* kPriorities[] = {"low", "medium", "high"};
   const Transport& transport = client.transport();
-  fmt::print("transport  {}\n", transport.description());
-  fmt::print("backend    {}: {}\n", info.backend == VGPU_BACKEND_CUDA ? "cuda" : "cpu", info.name);
-  fmt::print("driver     {}\n", info.driver);
-  fmt::print("memory     {:.1f} GiB\n", static_cast<double>(info.memory_bytes) / (1u << 30));
-  fmt::print("granted    vm {}, pool {}, priority {}\n", info.vm_id, static_cast<char>(info.pool),
+  cli::Print("transport  {}\n", transport.description());
+  cli::Print("backend    {}: {}\n", info.backend == VGPU_BACKEND_CUDA ? "cuda" : "cpu", info.name);
+  cli::Print("driver     {}\n", info.driver);
+  cli::Print("memory     {:.1f} GiB\n", static_cast<double>(info.memory_bytes) / (1u << 30));
+  cli::Print("granted    vm {}, pool {}, priority {}\n", info.vm_id, static_cast<char>(info.pool),
              info.priority < 3 ? kPriorities[info.priority] : "unknown");
-  fmt::print("ring       {} of {}, {} entries, {} KiB of arena\n", client.ring_idx(),
+  cli::Print("ring       {} of {}, {} entries, {} KiB of arena\n", client.ring_idx(),
              transport.layout().ring_count, client.entries(), client.arena_bytes() >> 10);
-  fmt::print("limits     {} elements in one vector\n", info.vector_max);
-  fmt::print("ABI        {}.{}\n", info.abi_version >> 16, info.abi_version & 0xffff);
+  cli::Print("limits     {} elements in one vector\n", info.vector_max);
+  cli::Print("ABI        {}.{}\n", info.abi_version >> 16, info.abi_version & 0xffff);
 }
 
 }  // namespace
@@ -50,8 +50,7 @@ int RunInfo(const Options& options) {
   auto info = (*client)->Info(options.deadline());
   if (!info) return Report(options, info.error());
   if (options.json) {
-    fmt::print("{}\n",
-               base::JsonText(InfoJson(**client, *info)));
+    cli::PrintJson(InfoJson(**client, *info));
   } else {
     PrintInfo(**client, *info);
   }
@@ -70,16 +69,13 @@ int RunAdd(const Options& options, const AddArgs& args) {
   const auto sum = static_cast<int32_t>(answer->data);
   const bool right = sum == WrappingSum(args.a, args.b);
   if (options.json) {
-    const nlohmann::json json = {
-        {"a", args.a}, {"b", args.b}, {"sum", sum}, {"right", right}, {"latency_ns", took.count()}};
-    fmt::print("{}\n", base::JsonText(json));
+    cli::PrintJson({{"a", args.a}, {"b", args.b}, {"sum", sum}, {"right", right}, {"latency_ns", took.count()}});
   } else {
-    fmt::print("{} + {} = {}\n", args.a, args.b, sum);
+    cli::Print("{} + {} = {}\n", args.a, args.b, sum);
   }
   if (right) return kExitOk;
-  fmt::print(stderr,
-             "vgpu-client: the answer is wrong, {} was expected: report this with the mediator's log\n",
-             WrappingSum(args.a, args.b));
+  cli::Say(kProgram, fmt::format("the answer is wrong, {} was expected: report this with the mediator's log",
+                                 WrappingSum(args.a, args.b)));
   return kExitFailed;
 }
 

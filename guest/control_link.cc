@@ -5,23 +5,18 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+
+#include "ring/connect.h"
 
 namespace vgpu::guest {
 namespace {
 
 constexpr const char* kHungUp =
     "the mediator closed the connection: see its log for the reason, or start it again";
-
-bool IsSocket(const std::string& path) {
-  struct stat info;
-  return stat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode);
-}
 
 // The peer's end has been closed, or the system has another reason (errno).
 Error LinkError(const char* what) {
@@ -31,39 +26,18 @@ Error LinkError(const char* what) {
   return FailErrno(VGPU_ERR_SYSTEM, what).value();
 }
 
-Error ConnectError(const std::string& path) {
-  switch (errno) {
-    case ENOENT:
-      return {VGPU_ERR_UNAVAILABLE,
-              fmt::format(
-                  "no mediator listens on {}, there is no such file: start it with `bazel run //mediator -- "
-                  "--socket {}`",
-                  path, path)};
-    case ECONNREFUSED:
-      if (!IsSocket(path))
-        return {VGPU_ERR_BAD_ARGUMENT, fmt::format("{} is no socket: name the mediator's", path)};
-      return {
-          VGPU_ERR_UNAVAILABLE,
-          fmt::format(
-              "no mediator listens on {}, the socket of one that has ended: start it again with `bazel run "
-              "//mediator -- --socket {}`",
-              path, path)};
+uint32_t CodeOf(const ring::ConnectError& failure) {
+  switch (failure.error) {
+    case ENAMETOOLONG:
     case ENOTDIR:
     case ELOOP:
-    case ENAMETOOLONG:
-      return FailErrno(VGPU_ERR_BAD_ARGUMENT, fmt::format("{} is no path to a socket", path)).value();
     case EPROTOTYPE:
-      return {VGPU_ERR_BAD_ARGUMENT,
-              fmt::format("{} is a socket of another kind: name the mediator's", path)};
-    case EAGAIN:
-      return {VGPU_ERR_UNAVAILABLE,
-              fmt::format("the mediator on {} is too busy to accept connections: try again", path)};
+      return VGPU_ERR_BAD_ARGUMENT;
     case EACCES:
     case EPERM:
-      return {VGPU_ERR_NO_PERMISSION,
-              fmt::format("this user may not connect to {}: run as the mediator's user, or as root", path)};
+      return VGPU_ERR_NO_PERMISSION;
     default:
-      return FailErrno(VGPU_ERR_UNAVAILABLE, fmt::format("cannot connect to {}", path)).value();
+      return VGPU_ERR_UNAVAILABLE;
   }
 }
 
@@ -84,19 +58,10 @@ bool WaitReadable(int fd, TimePoint deadline) {
 }  // namespace
 
 Result<ControlLink> ControlLink::Connect(const std::string& path) {
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
-    return Fail(VGPU_ERR_BAD_ARGUMENT,
-                fmt::format("the socket path '{}' is empty or longer than {} bytes: use another", path,
-                            sizeof(address.sun_path) - 1));
-  }
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   ring::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return FailErrno(VGPU_ERR_SYSTEM, "cannot make a socket");
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    return tl::make_unexpected(ConnectError(path));
-  }
+  const auto connected = ring::Connect(fd.get(), path);
+  if (!connected) return Fail(CodeOf(connected.error()), connected.error().text);
   return ControlLink(std::move(fd));
 }
 

@@ -259,7 +259,7 @@ TEST_F(HostTransportTest, NoMediator_SaysHowToStartIt) {
   auto transport = HostTransport::Open(options_, Soon());
   ASSERT_FALSE(transport);
   EXPECT_EQ(transport.error().code, VGPU_ERR_UNAVAILABLE);
-  EXPECT_NE(transport.error().text.find("bazel run //mediator"), std::string::npos) << transport.error().text;
+  EXPECT_NE(transport.error().text.find("start the mediator"), std::string::npos) << transport.error().text;
 }
 
 // Each reason for which nobody can be reached has a remedy of its own.

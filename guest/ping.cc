@@ -11,6 +11,7 @@
 #include "base/json_text.h"
 #include "base/ticks.h"
 #include "guest/cli.h"
+#include "guest/interrupt.h"
 
 namespace vgpu::guest {
 namespace {
@@ -29,9 +30,11 @@ class PingRun {
     const uint64_t sleeps = client_.sleeps();
     const uint64_t kicks = client_.kicks();
     while (taken_ < to_send_) {
+      if (Stopped()) break;
       Fill();
-      RenewDeadline();
-      auto answer = client_.Wait(Oldest().idx, deadline_);
+      LookAtTheClock();
+      auto answer = client_.Wait(Oldest().idx, deadline_, plan_.stop);
+      if (!answer && Stopped()) break;
       if (!answer) return tl::make_unexpected(answer.error());
       Answer next = *answer;
       do {
@@ -44,6 +47,7 @@ class PingRun {
     result_.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     result_.sleeps = client_.sleeps() - sleeps;
     result_.kicks = client_.kicks() - kicks;
+    result_.interrupted = taken_ < to_send_;
     return result_;
   }
 
@@ -53,6 +57,8 @@ class PingRun {
     int32_t expected;
     uint64_t begin;
   };
+
+  bool Stopped() const { return plan_.stop != nullptr && plan_.stop->load(std::memory_order_relaxed); }
 
   Sent& Oldest() { return window_[taken_ % plan_.depth]; }
 
@@ -78,8 +84,12 @@ class PingRun {
 
   // The system's clock is slow in some VMs: it is read once in an eighth of the timeout, not for every
   // request.
-  void RenewDeadline() {
+  void LookAtTheClock() {
     const uint64_t now = ticks_.Now();
+    if (plan_.progress != nullptr && ticks_.Ns(now - shown_) >= Progress::kEveryNs) {
+      shown_ = now;
+      plan_.progress->Show(taken_, plan_.count, result_.wrong);
+    }
     if (deadline_ != TimePoint() && ticks_.Ns(now - renewed_) < static_cast<uint64_t>(slack_.count())) return;
     renewed_ = now;
     deadline_ = Clock::now() + plan_.timeout + slack_;
@@ -100,6 +110,7 @@ class PingRun {
   const uint64_t time_max_ns_;
   TimePoint deadline_;
   uint64_t renewed_ = 0;
+  uint64_t shown_ = ticks_.Now();
   uint64_t to_send_;
   uint64_t sent_ = 0;
   uint64_t taken_ = 0;
@@ -115,6 +126,7 @@ nlohmann::json PingJson(const PingPlan& plan, const PingResult& result) {
           {"sleeps", result.sleeps},
           {"kicks", result.kicks},
           {"seed", plan.seed},
+          {"interrupted", result.interrupted},
           {"latency", base::LatencyJson(result.latency_ns)}};
 }
 
@@ -131,19 +143,27 @@ Result<PingResult> Ping(Client& client, const PingPlan& plan) {
 int RunPing(const Options& options, const PingArgs& args) {
   auto client = OpenClient(options);
   if (!client) return Report(options, client.error());
-  const PingPlan plan = {args.count, args.depth, std::chrono::microseconds(args.think_us), options.timeout(),
-                         SeedOf(args.seed), std::chrono::nanoseconds(static_cast<int64_t>(args.seconds * 1e9))};
+  const Interrupt interrupt;
+  Progress progress("ping");
+  const PingPlan plan = {args.count,
+                         args.depth,
+                         std::chrono::microseconds(args.think_us),
+                         options.timeout(),
+                         SeedOf(args.seed),
+                         Nanoseconds(args.seconds),
+                         interrupt.flag(),
+                         progress.if_shown()};
   auto result = Ping(**client, plan);
   if (!result) return Report(options, result.error());
   if (options.json) {
-    fmt::print("{}\n", base::JsonText(PingJson(plan, *result)));
+    cli::PrintJson(PingJson(plan, *result));
   } else {
-    fmt::print(
-        "{} requests, depth {}, {} wrong, seed {}\n{}\n{:.0f} requests a second, {} kicks, {} sleeps\n",
-        result->latency_ns.count(), plan.depth, result->wrong, plan.seed, LatencyText(result->latency_ns),
-        result->rate(), result->kicks, result->sleeps);
+    cli::Print("{} requests, depth {}, {} wrong, seed {}{}\n{}\n{:.0f} requests a second, {} kicks, {} sleeps\n",
+               result->latency_ns.count(), plan.depth, result->wrong, plan.seed,
+               result->interrupted ? ", interrupted" : "", LatencyText(result->latency_ns), result->rate(),
+               result->kicks, result->sleeps);
   }
-  return result->wrong == 0 ? kExitOk : kExitFailed;
+  return StatusOf(result->latency_ns.count(), result->wrong);
 }
 
 }  // namespace vgpu::guest

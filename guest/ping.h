@@ -3,12 +3,14 @@
 #ifndef VGPU_GUEST_PING_H_
 #define VGPU_GUEST_PING_H_
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 
 #include "base/histogram.h"
 #include "guest/client.h"
 #include "guest/error.h"
+#include "guest/progress.h"
 
 namespace vgpu::guest {
 
@@ -19,6 +21,8 @@ struct PingPlan {
   std::chrono::nanoseconds timeout{};  // for each answer
   uint64_t seed = 0;
   std::chrono::nanoseconds time_max{0};  // sends no more after so long; 0: no matter how long
+  const std::atomic<bool>* stop = nullptr;  // when set, ends at once with what there is
+  Progress* progress = nullptr;
 };
 
 struct PingResult {
@@ -27,6 +31,7 @@ struct PingResult {
   double seconds = 0;
   uint64_t sleeps = 0;
   uint64_t kicks = 0;
+  bool interrupted = false;  // by `stop`
 
   double rate() const { return seconds > 0 ? static_cast<double>(latency_ns.count()) / seconds : 0; }
 };

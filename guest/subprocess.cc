@@ -30,11 +30,21 @@ pid_t Spawn(const std::vector<std::string>& argv, int out, int err) {
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, out, 1);
   posix_spawn_file_actions_adddup2(&actions, err, 2);
+  // What a shell in the background, or a test runner, ignores is heard here.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t all;
+  sigfillset(&all);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   pid_t pid = -1;
-  const int error = posix_spawn(&pid, pointers[0], &actions, nullptr, pointers.data(), environ);
+  const int error = posix_spawn(&pid, pointers[0], &actions, &attributes, pointers.data(), environ);
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   return error == 0 ? pid : -1;
 }
+
+int ExitCodeOf(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
 
 struct Pipe {
   Pipe() {
@@ -86,13 +96,22 @@ Outcome RunProgram(const std::vector<std::string>& argv, int timeout_s) {
   }
   int status = 0;
   waitpid(pid, &status, 0);
-  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  outcome.exit_code = ExitCodeOf(status);
   return outcome;
 }
 
 Background::Background(const std::vector<std::string>& argv, const std::string& log) {
   const ring::UniqueFd file(open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   pid_ = Spawn(argv, file.get(), file.get());
+}
+
+void Background::Signal(int number) const { kill(pid_, number); }
+
+int Background::Join() {
+  int status = 0;
+  waitpid(pid_, &status, 0);
+  pid_ = -1;
+  return ExitCodeOf(status);
 }
 
 void Background::Kill() {

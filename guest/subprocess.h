@@ -33,6 +33,9 @@ class Background {
 
   // SIGKILL, and waits until the process is gone.
   void Kill();
+  void Signal(int number) const;
+  // Waits for its end; its exit status, or 128 + the signal's number.
+  int Join();
   bool running() const;
 
  private:

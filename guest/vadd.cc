@@ -9,8 +9,9 @@
 #include <type_traits>
 #include <vector>
 
-#include "base/json_text.h"
+#include "base/duration.h"
 #include "guest/cli.h"
+#include "guest/interrupt.h"
 
 namespace vgpu::guest {
 namespace {
@@ -68,6 +69,10 @@ Result<Vectors> MakeVectors(Client& client, uint64_t bytes, bool in_place) {
   return vectors;
 }
 
+bool Stopped(const VaddPlan& plan) {
+  return plan.stop != nullptr && plan.stop->load(std::memory_order_relaxed);
+}
+
 // Sends one piece and adds what it found to *result. `expected` has room for `count` elements.
 template <class T>
 Result<void> AddPiece(Client& client, const VaddPlan& plan, uint64_t count, Random& random, Vectors& vectors,
@@ -84,7 +89,7 @@ Result<void> AddPiece(Client& client, const VaddPlan& plan, uint64_t count, Rand
   const TimePoint begin = Clock::now();
   const uint32_t idx =
       client.VectorAdd(plan.type, count, vectors.a.offset(), vectors.b.offset(), vectors.sum().offset());
-  auto answer = client.Wait(idx, begin + plan.timeout);
+  auto answer = client.Wait(idx, begin + plan.timeout, plan.stop);
   result->waited += Clock::now() - begin;
   ++result->requests;
   if (!answer) {
@@ -94,6 +99,7 @@ Result<void> AddPiece(Client& client, const VaddPlan& plan, uint64_t count, Rand
   if (answer->code != VGPU_OK) return tl::make_unexpected(Refused(answer->code));
   const T* sum = vectors.sum().as<T>();
   for (uint64_t i = 0; i < count; ++i) result->wrong += Same(sum[i], expected[i]) ? 0 : 1;
+  result->count += count;
   return {};
 }
 
@@ -112,10 +118,12 @@ Result<VaddResult> VaddAs(Client& client, const VaddPlan& plan, uint64_t piece) 
   Random random(plan.seed);
   std::vector<T> expected(piece);
   VaddResult result;
-  for (uint64_t done = 0; done < plan.count; done += piece) {
-    const uint64_t count = std::min(piece, plan.count - done);
+  while (result.count < plan.count && !Stopped(plan)) {
+    const uint64_t count = std::min(piece, plan.count - result.count);
     auto added = AddPiece<T>(client, plan, count, random, *vectors, expected, &result);
+    if (!added && Stopped(plan)) break;
     if (!added) return tl::make_unexpected(added.error());
+    if (plan.progress != nullptr) plan.progress->ShowIfDue(result.count, plan.count, result.wrong);
   }
   return result;
 }
@@ -156,27 +164,32 @@ Result<VaddResult> Vadd(Client& client, const VaddPlan& plan) {
 int RunVadd(const Options& options, const VaddArgs& args) {
   auto client = OpenClient(options);
   if (!client) return Report(options, client.error());
-  const VaddPlan plan = {args.count, args.type, args.in_place, options.timeout(), SeedOf(args.seed)};
+  const Interrupt interrupt;
+  Progress progress("vadd");
+  const VaddPlan plan = {args.count,         args.type,        args.in_place, options.timeout(),
+                         SeedOf(args.seed), interrupt.flag(), progress.if_shown()};
   auto result = Vadd(**client, plan);
   if (!result) return Report(options, result.error());
+  const bool interrupted = result->count < plan.count;
   const double seconds = std::chrono::duration<double>(result->waited).count();
-  const double gigabytes = static_cast<double>(plan.count) * TypeBytes(plan.type) * 3 / 1e9;
+  const double gigabytes = static_cast<double>(result->count) * TypeBytes(plan.type) * 3 / 1e9;
+  const double rate = seconds > 0 ? gigabytes / seconds : 0;
   if (options.json) {
-    const nlohmann::json json = {{"count", plan.count},
-                                 {"type", TypeName(plan.type)},
-                                 {"in_place", plan.in_place},
-                                 {"wrong", result->wrong},
-                                 {"requests", result->requests},
-                                 {"seconds", seconds},
-                                 {"gb_per_s", gigabytes / seconds},
-                                 {"seed", plan.seed}};
-    fmt::print("{}\n", base::JsonText(json));
+    cli::PrintJson({{"count", result->count},
+                    {"type", TypeName(plan.type)},
+                    {"in_place", plan.in_place},
+                    {"wrong", result->wrong},
+                    {"requests", result->requests},
+                    {"seconds", seconds},
+                    {"gb_per_s", rate},
+                    {"interrupted", interrupted},
+                    {"seed", plan.seed}});
   } else {
-    fmt::print("{} elements of {}{}, {} wrong, seed {}\n{} requests, {:.3f} ms, {:.2f} GB/s\n", plan.count,
+    cli::Print("{} elements of {}{}, {} wrong, seed {}{}\n{} requests, {}, {:.2f} GB/s\n", result->count,
                TypeName(plan.type), plan.in_place ? " in place" : "", result->wrong, plan.seed,
-               result->requests, seconds * 1e3, gigabytes / seconds);
+               interrupted ? ", interrupted" : "", result->requests, base::DurationText(result->waited), rate);
   }
-  return result->wrong == 0 ? kExitOk : kExitFailed;
+  return StatusOf(result->count, result->wrong);
 }
 
 }  // namespace vgpu::guest

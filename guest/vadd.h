@@ -3,11 +3,13 @@
 #ifndef VGPU_GUEST_VADD_H_
 #define VGPU_GUEST_VADD_H_
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 
 #include "guest/client.h"
 #include "guest/error.h"
+#include "guest/progress.h"
 
 namespace vgpu::guest {
 
@@ -17,9 +19,12 @@ struct VaddPlan {
   bool in_place = false;               // the sum replaces the first operand
   std::chrono::nanoseconds timeout{};  // for each request
   uint64_t seed = 0;
+  const std::atomic<bool>* stop = nullptr;  // when set, ends at once with what there is
+  Progress* progress = nullptr;
 };
 
 struct VaddResult {
+  uint64_t count = 0;                  // elements whose sum is there; fewer than planned: stopped
   uint64_t wrong = 0;                  // elements
   uint64_t requests = 0;               // what does not fit the arena at once is sent in pieces
   std::chrono::nanoseconds waited{0};  // from sending to the answer, all requests together

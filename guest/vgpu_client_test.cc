@@ -61,6 +61,18 @@ TEST(VgpuClient, UsageErrors_ExitTwo_AndSayWhy) {
       {"add", "1", "2", "--socket", std::string(300, 'x')},
       {"add", "1", "2", "--socket", "/s", "--entries", "3"},
       {"add", "1", "2", "--socket", "/s", "--region", "12345"},
+      {"add", "1", "2", "--timeout", "nan"},
+      {"add", "1", "2", "--timeout", "inf"},
+      {"add", "1", "2", "--timeout", "1e9"},
+      {"add", "1", "2", "--ring", "8"},
+      {"add", "1", "2", "--json=maybe"},
+      {"ping", "--count", "18446744073709551616"},
+      {"ping", "--count", "1", "--seed", "18446744073709551616"},
+      {"ping", "--count", "1", "--seconds", "nan"},
+      {"ping", "--count", "1", "--count", "2"},
+      {"ping", "--cuont", "1"},
+      {"vadd", "--count", "1", "--seed", "-1"},
+      {"regs", "--count", "1", "--seconds", "inf"},
       {"regs", "--add", "1"},
       {"regs", "--add", "1", "4294967296"},
       {"regs", "--count", "0"},
@@ -81,6 +93,56 @@ TEST(VgpuClient, Help_ExitsZero) {
     EXPECT_EQ(outcome.exit_code, 0);
     EXPECT_NE(outcome.out.find("--"), std::string::npos);
   }
+}
+
+TEST(VgpuClient, UsageErrors_AreSentences) {
+  const std::pair<Args, const char*> bad[] = {
+      {{"fly"}, "unknown command 'fly'; commands are info, add, vadd, ping, bench, regs; see 'vgpu-client --help'"},
+      {{"vadd", "--count", "1", "--type", "x"}, "--type: 'x' is none of i32, i64, f32, f64; see 'vgpu-client vadd --help'"},
+      {{"info", "--socket", "/s", "--pool", "C"}, "--pool: 'C' is none of A, B; see 'vgpu-client info --help'"},
+      {{"info", "--timeout", "nan"},
+       "--timeout: 'nan' is not a number of seconds from 0 to 1000000; see 'vgpu-client info --help'"},
+      {{"ping", "--count", "0"}, "--count: '0' is not a decimal integer from 1 to 2^64-1; see 'vgpu-client ping --help'"},
+      {{"ping", "--cuont", "1"}, "unknown option '--cuont'; see 'vgpu-client ping --help'"},
+  };
+  for (const auto& [args, text] : bad) EXPECT_EQ(Client(args).err, std::string("vgpu-client: ") + text + "\n");
+}
+
+TEST(VgpuClient, UsageErrors_JsonLikeAnyOther) {
+  for (const Args& args : {Args{"--json", "fly"}, Args{"fly", "--json"}, Args{"ping", "--json", "--count"},
+                           Args{"info", "--json", "--region", "5", "--socket", "\xff"}}) {
+    SCOPED_TRACE(Joined(args));
+    const Outcome outcome = Client(args);
+    EXPECT_EQ(outcome.exit_code, 2);
+    const auto error = nlohmann::json::parse(outcome.out)["error"];
+    EXPECT_EQ(error["code"], 0x104);
+    EXPECT_EQ(error["name"], "bad argument");
+    EXPECT_NE(error["text"], "");
+  }
+}
+
+TEST(VgpuClient, BothSpellings_AndPriorityAsWordOrNumber) {
+  for (const Args& args : {Args{"--vm_id", "7"}, Args{"--vm-id", "7"}, Args{"--priority", "2"}, Args{"--priority", "high"}}) {
+    Args all = {"info", "--socket", "/nonexistent/socket"};
+    all.insert(all.end(), args.begin(), args.end());
+    EXPECT_EQ(Client(all).exit_code, 3) << Joined(all);
+  }
+}
+
+TEST(VgpuClient, Version) {
+  const Outcome outcome = Client({"--version"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_TRUE(outcome.out.starts_with("vgpu-client ")) << outcome.out;
+}
+
+TEST(VgpuClient, Help_ShowsTheOptionsThatWorkThere) {
+  const std::string ping = Client({"ping", "--help"}).out;
+  for (const char* option : {"--count N", "--json", "--timeout SECONDS", "--socket PATH", "--device ADDRESS"}) {
+    EXPECT_NE(ping.find(option), std::string::npos) << option << " is missing in\n" << ping;
+  }
+  const std::string regs = Client({"regs", "--help"}).out;
+  EXPECT_NE(regs.find("--device ADDRESS"), std::string::npos) << regs;
+  EXPECT_EQ(regs.find("--socket"), std::string::npos) << regs;
 }
 
 TEST(VgpuClient, NoDevice_ExitsThree) {

@@ -7,7 +7,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
@@ -17,8 +16,9 @@
 #include <system_error>
 #include <thread>
 
+#include "base/cli/options.h"
+#include "base/cli/program.h"
 #include "base/program.h"
-#include "base/working_folder.h"
 #include "engine/engine.h"
 #include "engine/options.h"
 #include "mediator/backend_cpu.h"
@@ -36,7 +36,6 @@
 #include "mediator/threads.h"
 #include "mediator/missing_pages.h"
 #include "mediator/trace.h"
-#include "mediator/version.h"
 #include "mediator/wake_cost.h"
 
 namespace vgpu::mediator {
@@ -220,21 +219,22 @@ ring::Result<void> ServeOrSayWhyNot(const Flags& flags) try {
 
 int main(int argc, char** argv) {
   using namespace vgpu::mediator;
+  namespace cli = vgpu::cli;
   vgpu::base::PrepareProgram();
-  if (!vgpu::base::EnterUsersFolder()) return EXIT_FAILURE;
   if (argc > 1 && std::string_view(argv[1]) == vgpu::engine::kEngineCommand) return vgpu::engine::EngineMain(argc, argv);
   Flags flags;
+  cli::Program program("mediator", "The vgpu-ring mediator: serves the GPU calls of this host's virtual machines.");
+  CLI::App& app = program.app();
+  cli::AddReadableFile(app, "--config", &flags.config, "TOML, see docs/configuration.md; flags win over it");
+  cli::AddText(app, "--socket", &flags.socket, "control socket (default: " + DefaultSocket() + ")", "PATH");
+  cli::AddWord(app, "--backend", &flags.backend, "what computes (default: auto)", {"auto", "cpu", "cuda"});
+  cli::AddWord(app, "--wait", &flags.wait, "what the idle loop does (default: adaptive)", {"adaptive", "sleep", "spin"});
+  cli::AddText(app, "--trace", &flags.trace, "write the order of service to this file (vgpuctl trace FILE prints it)",
+               "FILE");
+  cli::AddWord(app, "--log-level", &flags.log_level, "what is logged", {"debug", "info", "warning", "error"})
+      ->capture_default_str();
+  if (const auto status = program.Parse(argc, argv)) return *status;
   signal(SIGPIPE, SIG_IGN);  // the reader of the log may go away
-  CLI::App app("The vgpu-ring mediator: serves the GPU calls of this host's virtual machines");
-  app.add_option("--config", flags.config, "TOML file (docs/configuration.md)")->check(CLI::ExistingFile);
-  app.add_option("--socket", flags.socket, "control socket; default " + DefaultSocket());
-  app.add_option("--backend", flags.backend, "auto, cpu or cuda");
-  app.add_option("--wait", flags.wait, "adaptive (default), sleep or spin: what the idle loop does");
-  app.add_option("--trace", flags.trace, "write the order of service to this file (vgpuctl trace FILE prints it)");
-  app.add_option("--log-level", flags.log_level, "debug, info, warning or error")
-      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
-  app.set_version_flag("--version", kVersion);
-  CLI11_PARSE(app, argc, argv);
   if (const auto log = StartLog(flags.log_level); !log) {
     fmt::print(stderr, "mediator: {}\n", log.error());
     return EXIT_FAILURE;

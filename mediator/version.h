@@ -2,9 +2,11 @@
 #ifndef VGPU_MEDIATOR_VERSION_H_
 #define VGPU_MEDIATOR_VERSION_H_
 
+#include "base/version.h"
+
 namespace vgpu::mediator {
 
-inline constexpr char kVersion[] = "0.1.0";  // the topmost release of CHANGELOG.md
+using base::kVersion;
 
 }  // namespace vgpu::mediator
 

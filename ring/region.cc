@@ -18,6 +18,11 @@ tl::unexpected<std::string> SystemError(const char* what) {
   return tl::make_unexpected(fmt::format("{}: {}", what, std::strerror(errno)));
 }
 
+tl::unexpected<std::string> CannotSize() {
+  return SystemError(errno == EFBIG ? "cannot size a memfd (raise the limit on file sizes, ulimit -f)"
+                                    : "cannot size a memfd");
+}
+
 }  // namespace
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
@@ -41,7 +46,7 @@ Mapping::~Mapping() {
 Result<UniqueFd> MakeSealedMemfd(const char* name, uint64_t bytes) {
   UniqueFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) return SystemError("cannot create a memfd");
-  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return SystemError("cannot size a memfd (a limit of file sizes, ulimit -f, counts here, too)");
+  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return CannotSize();
   if (fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) return SystemError("cannot seal a memfd");
   return fd;
 }

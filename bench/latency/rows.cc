@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "base/duration.h"
 #include "base/histogram_json.h"
 #include "bench/stats.h"
 
@@ -53,12 +54,7 @@ std::string FactorText(double factor) {
   return text;
 }
 
-std::string TimeText(double ns) {
-  if (ns < 1e3) return fmt::format("{:.0f} ns", ns);
-  if (ns < 1e6) return fmt::format("{:.3g} us", ns / 1e3);
-  if (ns < 1e9) return fmt::format("{:.3g} ms", ns / 1e6);
-  return fmt::format("{:.3g} s", ns / 1e9);
-}
+std::string TimeText(double ns) { return base::DurationText(ns); }
 
 std::string Describe(const Row& row) {
   return fmt::format("{} {} (p99 {}; {} timed)", row.name, PercentileText(row, 50), PercentileText(row, 99),

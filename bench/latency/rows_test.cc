@@ -13,7 +13,7 @@ namespace {
 TEST(Rows, TimesAreShort) {
   EXPECT_EQ(TimeText(380), "380 ns");
   EXPECT_EQ(TimeText(12'345), "12.3 us");
-  EXPECT_EQ(TimeText(5'100'000), "5.1 ms");
+  EXPECT_EQ(TimeText(5'100'000), "5.10 ms");
   EXPECT_EQ(TimeText(1'250'000'000), "1.25 s");
 }
 

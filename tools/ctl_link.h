@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// vgpuctl's connection to a mediator, as its operator.
+#ifndef VGPU_TOOLS_CTL_LINK_H_
+#define VGPU_TOOLS_CTL_LINK_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "guest/error.h"
+#include "mediator/control_channel.h"
+
+namespace vgpu::ctl {
+
+class Link {
+ public:
+  // Connects and greets. Gives up after a few seconds, as Ask does.
+  static guest::Result<std::unique_ptr<Link>> Open(const std::string& socket_path);
+
+  // Sends one message and waits for its reply; what the mediator refuses is an error with its words.
+  guest::Result<mediator::ControlMessage> Ask(uint32_t type, std::string_view payload, uint32_t reply_type);
+
+ private:
+  explicit Link(ring::UniqueFd socket) : channel_(std::move(socket), VGPU_CONTROL_STATUS_BYTES_MAX) {}
+  guest::Result<mediator::ControlMessage> Await(uint32_t type);
+
+  mediator::ControlChannel channel_;
+};
+
+}  // namespace vgpu::ctl
+
+#endif  // VGPU_TOOLS_CTL_LINK_H_
