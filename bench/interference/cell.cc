@@ -56,7 +56,7 @@ class Measurement {
 
  private:
   Result<void> Begin() {
-    auto mediator = Mediator::Start(settings_.mediator, folder_ / "", settings_.pinned);
+    auto mediator = Mediator::Start(settings_.mediator, settings_.config, folder_ / "", settings_.pinned);
     if (!mediator) return tl::make_unexpected(mediator.error());
     mediator_ = std::move(*mediator);
     for (const InnocentFlags& each : AllInnocents()) {

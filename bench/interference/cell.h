@@ -17,6 +17,7 @@ namespace vgpu::bench::interference {
 
 struct Settings {
   std::string mediator;  // path of the binary
+  std::string config;    // its configuration file, or empty
   uint32_t windows = 20;
   double seconds = 2;  // of a window
   uint64_t seed = 1;

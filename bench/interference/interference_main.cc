@@ -36,11 +36,9 @@ bool WriteResult(const Flags& flags, const std::vector<Cell>& cells, const std::
       {"machine", MachineJson()}, {"cells", ToJson(cells)}, {"figures", nlohmann::json::array()}};
   for (const Figure& figure : figures) json["figures"].push_back(bench::ToJson(figure));
   const Settings& settings = flags.settings;
-  json["settings"] = {{"mediator", settings.mediator},
-                      {"windows", settings.windows},
-                      {"seconds", settings.seconds},
-                      {"seed", settings.seed},
-                      {"pinned", settings.pinned}};
+  json["settings"] = {{"mediator", settings.mediator}, {"config", settings.config},
+                      {"windows", settings.windows},   {"seconds", settings.seconds},
+                      {"seed", settings.seed},         {"pinned", settings.pinned}};
   return WriteJsonFile(flags.json, json);
 }
 
@@ -82,6 +80,7 @@ int ParseAndRun(int argc, char** argv) {
   app.add_option("--seconds", settings.seconds, "length of a window")->check(CLI::Range(0.05, 600.0));
   app.add_option("--only", flags.only, "only these attacks")->check(CLI::IsMember(names));
   app.add_option("--mediator", settings.mediator, "another mediator than this tree's");
+  app.add_option("--config", settings.config, "configuration file of the mediator")->check(CLI::ExistingFile);
   app.add_option("--seed", settings.seed, "of what attacks do at random");
   app.add_option("--json", flags.json, "also write everything to this file");
   app.add_flag("--unpinned", flags.unpinned, "everybody on all processors; printed, without gates");

@@ -194,8 +194,8 @@ std::string LogReader::tail() {
 
 Mediator::Mediator(const std::string& folder) : folder_(folder) {}
 
-Result<std::unique_ptr<Mediator>> Mediator::Start(const std::string& binary, const std::string& folder,
-                                                  bool pinned) {
+Result<std::unique_ptr<Mediator>> Mediator::Start(const std::string& binary, const std::string& config,
+                                                  const std::string& folder, bool pinned) {
   std::unique_ptr<Mediator> mediator(new Mediator(folder));
   const std::string fifo = folder + "/log";
   if (mkfifo(fifo.c_str(), 0600) != 0) return SystemError("make " + fifo);
@@ -206,7 +206,9 @@ Result<std::unique_ptr<Mediator>> Mediator::Start(const std::string& binary, con
   cpu_set_t mine;
   sched_getaffinity(0, sizeof mine, &mine);
   sched_setaffinity(0, sizeof g_everywhere, &g_everywhere);
-  auto child = Spawn({binary, "--socket", mediator->socket(), "--backend", "cpu"}, options);
+  std::vector<std::string> argv = {binary, "--socket", mediator->socket(), "--backend", "cpu"};
+  if (!config.empty()) argv.insert(argv.end(), {"--config", config});
+  auto child = Spawn(argv, options);
   sched_setaffinity(0, sizeof mine, &mine);
   if (!child) return tl::make_unexpected(child.error());
   mediator->child_ = std::move(*child);

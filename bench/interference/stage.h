@@ -103,8 +103,8 @@ struct Held {
 class Mediator {
  public:
   // Returns when it answers. `folder` is for its socket and its log.
-  static Result<std::unique_ptr<Mediator>> Start(const std::string& binary, const std::string& folder,
-                                                 bool pinned);
+  static Result<std::unique_ptr<Mediator>> Start(const std::string& binary, const std::string& config,
+                                                 const std::string& folder, bool pinned);
 
   std::string socket() const { return folder_ + "/mediator.sock"; }
   bool running() { return child_.running(); }
