@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a hostile owner can do by coming and going.
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <csignal>
-#include <cstdio>
+#include <new>
 #include <random>
 #include <thread>
 
@@ -15,6 +16,7 @@ namespace vgpu::bench::interference {
 namespace {
 
 constexpr int64_t kRefusedNs = 1'000'000;
+constexpr uint64_t kElements = 100'000;  // of an owner's vectors
 
 // Attaches and hangs up, as fast as it goes, by --threads at once with a vm_id each.
 void AttachLoop(const Args& args) {
@@ -78,24 +80,49 @@ void HangUp(const Args& args) {
   Say("hung up %ld times", hung_up);
 }
 
-// An owner with work in flight, for as long as it lives: `attached` gets a byte once it is served.
-[[noreturn]] void BeOwner(const Args& args, uint32_t i, int attached) {
+// A little work for ring q: ADDs, and of the first ring one vector at a time.
+void SendSome(Vm* vm, uint32_t q) {
+  if (q == 0 && vm->producer(q).outstanding() == 0) vm->AddVectors(q, kElements, 0, kElements * 4, 0);
+  while (vm->producer(q).outstanding() < 4) vm->Add(q, 1, 2);
+}
+
+// As much as there is room for, each seventh request a vector.
+void SendAll(Vm* vm, uint32_t q) {
+  while (!vm->producer(q).full()) {
+    if (vm->producer(q).outstanding() % 7 == 3) {
+      vm->AddVectors(q, kElements, 0, kElements * 4, 0);
+    } else {
+      vm->Add(q, 1, 2);
+    }
+  }
+}
+
+// An owner with work in flight, for as long as it lives: `attached` gets a byte once it is served. It begins
+// when all are there.
+[[noreturn]] void BeOwner(const Args& args, uint32_t i, int attached, const std::atomic<bool>& all_there) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  constexpr uint64_t kElements = 100'000;
   VmOptions options = args.Vm(4, 256, 16 << 20);
   options.vm_id += i;
   Vm vm(options);
   const bool served = vm.Attach(args.socket()) && vm.OpenAll();
   [[maybe_unused]] const ssize_t written = write(attached, served ? "y" : "n", 1);
   if (!served) _exit(1);
-  for (;; SleepNs(20'000'000)) {
-    for (uint32_t q = 0; q < options.rings; ++q) {
+  const bool busy = args.Number("--busy", 0) != 0;
+  for (;; SleepNs(busy ? 1'000'000 : 20'000'000)) {
+    for (uint32_t q = 0; q < options.rings && all_there; ++q) {
       TakeAnswers(&vm, q);
-      if (q == 0 && vm.producer(q).outstanding() == 0) vm.AddVectors(q, kElements, 0, kElements * 4, 0);
-      while (vm.producer(q).outstanding() < 4) vm.Add(q, 1, 2);
+      busy ? SendAll(&vm, q) : SendSome(&vm, q);
       vm.Flush(q);
     }
   }
+}
+
+// A flag that this process shares with those that it forks.
+std::atomic<bool>& SharedFlag() {
+  void* page =
+      mmap(nullptr, sizeof(std::atomic<bool>), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) Die("map a page");
+  return *new (page) std::atomic<bool>(false);
 }
 
 // Many owners; one after the other is killed at a random moment and followed by another. The harness kills
@@ -105,9 +132,10 @@ void KilledPeers(const Args& args) {
   std::vector<pid_t> owners(static_cast<size_t>(args.Number("--many", 90)));
   int attached[2];
   if (pipe(attached) != 0) Die("pipe");
+  std::atomic<bool>& all_there = SharedFlag();
   const auto begin = [&](size_t i) {
     owners[i] = fork();
-    if (owners[i] == 0) BeOwner(args, static_cast<uint32_t>(i), attached[1]);
+    if (owners[i] == 0) BeOwner(args, static_cast<uint32_t>(i), attached[1], all_there);
     if (owners[i] < 0) Die("fork");
   };
   char served = 'n';
@@ -117,6 +145,7 @@ void KilledPeers(const Args& args) {
     if (read(attached[0], &served, 1) != 1 || served != 'y') ++refused;
   }
   Say("%zu owners, %zu of them refused", owners.size(), refused);
+  all_there = true;
   Ready();
   long killed = 0;
   while (!g_stop) {

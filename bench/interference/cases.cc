@@ -76,6 +76,8 @@ const std::vector<Case>& All() {
        .commands = {"attach-loop --threads 4 --rings 8 --entries 4096 --bytes 0x400000"}, .memory_mib = 32},
       {.name = "killed-peers", .title = "90 owners, killed one by one, then all", .kind = kOwner,
        .commands = {"killed-peers"}, .memory_mib = 2048, .extra = Extra::kKilled},
+      {.name = "killed-busy", .title = "the same, all of them flooding", .kind = kGuest,
+       .commands = {"killed-peers --busy 1"}, .memory_mib = 2048, .extra = Extra::kKilled},
       // the log
       {.name = "refusals", .title = "refusals as a flood of log lines", .kind = kOwner,
        .commands = {"refusals"}},
