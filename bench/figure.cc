@@ -33,6 +33,7 @@ std::string CpuName() {
 Verdict Figure::verdict() const {
   if (!skipped.empty()) return Verdict::kSkipped;
   if (!broken.empty()) return Verdict::kFallsShort;
+  if (judged) return *judged;
   return Judge(gate, spread().median, values.size(), drift);
 }
 

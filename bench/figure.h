@@ -4,6 +4,7 @@
 #define VGPU_BENCH_FIGURE_H_
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct Figure {
   std::string note;            // absolute values, against whom
   std::string broken;          // why the measurement itself shows a fault (a wrong answer): never holds
   std::string skipped;         // why it could not be made here
+  std::optional<Verdict> judged;  // by statistics of its own, where the median of rounds is not what counts
   nlohmann::json detail;
 
   Spread spread() const { return SpreadOf(values); }

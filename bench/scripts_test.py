@@ -98,6 +98,30 @@ class Plot(unittest.TestCase):
         drawing = plot.draw({"machine": self.MACHINE, "gpu": "a GPU", "alone": series, "deep": series})
         self.assertGreater(len(xml.dom.minidom.parseString(drawing).getElementsByTagName("rect")), 6)
 
+    def test_interference_result_is_a_heat_map(self):
+        noticed = {"alone": {"p50_us": 10, "p99_us": 20, "p999_us": 30, "gap_us": 200},
+                   "beside": {"p50_us": 10, "p99_us": 20000, "p999_us": 30, "gap_us": 400}, "late_excess": 7}
+        innocents = dict.fromkeys(("high", "medium", "vector"), noticed)
+        cells = [{"name": "linger", "title": "slow & sure", "innocents": innocents},
+                 {"name": "fuse", "title": "FUSE", "skipped": "needs root"}]
+        figures = [{"name": "linger_p99", "verdict": "falls short"},
+                   {"name": "linger_late", "verdict": "holds"}, {"name": "fuse", "verdict": "skipped"}]
+        drawing = plot.draw({"machine": self.MACHINE, "cells": cells, "figures": figures,
+                             "settings": {"windows": 20, "seconds": 2.0, "pinned": True}})
+        document = xml.dom.minidom.parseString(drawing)
+        self.assertEqual(len(document.getElementsByTagName("rect")), 1 + 12)  # page, fields
+        words = [node.firstChild.data for node in document.getElementsByTagName("text")]
+        self.assertIn("1000", words)
+        self.assertIn("+14", words)  # late: of high and medium
+        self.assertEqual((words.count("falls short"), words.count("skipped: needs root")), (1, 1))
+
+    def test_hotter_is_darker(self):
+        self.assertEqual(plot.heat(0.5)[0], "#ffffff")
+        self.assertEqual(plot.heat(1)[0], "#ffffff")
+        brightness = [sum(int(plot.heat(ratio)[0][i:i + 2], 16) for i in (1, 3, 5))
+                      for ratio in (1, 3, 10, 40, 100, 1e3, 1e6)]
+        self.assertEqual(brightness, sorted(brightness, reverse=True))
+
 
 if __name__ == "__main__":
     unittest_xml.main()
