@@ -2,12 +2,19 @@
 #include "mediator/event_loop.h"
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -246,6 +253,47 @@ TEST_F(EventLoopTest, Sleeps_AreCounted) {
   bell.Ring();
   loop_->Sleep();
   EXPECT_EQ(loop_->sleeps(), 1u);
+}
+
+// From now on this process gets EPERM from io_uring_enter.
+void ForbidEnter() {
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{static_cast<unsigned short>(std::size(filter)), filter};
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) _exit(126);
+}
+
+// A loop that spun here would never end.
+TEST(EventLoopDeathTest, EnterRefusedLater_SaidOnceAndNothingSpins) {
+  const auto life = [] {
+    auto loop = EventLoop::Create(4);
+    if (!loop) _exit(2);
+    int broken = 0;
+    (*loop)->OnBroken([&broken] { ++broken; });
+    ForbidEnter();
+    struct : ReadyHandler {
+      void OnReady() override {}
+    } nothing;
+    const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    for (int i = 0; i < 100; ++i) {  // more than the queue holds
+      const int watch = (*loop)->Watch(fd, &nothing);
+      (*loop)->Sleep();
+      (*loop)->Poll();
+      (*loop)->Unwatch(watch);
+    }
+    _exit(broken == 1 && (*loop)->error().find("io_uring cannot be used") == 0 ? 0 : 1);
+  };
+  EXPECT_EXIT(life(), testing::ExitedWithCode(0), "");
+  const auto start = [] {
+    ForbidEnter();
+    _exit(EventLoop::Create(4) ? 1 : 0);
+  };
+  EXPECT_EXIT(start(), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

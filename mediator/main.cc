@@ -134,7 +134,7 @@ ring::Result<std::unique_ptr<Backend>> MakeBackend(EventLoop* loop, const Config
   if (config.backend == BackendChoice::kCuda) {
     return tl::make_unexpected(fmt::format("{} (or use --backend cpu)", gpu.error()));
   }
-  spdlog::info("no GPU, the CPU computes, and GPUs are looked for again: {}", gpu.error());
+  spdlog::info("no GPU, the CPU computes: {}; it is looked for again", gpu.error());
   auto later = GpuBackend::CreateWithoutGpu(loop, config.gpu, &*cpu, record);
   if (!later) return tl::make_unexpected(later.error());
   return std::move(*later);
