@@ -58,7 +58,8 @@ std::string LatencyText(const base::Histogram& latency_ns) {
   if (latency_ns.count() == 0) return "no latency: nothing was answered";
   const auto text = [](uint64_t ns) { return base::DurationText(static_cast<double>(ns)); };
   return fmt::format("latency p50 {}, p99 {}, p99.9 {}, max {}", text(latency_ns.Percentile(50)),
-                     text(latency_ns.Percentile(99)), text(latency_ns.Percentile(99.9)), text(latency_ns.max()));
+                     text(latency_ns.Percentile(99)), text(latency_ns.Percentile(99.9)),
+                     text(latency_ns.max()));
 }
 
 uint64_t SeedOf(const std::optional<uint64_t>& seed) { return seed ? *seed : std::random_device()(); }

@@ -246,9 +246,11 @@ Result<Answer> Client::WaitLong(uint32_t idx, TimePoint deadline, const std::ato
     if (auto whole = CheckRing(); !whole) return tl::make_unexpected(whole.error());
     if (now >= deadline) return tl::make_unexpected(NoAnswer(begin, now));
     if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
-      return Fail(VGPU_ERR_CANCELLED, "the wait was given up; the request stays in its slot, wait for it again");
+      return Fail(VGPU_ERR_CANCELLED,
+                  "the wait was given up; the request stays in its slot, wait for it again");
     }
-    // Who may be stopped rests in short stretches; that the link is not back after one of them is no error yet.
+    // Who may be stopped rests in short stretches; that the link is not back after one of them is no error
+    // yet.
     const TimePoint until = stop == nullptr ? deadline : std::min(deadline, now + kStopLook);
     if (auto rested = Rest(doze, until); !rested && (until == deadline || !MayPass(rested.error()))) {
       return tl::make_unexpected(rested.error());

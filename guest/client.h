@@ -156,7 +156,8 @@ class Client {
   // The answer may carry a code of refusal (Refused). An error means that there is no answer: after
   // VGPU_ERR_TIMEOUT and VGPU_ERR_UNAVAILABLE the request is still outstanding and can be waited for again;
   // after any other, the ring is lost to this client.
-  // With `stop`: VGPU_ERR_CANCELLED within a tenth of a second of its being set; then, too, it can be waited for again.
+  // With `stop`: VGPU_ERR_CANCELLED within a tenth of a second of its being set; then, too, it can be waited
+  // for again.
   Result<Answer> Wait(uint32_t idx, TimePoint deadline, const std::atomic<bool>* stop = nullptr) {
     Flush();
     Answer answer;

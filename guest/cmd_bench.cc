@@ -57,7 +57,8 @@ class BenchRun {
   Result<void> Add(const char* what, uint64_t count, uint32_t depth, std::optional<PingResult>* result) {
     if (interrupt_.raised()) return {};
     progress_.set_what(what);
-    auto ran = Ping(client_, {count, depth, {}, timeout_, seed_, {}, interrupt_.flag(), progress_.if_shown()});
+    auto ran =
+        Ping(client_, {count, depth, {}, timeout_, seed_, {}, interrupt_.flag(), progress_.if_shown()});
     if (!ran) return tl::make_unexpected(ran.error());
     if (ran->latency_ns.count() > 0) *result = *ran;
     return {};
@@ -66,7 +67,8 @@ class BenchRun {
   Result<void> AddVectors() {
     if (interrupt_.raised()) return {};
     progress_.set_what("vector add, f32");
-    auto ran = Vadd(client_, {kElements, VGPU_TYPE_F32, false, timeout_, seed_, interrupt_.flag(), progress_.if_shown()});
+    auto ran = Vadd(
+        client_, {kElements, VGPU_TYPE_F32, false, timeout_, seed_, interrupt_.flag(), progress_.if_shown()});
     if (!ran) return tl::make_unexpected(ran.error());
     if (ran->count > 0) bench_.vectors = *ran;
     return {};
@@ -96,22 +98,24 @@ nlohmann::json BenchJson(const Bench& bench, uint64_t seed) {
                         {"latency", base::LatencyJson(bench.deep->latency_ns)}};
   }
   if (bench.vectors) {
-    json["vector_add_f32"] = {{"elements", bench.vectors->count}, {"elements_per_s", ElementsPerS(*bench.vectors)}};
+    json["vector_add_f32"] = {{"elements", bench.vectors->count},
+                              {"elements_per_s", ElementsPerS(*bench.vectors)}};
   }
   return json;
 }
 
 void PrintBench(const Bench& bench, uint64_t seed) {
   if (bench.shallow) {
-    cli::Print("add, depth 1     {:>12.0f} /s   {}\n", bench.shallow->rate(), LatencyText(bench.shallow->latency_ns));
+    cli::Print("add, depth 1     {:>12.0f} /s   {}\n", bench.shallow->rate(),
+               LatencyText(bench.shallow->latency_ns));
   }
   if (bench.deep) {
     cli::Print("add, depth {:<5} {:>12.0f} /s   {}\n", bench.depth, bench.deep->rate(),
                LatencyText(bench.deep->latency_ns));
   }
   if (bench.vectors) {
-    cli::Print("vector add, f32  {:>12.0f} elements/s, {} elements in {} requests\n", ElementsPerS(*bench.vectors),
-               bench.vectors->count, bench.vectors->requests);
+    cli::Print("vector add, f32  {:>12.0f} elements/s, {} elements in {} requests\n",
+               ElementsPerS(*bench.vectors), bench.vectors->count, bench.vectors->requests);
   }
   cli::Print("{} wrong, seed {}{}\n", bench.wrong(), seed,
              bench.interrupted ? ", interrupted: the rest was not measured" : "");

@@ -125,9 +125,10 @@ int AddMany(const Options& options, const RegisterWindow& window, const RegsArgs
                     {"interrupted", interrupted},
                     {"latency", base::LatencyJson(latency_ns)}});
   } else {
-    cli::Print("{} requests through the register window, STATUS polled every {} us, {} wrong, seed {}{}\n{}\n",
-               latency_ns.count(), args.poll_us, wrong, seed, interrupted ? ", interrupted" : "",
-               LatencyText(latency_ns));
+    cli::Print(
+        "{} requests through the register window, STATUS polled every {} us, {} wrong, seed {}{}\n{}\n",
+        latency_ns.count(), args.poll_us, wrong, seed, interrupted ? ", interrupted" : "",
+        LatencyText(latency_ns));
   }
   return StatusOf(latency_ns.count(), wrong);
 }

@@ -69,7 +69,8 @@ int RunAdd(const Options& options, const AddArgs& args) {
   const auto sum = static_cast<int32_t>(answer->data);
   const bool right = sum == WrappingSum(args.a, args.b);
   if (options.json) {
-    cli::PrintJson({{"a", args.a}, {"b", args.b}, {"sum", sum}, {"right", right}, {"latency_ns", took.count()}});
+    cli::PrintJson(
+        {{"a", args.a}, {"b", args.b}, {"sum", sum}, {"right", right}, {"latency_ns", took.count()}});
   } else {
     cli::Print("{} + {} = {}\n", args.a, args.b, sum);
   }

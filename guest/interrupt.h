@@ -9,8 +9,8 @@
 
 namespace vgpu::guest {
 
-// For the time of its life SIGINT and SIGTERM only raise a flag, once: the second one ends the process as ever. One at
-// a time.
+// For the time of its life SIGINT and SIGTERM only raise a flag, once: the second one ends the process as
+// ever. One at a time.
 class Interrupt {
  public:
   Interrupt();

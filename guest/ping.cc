@@ -145,23 +145,19 @@ int RunPing(const Options& options, const PingArgs& args) {
   if (!client) return Report(options, client.error());
   const Interrupt interrupt;
   Progress progress("ping");
-  const PingPlan plan = {args.count,
-                         args.depth,
-                         std::chrono::microseconds(args.think_us),
-                         options.timeout(),
-                         SeedOf(args.seed),
-                         Nanoseconds(args.seconds),
-                         interrupt.flag(),
-                         progress.if_shown()};
+  const PingPlan plan = {args.count,        args.depth,         std::chrono::microseconds(args.think_us),
+                         options.timeout(), SeedOf(args.seed),  Nanoseconds(args.seconds),
+                         interrupt.flag(),  progress.if_shown()};
   auto result = Ping(**client, plan);
   if (!result) return Report(options, result.error());
   if (options.json) {
     cli::PrintJson(PingJson(plan, *result));
   } else {
-    cli::Print("{} requests, depth {}, {} wrong, seed {}{}\n{}\n{:.0f} requests a second, {} kicks, {} sleeps\n",
-               result->latency_ns.count(), plan.depth, result->wrong, plan.seed,
-               result->interrupted ? ", interrupted" : "", LatencyText(result->latency_ns), result->rate(),
-               result->kicks, result->sleeps);
+    cli::Print(
+        "{} requests, depth {}, {} wrong, seed {}{}\n{}\n{:.0f} requests a second, {} kicks, {} sleeps\n",
+        result->latency_ns.count(), plan.depth, result->wrong, plan.seed,
+        result->interrupted ? ", interrupted" : "", LatencyText(result->latency_ns), result->rate(),
+        result->kicks, result->sleeps);
   }
   return StatusOf(result->latency_ns.count(), result->wrong);
 }

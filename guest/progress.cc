@@ -26,8 +26,8 @@ void Progress::Show(uint64_t done, uint64_t of, uint64_t wrong) {
   if (!terminal_) return;
   shown_ = true;
   shown_at_ = Clock::now();
-  const std::string line =
-      fmt::format("{}: {} of {}, {} wrong, {}", what_, done, of, wrong, base::DurationText(shown_at_ - begin_));
+  const std::string line = fmt::format("{}: {} of {}, {} wrong, {}", what_, done, of, wrong,
+                                       base::DurationText(shown_at_ - begin_));
   std::fputs(fmt::format("\r{:{}.{}}", line, kColumns, kColumns).c_str(), stderr);
 }
 

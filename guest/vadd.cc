@@ -166,7 +166,7 @@ int RunVadd(const Options& options, const VaddArgs& args) {
   if (!client) return Report(options, client.error());
   const Interrupt interrupt;
   Progress progress("vadd");
-  const VaddPlan plan = {args.count,         args.type,        args.in_place, options.timeout(),
+  const VaddPlan plan = {args.count,        args.type,        args.in_place,      options.timeout(),
                          SeedOf(args.seed), interrupt.flag(), progress.if_shown()};
   auto result = Vadd(**client, plan);
   if (!result) return Report(options, result.error());
@@ -187,7 +187,8 @@ int RunVadd(const Options& options, const VaddArgs& args) {
   } else {
     cli::Print("{} elements of {}{}, {} wrong, seed {}{}\n{} requests, {}, {:.2f} GB/s\n", result->count,
                TypeName(plan.type), plan.in_place ? " in place" : "", result->wrong, plan.seed,
-               interrupted ? ", interrupted" : "", result->requests, base::DurationText(result->waited), rate);
+               interrupted ? ", interrupted" : "", result->requests, base::DurationText(result->waited),
+               rate);
   }
   return StatusOf(result->count, result->wrong);
 }

@@ -31,7 +31,8 @@ std::vector<CLI::Option*> AddHostOptions(CLI::App& app, HostOptions* host) {
       cli::AddChoice<char>(app, "--pool", &host->pool, "pool to ask for", {{"A", 'A'}, {"B", 'B'}}),
       cli::AddPriority(app, "--priority", &host->priority, "priority to ask for"),
       cli::AddInteger(app, "--entries", &host->entries, "slots of the ring, a power of two"),
-      cli::AddBytes(app, "--region", &host->region_bytes, "shared memory, a power of two; K, M, G may follow"),
+      cli::AddBytes(app, "--region", &host->region_bytes,
+                    "shared memory, a power of two; K, M, G may follow"),
   };
   for (CLI::Option* option : options) option->needs(socket);
   options.push_back(socket);
@@ -40,7 +41,8 @@ std::vector<CLI::Option*> AddHostOptions(CLI::App& app, HostOptions* host) {
 }
 
 void AddDeviceOption(CLI::App& app, PciOptions* pci) {
-  cli::AddText(app, "--device", &pci->device, "PCI address (default: $VGPU_DEVICE, else the first vgpu-stub)", "ADDRESS")
+  cli::AddText(app, "--device", &pci->device, "PCI address (default: $VGPU_DEVICE, else the first vgpu-stub)",
+               "ADDRESS")
       ->group("In a VM")
       ->excludes("--socket");
 }
@@ -49,7 +51,8 @@ CLI::Option* AddCommonOptions(CLI::App& app, Options* options) {
   cli::AddFlag(app, "--json", &options->json, "print JSON");
   cli::AddSeconds(app, "--timeout", &options->timeout_s, "to wait for the device and for each answer")
       ->capture_default_str();
-  return cli::AddInteger(app, "--ring", &options->ring, "which ring", 0, VGPU_RINGS_MAX - 1)->capture_default_str();
+  return cli::AddInteger(app, "--ring", &options->ring, "which ring", 0, VGPU_RINGS_MAX - 1)
+      ->capture_default_str();
 }
 
 void AddVaddOptions(CLI::App& vadd, VaddArgs* args) {
@@ -65,16 +68,19 @@ void AddVaddOptions(CLI::App& vadd, VaddArgs* args) {
 void AddPingOptions(CLI::App& ping, PingArgs* args) {
   cli::AddInteger(ping, "--count", &args->count, "requests", 1)->required();
   cli::AddInteger(ping, "--depth", &args->depth, "requests kept outstanding", 1)->capture_default_str();
-  cli::AddInteger(ping, "--think", &args->think_us, "microseconds to pause before sending more")->capture_default_str();
+  cli::AddInteger(ping, "--think", &args->think_us, "microseconds to pause before sending more")
+      ->capture_default_str();
   cli::AddSeconds(ping, "--seconds", &args->seconds, "stop after so long, even with fewer requests");
   cli::AddInteger(ping, "--seed", &args->seed, "of the random operands");
 }
 
 void AddRegsOptions(CLI::App& regs, Arguments* arguments) {
   RegsArgs* args = &arguments->regs;
-  cli::AddInteger(regs, "--add", &arguments->regs_add, "two numbers to add through the register window")->expected(2);
+  cli::AddInteger(regs, "--add", &arguments->regs_add, "two numbers to add through the register window")
+      ->expected(2);
   cli::AddInteger(regs, "--count", &args->count, "additions, for the latency; random ones without --add", 1);
-  cli::AddInteger(regs, "--poll-us", &args->poll_us, "microseconds between two looks at STATUS")->capture_default_str();
+  cli::AddInteger(regs, "--poll-us", &args->poll_us, "microseconds between two looks at STATUS")
+      ->capture_default_str();
   cli::AddSeconds(regs, "--seconds", &args->seconds, "stop after so long, even with fewer additions");
 }
 
@@ -92,7 +98,8 @@ int Main(int argc, char** argv) {
   const std::vector<CLI::Option*> host = AddHostOptions(program.app(), &arguments.options.host);
   AddDeviceOption(program.app(), &arguments.options.pci);
 
-  program.AddCommand("info", "what the mediator runs on, and what it granted", [&] { return RunInfo(options); });
+  program.AddCommand("info", "what the mediator runs on, and what it granted",
+                     [&] { return RunInfo(options); });
   CLI::App* add = program.AddCommand("add", "A + B", [&] { return RunAdd(options, arguments.add); });
   cli::AddInteger(*add, "A", &arguments.add.a, "32-bit integer")->required();
   cli::AddInteger(*add, "B", &arguments.add.b, "32-bit integer")->required();

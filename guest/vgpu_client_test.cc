@@ -97,15 +97,20 @@ TEST(VgpuClient, Help_ExitsZero) {
 
 TEST(VgpuClient, UsageErrors_AreSentences) {
   const std::pair<Args, const char*> bad[] = {
-      {{"fly"}, "unknown command 'fly'; commands are info, add, vadd, ping, bench, regs; see 'vgpu-client --help'"},
-      {{"vadd", "--count", "1", "--type", "x"}, "--type: 'x' is none of i32, i64, f32, f64; see 'vgpu-client vadd --help'"},
-      {{"info", "--socket", "/s", "--pool", "C"}, "--pool: 'C' is none of A, B; see 'vgpu-client info --help'"},
+      {{"fly"},
+       "unknown command 'fly'; commands are info, add, vadd, ping, bench, regs; see 'vgpu-client --help'"},
+      {{"vadd", "--count", "1", "--type", "x"},
+       "--type: 'x' is none of i32, i64, f32, f64; see 'vgpu-client vadd --help'"},
+      {{"info", "--socket", "/s", "--pool", "C"},
+       "--pool: 'C' is none of A, B; see 'vgpu-client info --help'"},
       {{"info", "--timeout", "nan"},
        "--timeout: 'nan' is not a number of seconds from 0 to 1000000; see 'vgpu-client info --help'"},
-      {{"ping", "--count", "0"}, "--count: '0' is not a decimal integer from 1 to 2^64-1; see 'vgpu-client ping --help'"},
+      {{"ping", "--count", "0"},
+       "--count: '0' is not a decimal integer from 1 to 2^64-1; see 'vgpu-client ping --help'"},
       {{"ping", "--cuont", "1"}, "unknown option '--cuont'; see 'vgpu-client ping --help'"},
   };
-  for (const auto& [args, text] : bad) EXPECT_EQ(Client(args).err, std::string("vgpu-client: ") + text + "\n");
+  for (const auto& [args, text] : bad)
+    EXPECT_EQ(Client(args).err, std::string("vgpu-client: ") + text + "\n");
 }
 
 TEST(VgpuClient, UsageErrors_JsonLikeAnyOther) {
@@ -122,7 +127,8 @@ TEST(VgpuClient, UsageErrors_JsonLikeAnyOther) {
 }
 
 TEST(VgpuClient, BothSpellings_AndPriorityAsWordOrNumber) {
-  for (const Args& args : {Args{"--vm_id", "7"}, Args{"--vm-id", "7"}, Args{"--priority", "2"}, Args{"--priority", "high"}}) {
+  for (const Args& args :
+       {Args{"--vm_id", "7"}, Args{"--vm-id", "7"}, Args{"--priority", "2"}, Args{"--priority", "high"}}) {
     Args all = {"info", "--socket", "/nonexistent/socket"};
     all.insert(all.end(), args.begin(), args.end());
     EXPECT_EQ(Client(all).exit_code, 3) << Joined(all);
@@ -137,7 +143,8 @@ TEST(VgpuClient, Version) {
 
 TEST(VgpuClient, Help_ShowsTheOptionsThatWorkThere) {
   const std::string ping = Client({"ping", "--help"}).out;
-  for (const char* option : {"--count N", "--json", "--timeout SECONDS", "--socket PATH", "--device ADDRESS"}) {
+  for (const char* option :
+       {"--count N", "--json", "--timeout SECONDS", "--socket PATH", "--device ADDRESS"}) {
     EXPECT_NE(ping.find(option), std::string::npos) << option << " is missing in\n" << ping;
   }
   const std::string regs = Client({"regs", "--help"}).out;

@@ -223,14 +223,16 @@ int main(int argc, char** argv) {
   vgpu::base::PrepareProgram();
   if (argc > 1 && std::string_view(argv[1]) == vgpu::engine::kEngineCommand) return vgpu::engine::EngineMain(argc, argv);
   Flags flags;
-  cli::Program program("mediator", "The vgpu-ring mediator: serves the GPU calls of this host's virtual machines.");
+  cli::Program program("mediator",
+                       "The vgpu-ring mediator: serves the GPU calls of this host's virtual machines.");
   CLI::App& app = program.app();
   cli::AddReadableFile(app, "--config", &flags.config, "TOML, see docs/configuration.md; flags win over it");
   cli::AddText(app, "--socket", &flags.socket, "control socket (default: " + DefaultSocket() + ")", "PATH");
   cli::AddWord(app, "--backend", &flags.backend, "what computes (default: auto)", {"auto", "cpu", "cuda"});
-  cli::AddWord(app, "--wait", &flags.wait, "what the idle loop does (default: adaptive)", {"adaptive", "sleep", "spin"});
-  cli::AddText(app, "--trace", &flags.trace, "write the order of service to this file (vgpuctl trace FILE prints it)",
-               "FILE");
+  cli::AddWord(app, "--wait", &flags.wait, "what the idle loop does (default: adaptive)",
+               {"adaptive", "sleep", "spin"});
+  cli::AddText(app, "--trace", &flags.trace,
+               "write the order of service to this file (vgpuctl trace FILE prints it)", "FILE");
   cli::AddWord(app, "--log-level", &flags.log_level, "what is logged", {"debug", "info", "warning", "error"})
       ->capture_default_str();
   if (const auto status = program.Parse(argc, argv)) return *status;

@@ -18,22 +18,24 @@ std::string Refused(const std::string& path) {
   if (stat(path.c_str(), &info) == 0 && !S_ISSOCK(info.st_mode)) {
     return fmt::format("'{}' is no socket: name the one that the mediator serves", path);
   }
-  return fmt::format("no mediator listens on {}: the one that made this socket has ended; start it again", path);
+  return fmt::format("no mediator listens on {}: the one that made this socket has ended; start it again",
+                     path);
 }
 
 std::string Denied(const std::string& path) {
   struct stat info;
   const std::string owner = stat(path.c_str(), &info) == 0 ? fmt::format(" (uid {})", info.st_uid) : "";
   return fmt::format(
-      "cannot connect to {}: permission denied: the mediator runs as another user; run as root or its user{}", path,
-      owner);
+      "cannot connect to {}: permission denied: the mediator runs as another user; run as root or its user{}",
+      path, owner);
 }
 
 std::string Explain(int error, const std::string& path) {
   switch (error) {
     case ENOENT:
       return fmt::format(
-          "no mediator listens on {}: there is no such socket; start the mediator (`mediator --socket {}`), or name the "
+          "no mediator listens on {}: there is no such socket; start the mediator (`mediator --socket {}`), "
+          "or name the "
           "socket that it serves",
           path, path);
     case ECONNREFUSED:
@@ -41,16 +43,20 @@ std::string Explain(int error, const std::string& path) {
     case EACCES:
       return Denied(path);
     case EPERM:
-      return fmt::format("cannot connect to {}: this system's security policy forbids it; change the policy", path);
+      return fmt::format("cannot connect to {}: this system's security policy forbids it; change the policy",
+                         path);
     case EAGAIN:
       return fmt::format(
-          "the mediator on {} does not accept connections: it is stopped, or too busy; try again, or look at its log",
+          "the mediator on {} does not accept connections: it is stopped, or too busy; try again, or look at "
+          "its log",
           path);
     case EPROTOTYPE:
-      return fmt::format("'{}' is a socket of another kind than the mediator's: name the one that it serves", path);
+      return fmt::format("'{}' is a socket of another kind than the mediator's: name the one that it serves",
+                         path);
     default:
-      return fmt::format("cannot connect to {}: {}; check the path, or name the socket that the mediator serves", path,
-                         std::strerror(error));
+      return fmt::format(
+          "cannot connect to {}: {}; check the path, or name the socket that the mediator serves", path,
+          std::strerror(error));
   }
 }
 
@@ -60,9 +66,9 @@ tl::expected<void, ConnectError> Connect(int socket, const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof(address.sun_path)) {
-    return tl::make_unexpected(
-        ConnectError{ENAMETOOLONG, fmt::format("the socket path '{}' is empty or longer than {} bytes: use another", path,
-                                               sizeof(address.sun_path) - 1)});
+    return tl::make_unexpected(ConnectError{
+        ENAMETOOLONG, fmt::format("the socket path '{}' is empty or longer than {} bytes: use another", path,
+                                  sizeof(address.sun_path) - 1)});
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   if (connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return {};

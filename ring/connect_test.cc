@@ -87,7 +87,8 @@ TEST_F(ConnectTest, Served) {
 TEST_F(ConnectTest, NoSocket) {
   const ConnectError error = Try(path_);
   EXPECT_EQ(error.error, ENOENT);
-  EXPECT_TRUE(Says(error.text, "no mediator listens on " + path_ + ": there is no such socket; start")) << error.text;
+  EXPECT_TRUE(Says(error.text, "no mediator listens on " + path_ + ": there is no such socket; start"))
+      << error.text;
 }
 
 TEST_F(ConnectTest, NobodyServesIt) {
@@ -119,14 +120,16 @@ TEST_F(ConnectTest, Busy) {
 TEST_F(ConnectTest, PathTooLong_OrThroughAFile) {
   EXPECT_EQ(Try(std::string(300, 'x')).error, ENAMETOOLONG);
   EXPECT_EQ(Try("").error, ENAMETOOLONG);
-  EXPECT_TRUE(Says(Try("/etc/hostname/s").text, "Not a directory; check the path")) << Try("/etc/hostname/s").text;
+  EXPECT_TRUE(Says(Try("/etc/hostname/s").text, "Not a directory; check the path"))
+      << Try("/etc/hostname/s").text;
 }
 
 TEST_F(ConnectTest, AnotherUsersMediator) {
   const UniqueFd listener = Listen();
   chmod(path_.c_str(), 0);
-  const std::string denied = "cannot connect to " + path_ +
-                             ": permission denied: the mediator runs as another user; run as root or its user";
+  const std::string denied =
+      "cannot connect to " + path_ +
+      ": permission denied: the mediator runs as another user; run as root or its user";
   EXPECT_EQ(TryWithoutPowers(path_), denied + " (uid " + std::to_string(geteuid()) + ")");
   chmod(folder_.c_str(), 0);
   EXPECT_EQ(TryWithoutPowers(path_), denied);  // who may not enter the folder cannot know the owner

@@ -25,7 +25,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kPatience{5};
 
 tl::unexpected<guest::Error> Closed() {
-  return Fail(VGPU_ERR_UNAVAILABLE, "the mediator closed the connection: see its log for the reason, or try again");
+  return Fail(VGPU_ERR_UNAVAILABLE,
+              "the mediator closed the connection: see its log for the reason, or try again");
 }
 
 uint32_t CodeOf(int connect_errno) {
@@ -65,8 +66,8 @@ Result<std::unique_ptr<Link>> Link::Open(const std::string& socket_path) {
   }
   std::unique_ptr<Link> link(new Link(std::move(fd)));
   const vgpu_msg_hello hello{VGPU_ABI_VERSION, VGPU_ROLE_OPERATOR};
-  const auto greeted = link->Ask(VGPU_MSG_HELLO, std::string_view(reinterpret_cast<const char*>(&hello), sizeof hello),
-                                 VGPU_MSG_HELLO);
+  const auto greeted = link->Ask(
+      VGPU_MSG_HELLO, std::string_view(reinterpret_cast<const char*>(&hello), sizeof hello), VGPU_MSG_HELLO);
   if (!greeted) return tl::make_unexpected(greeted.error());
   return link;
 }

@@ -30,21 +30,23 @@ std::string Latency(const json& latency) {
 std::string VmText(const json& vm) {
   return fmt::format(kRow, vm.at("vm_id").get<uint32_t>(), vm.at("pool").get<std::string>(),
                      vm.at("priority").get<std::string>(), vm.at("state").get<std::string>(),
-                     vm.at("runs_on").get<std::string>(), vm.at("answered").get<uint64_t>(), Sum(vm, "refused"),
-                     Sum(vm, "kicks"), Sum(vm, "calls"), Latency(vm.at("queue_wait_ns")), Latency(vm.at("service_ns")));
+                     vm.at("runs_on").get<std::string>(), vm.at("answered").get<uint64_t>(),
+                     Sum(vm, "refused"), Sum(vm, "kicks"), Sum(vm, "calls"), Latency(vm.at("queue_wait_ns")),
+                     Latency(vm.at("service_ns")));
 }
 
 std::string StatusText(const json& status) {
   const json& loop = status.at("loop");
-  std::string text = fmt::format("vgpu-ring mediator {}, pid {}, {} backend ({}), up {:.0f} s, {} requests, {} sleeps\n",
-                                 status.at("version").get<std::string>(), status.at("pid").get<int>(),
-                                 status.at("backend").get<std::string>(), status.at("device").get<std::string>(),
-                                 status.at("uptime_s").get<double>(), loop.at("requests").get<uint64_t>(),
-                                 loop.at("sleeps").get<uint64_t>());
+  std::string text =
+      fmt::format("vgpu-ring mediator {}, pid {}, {} backend ({}), up {:.0f} s, {} requests, {} sleeps\n",
+                  status.at("version").get<std::string>(), status.at("pid").get<int>(),
+                  status.at("backend").get<std::string>(), status.at("device").get<std::string>(),
+                  status.at("uptime_s").get<double>(), loop.at("requests").get<uint64_t>(),
+                  loop.at("sleeps").get<uint64_t>());
   const json& vms = status.at("vms");
   if (vms.empty()) return text + "no VM is attached\n";
-  text += "\n" + fmt::format(kRow, "vm_id", "pool", "priority", "state", "runs on", "answered", "refused", "kicks",
-                             "calls", "queue p50 / p99", "service p50 / p99");
+  text += "\n" + fmt::format(kRow, "vm_id", "pool", "priority", "state", "runs on", "answered", "refused",
+                             "kicks", "calls", "queue p50 / p99", "service p50 / p99");
   for (const json& vm : vms) text += VmText(vm);
   return text;
 }
@@ -67,9 +69,10 @@ Result<void> Status(const Arguments& arguments) {
       cli::PrintText(StatusText(status));
     }
   } catch (const json::exception& error) {
-    return guest::Fail(VGPU_ERR_VERSION,
-                       fmt::format("the mediator's status is of another release ({}): use one release of both, or --json",
-                                   error.what()));
+    return guest::Fail(
+        VGPU_ERR_VERSION,
+        fmt::format("the mediator's status is of another release ({}): use one release of both, or --json",
+                    error.what()));
   }
   return {};
 }

@@ -28,7 +28,8 @@ void AddTraceOptions(CLI::App& command, Arguments* arguments) {
 
 constexpr Command kCommands[] = {
     {"status", "the mediator, its VMs and their counters", true, NoOptions, Status},
-    {"trace", "prints a trace file (mediator --trace FILE): the order of service", false, AddTraceOptions, PrintTrace},
+    {"trace", "prints a trace file (mediator --trace FILE): the order of service", false, AddTraceOptions,
+     PrintTrace},
 };
 
 int ExitCodeOf(uint32_t code) {
@@ -56,8 +57,9 @@ int Run(const Command& command, const Arguments& arguments) {
 int Main(int argc, char** argv) {
   cli::Program program(kProgram, "The operator's view of a running vgpu-ring mediator.");
   Arguments arguments{.socket = mediator::DefaultSocket(), .json = false, .trace = ""};
-  CLI::Option* socket = cli::AddText(program.app(), "--socket", &arguments.socket, "the mediator's control socket", "PATH")
-                            ->capture_default_str();
+  CLI::Option* socket =
+      cli::AddText(program.app(), "--socket", &arguments.socket, "the mediator's control socket", "PATH")
+          ->capture_default_str();
   cli::AddFlag(program.app(), "--json", &arguments.json, "everything, as JSON");
   for (const Command& command : kCommands) {
     CLI::App* app = program.AddCommand(command.name, command.help, [&] { return Run(command, arguments); });

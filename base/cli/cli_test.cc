@@ -66,7 +66,8 @@ std::string Parse(std::vector<std::string> args) { return Specimen().Parse(std::
 
 TEST(Cli, Integer_WholeRange) {
   Specimen specimen;
-  EXPECT_EQ(specimen.Parse({"run", "--seed", "18446744073709551615", "--pair", "-2147483648", "2147483647"}), "");
+  EXPECT_EQ(specimen.Parse({"run", "--seed", "18446744073709551615", "--pair", "-2147483648", "2147483647"}),
+            "");
   EXPECT_EQ(specimen.seed, 18446744073709551615u);
   EXPECT_EQ(specimen.pair, (std::vector<int32_t>{-2147483648, 2147483647}));
 }
@@ -75,7 +76,8 @@ TEST(Cli, Integer_DecimalOnly) {
   Specimen specimen;
   EXPECT_EQ(specimen.Parse({"run", "--seed", "010"}), "");
   EXPECT_EQ(specimen.seed, 10u);
-  for (const char* bad : {"", " 1", "1 ", "+1", "0x10", "1e3", "1.0", "-1", "18446744073709551616", "one", "1_000"}) {
+  for (const char* bad :
+       {"", " 1", "1 ", "+1", "0x10", "1e3", "1.0", "-1", "18446744073709551616", "one", "1_000"}) {
     EXPECT_EQ(Parse({"run", "--seed", bad}),
               "--seed: '" + std::string(bad) + "' is not a decimal integer from 0 to 2^64-1");
   }
@@ -85,30 +87,39 @@ TEST(Cli, Integer_DecimalOnly) {
 }
 
 TEST(Cli, Seconds_Finite) {
-  for (const char* good : {"0", "0.5", "5", "1e3", "1000000"}) EXPECT_EQ(Parse({"run", "--timeout", good}), "");
-  for (const char* bad : {"nan", "-nan", "NAN", "inf", "-inf", "infinity", "1e7", "1e999", "-1", "", "5s", "0x1p3"}) {
+  for (const char* good : {"0", "0.5", "5", "1e3", "1000000"})
+    EXPECT_EQ(Parse({"run", "--timeout", good}), "");
+  for (const char* bad :
+       {"nan", "-nan", "NAN", "inf", "-inf", "infinity", "1e7", "1e999", "-1", "", "5s", "0x1p3"}) {
     EXPECT_EQ(Parse({"run", "--timeout", bad}),
               "--timeout: '" + std::string(bad) + "' is not a number of seconds from 0 to 1000000");
   }
 }
 
 TEST(Cli, Bytes_WithUnits) {
-  const std::pair<const char*, uint64_t> good[] = {{"0", 0},          {"4096", 4096},          {"16M", 16u << 20},
-                                                   {"16MiB", 16u << 20}, {"1g", 1u << 30}, {"2KB", 2048},
+  const std::pair<const char*, uint64_t> good[] = {{"0", 0},
+                                                   {"4096", 4096},
+                                                   {"16M", 16u << 20},
+                                                   {"16MiB", 16u << 20},
+                                                   {"1g", 1u << 30},
+                                                   {"2KB", 2048},
                                                    {"16777215T", uint64_t{16777215} << 40}};
   for (const auto& [text, value] : good) {
     Specimen specimen;
     EXPECT_EQ(specimen.Parse({"run", "--region", text}), "");
     EXPECT_EQ(specimen.bytes, value) << text;
   }
-  for (const char* bad : {"", "M", "16X", "16 M", "16MM", "-1", "1.5G", "16777216T", "18446744073709551616"}) {
-    EXPECT_EQ(Parse({"run", "--region", bad}),
-              "--region: '" + std::string(bad) + "' is not a number of bytes such as 16777216, 16384K, 16M or 1G");
+  for (const char* bad :
+       {"", "M", "16X", "16 M", "16MM", "-1", "1.5G", "16777216T", "18446744073709551616"}) {
+    EXPECT_EQ(
+        Parse({"run", "--region", bad}),
+        "--region: '" + std::string(bad) + "' is not a number of bytes such as 16777216, 16384K, 16M or 1G");
   }
 }
 
 TEST(Cli, Words) {
-  const std::pair<const char*, uint32_t> good[] = {{"low", 0}, {"medium", 1}, {"high", 2}, {"0", 0}, {"1", 1}, {"2", 2}};
+  const std::pair<const char*, uint32_t> good[] = {{"low", 0}, {"medium", 1}, {"high", 2},
+                                                   {"0", 0},   {"1", 1},      {"2", 2}};
   for (const auto& [text, value] : good) {
     Specimen specimen;
     EXPECT_EQ(specimen.Parse({"run", "--priority", text}), "");
@@ -131,7 +142,8 @@ TEST(Cli, BothSpellings) {
 
 TEST(Cli, Files) {
   EXPECT_EQ(Parse({"run", "--config", "/etc/hostname"}), "");
-  EXPECT_EQ(Parse({"run", "--config", "/no/such"}), "--config: cannot read '/no/such': No such file or directory");
+  EXPECT_EQ(Parse({"run", "--config", "/no/such"}),
+            "--config: cannot read '/no/such': No such file or directory");
   EXPECT_EQ(Parse({"run", "--config", "/etc"}), "--config: '/etc' is a folder; name a file");
 }
 
@@ -156,13 +168,15 @@ TEST(Cli, WhatDoesNotFitTogether) {
   EXPECT_EQ(Parse({"run", "--pair", "1"}), "--pair needs 2 values");
   EXPECT_EQ(Parse({"run", "--seed", "1", "--seed", "2"}), "--seed takes 1 value, and 2 are given");
   EXPECT_EQ(Parse({"run", "--json=no"}), "--json is a flag: it takes no value");
-  EXPECT_EQ(Parse({"run", "--socket", "/s", "--device", "0"}), "--socket excludes --device: leave one of them out");
+  EXPECT_EQ(Parse({"run", "--socket", "/s", "--device", "0"}),
+            "--socket excludes --device: leave one of them out");
 }
 
 TEST(Cli, Help_OfACommand_ShowsWhatWorksThere) {
   const std::string run = Parse({"run", "--help"});
-  for (const char* shown : {"Usage: specimen run [OPTIONS]\n", "--json", "--socket PATH", "--vm-id N", "--seed N",
-                            "--pair N N", "(default: 5)", "--wait sleep|spin", "--priority low|medium|high"}) {
+  for (const char* shown :
+       {"Usage: specimen run [OPTIONS]\n", "--json", "--socket PATH", "--vm-id N", "--seed N", "--pair N N",
+        "(default: 5)", "--wait sleep|spin", "--priority low|medium|high"}) {
     EXPECT_NE(run.find(shown), std::string::npos) << shown << " is missing in\n" << run;
   }
   EXPECT_EQ(run.find("--vm_id"), std::string::npos);

@@ -12,7 +12,8 @@ inline constexpr uint32_t kBadArgument = 0x104;
 inline constexpr char kBadArgumentName[] = "bad argument";
 
 // "PROGRAM: TEXT" on stderr, and with `json` also {"error": {"code", "name", "text"}} on stdout.
-void PrintError(const std::string& program, bool json, uint32_t code, const std::string& name, const std::string& text);
+void PrintError(const std::string& program, bool json, uint32_t code, const std::string& name,
+                const std::string& text);
 
 }  // namespace vgpu::cli
 

@@ -25,12 +25,14 @@ std::string Commands(const CLI::App& program) {
 std::string ExplainStranger(const CLI::App& program) {
   const std::vector<std::string> strangers = program.remaining(true);
   const auto option = std::find_if(strangers.begin(), strangers.end(), [](const std::string& stranger) {
-    return stranger.size() > 1 && stranger[0] == '-' && std::isdigit(static_cast<unsigned char>(stranger[1])) == 0;
+    return stranger.size() > 1 && stranger[0] == '-' &&
+           std::isdigit(static_cast<unsigned char>(stranger[1])) == 0;
   });
   if (option != strangers.end() && *option != "--") {
     return fmt::format("unknown option '{}'", option->substr(0, option->find('=')));
   }
-  const auto word = std::find_if(strangers.begin(), strangers.end(), [](const std::string& s) { return s != "--"; });
+  const auto word =
+      std::find_if(strangers.begin(), strangers.end(), [](const std::string& s) { return s != "--"; });
   if (word == strangers.end()) return "";
   const bool command = &Chosen(program) == &program && !program.get_subcommands({}).empty();
   return command ? fmt::format("unknown command '{}'; {}", *word, Commands(program))

@@ -29,11 +29,14 @@ std::string HelpFormatter::make_usage(const CLI::App* app, std::string name) con
       text += " " + make_option_name(option, false) + make_option_opts(option);
     }
   }
-  if (!app->get_subcommands({}).empty()) text += app->get_require_subcommand_min() > 0 ? " COMMAND" : " [COMMAND]";
+  if (!app->get_subcommands({}).empty())
+    text += app->get_require_subcommand_min() > 0 ? " COMMAND" : " [COMMAND]";
   return text + " [OPTIONS]\n\n";
 }
 
-std::string HelpFormatter::make_description(const CLI::App* app) const { return app->get_description() + "\n"; }
+std::string HelpFormatter::make_description(const CLI::App* app) const {
+  return app->get_description() + "\n";
+}
 
 // The first spelling; the others are only understood.
 std::string HelpFormatter::make_option_name(const CLI::Option* option, bool is_positional) const {
@@ -55,12 +58,14 @@ std::string HelpFormatter::make_option_desc(const CLI::Option* option) const {
   return text;
 }
 
-std::vector<const CLI::Option*> HelpFormatter::Inherited(const CLI::App* command, const std::string& group) const {
+std::vector<const CLI::Option*> HelpFormatter::Inherited(const CLI::App* command,
+                                                         const std::string& group) const {
   const CLI::App* program = command->get_parent();
   const auto hidden = hidden_.find(command);
   return program->get_options([&](const CLI::Option* option) {
     return option->get_group() == group && option->nonpositional() && option != program->get_help_ptr() &&
-           option != program->get_version_ptr() && (hidden == hidden_.end() || !hidden->second.contains(option));
+           option != program->get_version_ptr() &&
+           (hidden == hidden_.end() || !hidden->second.contains(option));
   });
 }
 
@@ -68,7 +73,8 @@ std::string HelpFormatter::InheritedGroups(const CLI::App* command) const {
   std::string text;
   for (const std::string& group : command->get_parent()->get_groups()) {
     const auto options = Inherited(command, group);
-    if (!options.empty()) text += make_group(group == "Options" ? "Options of every command" : group, false, options);
+    if (!options.empty())
+      text += make_group(group == "Options" ? "Options of every command" : group, false, options);
   }
   return text;
 }

@@ -84,15 +84,20 @@ CLI::Option* AddFlag(CLI::App& app, const std::string& name, bool* value, const 
 
 CLI::Option* AddText(CLI::App& app, const std::string& name, std::string* value, const std::string& help,
                      const std::string& type) {
-  return app.add_option(internal::Spellings(name), *value, help)->check(internal::CheckNotEmpty)->type_name(type);
+  return app.add_option(internal::Spellings(name), *value, help)
+      ->check(internal::CheckNotEmpty)
+      ->type_name(type);
 }
 
-CLI::Option* AddReadableFile(CLI::App& app, const std::string& name, std::string* value, const std::string& help) {
+CLI::Option* AddReadableFile(CLI::App& app, const std::string& name, std::string* value,
+                             const std::string& help) {
   return AddText(app, name, value, help, "FILE")->check(internal::CheckReadable);
 }
 
 CLI::Option* AddSeconds(CLI::App& app, const std::string& name, double* value, const std::string& help) {
-  return app.add_option(internal::Spellings(name), *value, help)->check(internal::CheckSeconds)->type_name("SECONDS");
+  return app.add_option(internal::Spellings(name), *value, help)
+      ->check(internal::CheckSeconds)
+      ->type_name("SECONDS");
 }
 
 CLI::Option* AddBytes(CLI::App& app, const std::string& name, uint64_t* value, const std::string& help) {
@@ -107,10 +112,11 @@ CLI::Option* AddWord(CLI::App& app, const std::string& name, std::string* value,
   return AddText(app, name, value, help, CLI::detail::join(words, "|"))->check(check);
 }
 
-CLI::Option* AddWords(CLI::App& app, const std::string& name, std::vector<std::string>* values, const std::string& help,
-                      const std::vector<std::string>& words) {
+CLI::Option* AddWords(CLI::App& app, const std::string& name, std::vector<std::string>* values,
+                      const std::string& help, const std::vector<std::string>& words) {
   const auto check = [words](const std::string& text) { return internal::CheckOneOf(text, words); };
-  return app.add_option(internal::Spellings(name), *values, fmt::format("{}: {}", help, fmt::join(words, ", ")))
+  return app
+      .add_option(internal::Spellings(name), *values, fmt::format("{}: {}", help, fmt::join(words, ", ")))
       ->check(check)
       ->type_name("WORD...");
 }

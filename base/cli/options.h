@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Options and arguments as all programs take them: how they may be spelt, which values they take, and the sentence
-// for a value that they do not take. `name` is "--vm-id" (then "--vm_id" is the same) or, for an argument, "A".
+// Options and arguments as all programs take them: how they may be spelt, which values they take, and the
+// sentence for a value that they do not take. `name` is "--vm-id" (then "--vm_id" is the same) or, for an
+// argument, "A".
 #ifndef VGPU_BASE_CLI_OPTIONS_H_
 #define VGPU_BASE_CLI_OPTIONS_H_
 
@@ -38,7 +39,8 @@ std::string Spellings(const std::string& name);
 std::string IntegerText(uint64_t value);
 std::string IntegerText(int64_t value);
 
-// A decimal number (of either kind) and nothing else: CLI11's own conversion takes "" for 0 and "010" for 8, and wraps beyond 64 bits.
+// A decimal number (of either kind) and nothing else: CLI11's own conversion takes "" for 0 and "010" for 8,
+// and wraps beyond 64 bits.
 template <class T>
 bool ParseNumber(const std::string& text, T* value) {
   const char* end = text.data() + text.size();
@@ -52,7 +54,8 @@ std::string CheckInteger(std::string& text, T min, T max) {
   using Wide = std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>;
   T value;
   if (!ParseNumber(text, &value) || value < min || value > max) {
-    return "'" + text + "' is not a decimal integer from " + IntegerText(Wide{min}) + " to " + IntegerText(Wide{max});
+    return "'" + text + "' is not a decimal integer from " + IntegerText(Wide{min}) + " to " +
+           IntegerText(Wide{max});
   }
   text = std::to_string(value);
   return "";
@@ -68,7 +71,8 @@ CLI::Option* AddText(CLI::App& app, const std::string& name, std::string* value,
                      const std::string& type = "TEXT");
 
 // A file that exists and may be read by this user, and is no folder.
-CLI::Option* AddReadableFile(CLI::App& app, const std::string& name, std::string* value, const std::string& help);
+CLI::Option* AddReadableFile(CLI::App& app, const std::string& name, std::string* value,
+                             const std::string& help);
 
 // T is an integer type, or an optional or a vector of one.
 template <class T, class Number = typename internal::Plain<T>::Type>
@@ -76,7 +80,9 @@ CLI::Option* AddInteger(CLI::App& app, const std::string& name, T* value, const 
                         std::type_identity_t<Number> min = std::numeric_limits<Number>::min(),
                         std::type_identity_t<Number> max = std::numeric_limits<Number>::max()) {
   const auto check = [min, max](std::string& text) { return internal::CheckInteger<Number>(text, min, max); };
-  return app.add_option(internal::Spellings(name), *value, help)->transform(CLI::Validator(check, ""))->type_name("N");
+  return app.add_option(internal::Spellings(name), *value, help)
+      ->transform(CLI::Validator(check, ""))
+      ->type_name("N");
 }
 
 // A finite number from 0 to kSecondsMax.
@@ -107,8 +113,8 @@ CLI::Option* AddWord(CLI::App& app, const std::string& name, std::string* value,
                      const std::vector<std::string>& words);
 
 // One or more of the words.
-CLI::Option* AddWords(CLI::App& app, const std::string& name, std::vector<std::string>* values, const std::string& help,
-                      const std::vector<std::string>& words);
+CLI::Option* AddWords(CLI::App& app, const std::string& name, std::vector<std::string>* values,
+                      const std::string& help, const std::vector<std::string>& words);
 
 // low, medium or high, or their numbers 0, 1, 2.
 CLI::Option* AddPriority(CLI::App& app, const std::string& name, uint32_t* value, const std::string& help);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a program prints to its standard output, so that what is lost is known: a full disk, a closed descriptor, a
-// reader that has gone and a limit on file sizes become a sentence and a status that is not 0.
+// What a program prints to its standard output, so that what is lost is known: a full disk, a closed
+// descriptor, a reader that has gone and a limit on file sizes become a sentence and a status that is not 0.
 #ifndef VGPU_BASE_CLI_OUTPUT_H_
 #define VGPU_BASE_CLI_OUTPUT_H_
 
@@ -13,8 +13,8 @@
 
 namespace vgpu::cli {
 
-// Opens what is closed of descriptors 0 to 2, such that using it fails: else the next file or socket would get that
-// number, and the output would go there. To be called before anything is opened.
+// Opens what is closed of descriptors 0 to 2, such that using it fails: else the next file or socket would
+// get that number, and the output would go there. To be called before anything is opened.
 void ReserveStandardDescriptors();
 
 // SIGPIPE and SIGXFSZ: a write that fails says so itself. For programs that start no others.
@@ -38,8 +38,8 @@ void Say(const std::string& program, std::string_view text);
 // Has any of it been lost already? Then the rest need not be made.
 bool OutputLost();
 
-// Closes the standard output. Returns `status`; if something was lost, says so on stderr, and returns kExitFailed for 0.
-// Nothing may be printed afterwards.
+// Closes the standard output. Returns `status`; if something was lost, says so on stderr, and returns
+// kExitFailed for 0. Nothing may be printed afterwards.
 int FinishOutput(const std::string& program, int status);
 
 }  // namespace vgpu::cli

@@ -36,12 +36,12 @@ class Program {
   // The program's options that the command's --help does not show, because they mean nothing to it.
   void Hide(const CLI::App* command, std::initializer_list<const CLI::Option*> options);
 
-  // Reads the command line. A status: --help or --version was printed, or the command line is wrong and that was said
-  // (with a flag --json also as JSON): the program ends with it.
+  // Reads the command line. A status: --help or --version was printed, or the command line is wrong and that
+  // was said (with a flag --json also as JSON): the program ends with it.
   std::optional<int> Parse(int argc, char** argv);
 
-  // The whole program: reads the command line, runs the command, and looks whether its output arrived. For programs
-  // that start no others: signals of lost output are ignored.
+  // The whole program: reads the command line, runs the command, and looks whether its output arrived. For
+  // programs that start no others: signals of lost output are ignored.
   int Run(int argc, char** argv);
 
  private:

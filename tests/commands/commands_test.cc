@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// mediator, vgpuctl and vgpu-client as their users meet them: what they say to a wrong command line, what they do when
-// their output is lost, and what is left of a measurement that is interrupted.
+// mediator, vgpuctl and vgpu-client as their users meet them: what they say to a wrong command line, what
+// they do when their output is lost, and what is left of a measurement that is interrupted.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -55,9 +55,11 @@ std::string ReadAll(const std::string& path) {
 
 bool Says(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-// One who may not open what another user owns, though this may be root: owner without rights, root without powers.
+// One who may not open what another user owns, though this may be root: owner without rights, root without
+// powers.
 Args WithoutPowers(Args argv) {
-  if (geteuid() == 0) argv.insert(argv.begin(), {"/usr/bin/setpriv", "--bounding-set", "-dac_override,-dac_read_search"});
+  if (geteuid() == 0)
+    argv.insert(argv.begin(), {"/usr/bin/setpriv", "--bounding-set", "-dac_override,-dac_read_search"});
   return argv;
 }
 
@@ -77,24 +79,34 @@ TEST(Commands, UsageErrors_ExitTwo_AndSayWhatIsRight) {
   };
   const Case cases[] = {
       {"tools/vgpuctl", {}, "no command is given; commands are status, trace; see 'vgpuctl --help'"},
-      {"tools/vgpuctl", {"statsu"}, "unknown command 'statsu'; commands are status, trace; see 'vgpuctl --help'"},
-      {"tools/vgpuctl", {"status", "--sokcet", "s"}, "unknown option '--sokcet'; see 'vgpuctl status --help'"},
+      {"tools/vgpuctl",
+       {"statsu"},
+       "unknown command 'statsu'; commands are status, trace; see 'vgpuctl --help'"},
+      {"tools/vgpuctl",
+       {"status", "--sokcet", "s"},
+       "unknown option '--sokcet'; see 'vgpuctl status --help'"},
       {"tools/vgpuctl", {"status", "now"}, "unexpected argument 'now'; see 'vgpuctl status --help'"},
       {"tools/vgpuctl", {"trace"}, "FILE is required; see 'vgpuctl trace --help'"},
       {"tools/vgpuctl",
        {"trace", "/no/such"},
        "FILE: cannot read '/no/such': No such file or directory; see 'vgpuctl trace --help'"},
-      {"tools/vgpuctl", {"status", "--socket", ""}, "--socket: the value is empty; see 'vgpuctl status --help'"},
+      {"tools/vgpuctl",
+       {"status", "--socket", ""},
+       "--socket: the value is empty; see 'vgpuctl status --help'"},
       {"mediator/mediator", {"serve"}, "unexpected argument 'serve'; see 'mediator --help'"},
       {"mediator/mediator", {"--sokcet", "s"}, "unknown option '--sokcet'; see 'mediator --help'"},
-      {"mediator/mediator", {"--backend", "abacus"}, "--backend: 'abacus' is none of auto, cpu, cuda; see 'mediator --help'"},
+      {"mediator/mediator",
+       {"--backend", "abacus"},
+       "--backend: 'abacus' is none of auto, cpu, cuda; see 'mediator --help'"},
       {"mediator/mediator",
        {"--log-level", "loud"},
        "--log-level: 'loud' is none of debug, info, warning, error; see 'mediator --help'"},
       {"mediator/mediator",
        {"--config", "/no/such"},
        "--config: cannot read '/no/such': No such file or directory; see 'mediator --help'"},
-      {"mediator/mediator", {"--config", "/etc"}, "--config: '/etc' is a folder; name a file; see 'mediator --help'"},
+      {"mediator/mediator",
+       {"--config", "/etc"},
+       "--config: '/etc' is a folder; name a file; see 'mediator --help'"},
   };
   for (const Case& c : cases) {
     const Outcome outcome = RunProgram(With(c.program, c.args));
@@ -119,7 +131,8 @@ TEST(Commands, Json_ErrorsHaveOneShape) {
     const auto json = nlohmann::json::parse(outcome.out, nullptr, false);
     ASSERT_TRUE(json.contains("error")) << outcome.out;
     EXPECT_TRUE(json["error"].value("code", -1) > 0 && json["error"].value("name", "") != "") << outcome.out;
-    EXPECT_EQ(outcome.err, NameOf(argv[0].substr(argv[0].rfind('/') - 1)) + ": " + json["error"].value("text", "") + "\n");
+    EXPECT_EQ(outcome.err,
+              NameOf(argv[0].substr(argv[0].rfind('/') - 1)) + ": " + json["error"].value("text", "") + "\n");
   }
 }
 
@@ -130,7 +143,8 @@ TEST(Commands, Config_WithoutPermission_SaysSo) {
   chmod(config.c_str(), 0);
   const Outcome outcome = RunProgram(WithoutPowers(With("mediator/mediator", {"--config", config})));
   EXPECT_EQ(outcome.exit_code, 2);
-  EXPECT_TRUE(Says(outcome.err, "--config: cannot read '" + config + "': Permission denied; run as a user that may read it"))
+  EXPECT_TRUE(Says(outcome.err, "--config: cannot read '" + config +
+                                    "': Permission denied; run as a user that may read it"))
       << outcome.err;
 }
 
@@ -138,9 +152,11 @@ class CommandsTest : public testing::Test {
  protected:
   CommandsTest() {
     mediator_ = std::make_unique<Background>(
-        With("mediator/mediator", {"--socket", socket_, "--backend", "cpu", "--trace", trace_}), InFolder("log"));
-    EXPECT_TRUE(Eventually([&] { return RunProgram(Client({"add", "1", "2"})).exit_code == 0; }))
-        << ReadAll(InFolder("log"));
+        With("mediator/mediator", {"--socket", socket_, "--backend", "cpu", "--trace", trace_}),
+        InFolder("log"));
+    EXPECT_TRUE(Eventually([&] {
+      return RunProgram(Client({"add", "1", "2"})).exit_code == 0;
+    })) << ReadAll(InFolder("log"));
   }
 
   static bool Eventually(const std::function<bool()>& condition) {
@@ -177,18 +193,24 @@ class CommandsTest : public testing::Test {
 
 TEST_F(CommandsTest, LostOutput_IsAnErrorEverywhere) {
   const Args commands[] = {
-      With("mediator/mediator", {"--help"}), With("mediator/mediator", {"--version"}),
-      With("tools/vgpuctl", {"--help"}),     With("tools/vgpuctl", {"trace", trace_}),
-      Ctl({"status"}),                       Ctl({"status", "--json"}),
-      Client({"--help"}),                    Client({"add", "1", "2"}),
-      Client({"info", "--json"}),            Client({"ping", "--count", "10"}),
-      Client({"vadd", "--count", "10"}),     Client({"bench"}),
+      With("mediator/mediator", {"--help"}),
+      With("mediator/mediator", {"--version"}),
+      With("tools/vgpuctl", {"--help"}),
+      With("tools/vgpuctl", {"trace", trace_}),
+      Ctl({"status"}),
+      Ctl({"status", "--json"}),
+      Client({"--help"}),
+      Client({"add", "1", "2"}),
+      Client({"info", "--json"}),
+      Client({"ping", "--count", "10"}),
+      Client({"vadd", "--count", "10"}),
+      Client({"bench"}),
   };
   const std::pair<std::string, const char*> losses[] = {
       {R"(exec "$@" >/dev/full)", "No space left on device; make room and run it again"},
       {R"(exec "$@" >&-)", "the standard output is closed"},
-      {"rm -f " + InFolder("pipe") + "; mkfifo " + InFolder("pipe") + "; { : <" + InFolder("pipe") + "; } & exec >" +
-           InFolder("pipe") + R"(; wait; exec "$@")",
+      {"rm -f " + InFolder("pipe") + "; mkfifo " + InFolder("pipe") + "; { : <" + InFolder("pipe") +
+           "; } & exec >" + InFolder("pipe") + R"(; wait; exec "$@")",
        "its reader has gone"},
       {"ulimit -f 0; exec \"$@\" >" + InFolder("file"), "raise the limit on file sizes"},
   };
@@ -205,7 +227,10 @@ TEST_F(CommandsTest, LostOutput_IsAnErrorEverywhere) {
 }
 
 TEST_F(CommandsTest, LostOutput_DoesNotHideAnotherError) {
-  EXPECT_EQ(RunAfter(R"(exec "$@" >/dev/full)", With("tools/vgpuctl", {"status", "--json", "--socket", "/no"})).exit_code, 3);
+  EXPECT_EQ(
+      RunAfter(R"(exec "$@" >/dev/full)", With("tools/vgpuctl", {"status", "--json", "--socket", "/no"}))
+          .exit_code,
+      3);
   EXPECT_EQ(RunAfter(R"(exec "$@" >&- 2>&-)", Client({"add", "1", "x"})).exit_code, 2);
 }
 
@@ -217,7 +242,8 @@ TEST_F(CommandsTest, FileSizeLimit_IsASentence) {
 
 TEST_F(CommandsTest, Interrupted_PrintsWhatWasMeasured) {
   for (const int signal : {SIGINT, SIGTERM}) {
-    for (const Args& args : {Args{"ping", "--count", "1000000000000"}, Args{"vadd", "--count", "1000000000000"}}) {
+    for (const Args& args :
+         {Args{"ping", "--count", "1000000000000"}, Args{"vadd", "--count", "1000000000000"}}) {
       const std::string out = InFolder("out");
       std::ofstream(out).close();
       Args json = args;
