@@ -126,7 +126,7 @@ TEST_F(ControlChannelTest, Descriptors_BelongToTheirMessage) {
   {
     const ControlMessage message = Next();
     EXPECT_EQ(message.fds.size(), VGPU_CONTROL_FDS_MAX);
-    for (const ring::UniqueFd& fd : message.fds) EXPECT_GE(fcntl(fd.get(), F_GETFD) & FD_CLOEXEC, 1);
+    for (const PeerFd& fd : message.fds) EXPECT_GE(fcntl(fd.get(), F_GETFD) & FD_CLOEXEC, 1);
     EXPECT_EQ(OpenDescriptors(), before + VGPU_CONTROL_FDS_MAX);
   }
   EXPECT_EQ(OpenDescriptors(), before);

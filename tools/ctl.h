@@ -3,6 +3,7 @@
 #ifndef VGPU_TOOLS_CTL_H_
 #define VGPU_TOOLS_CTL_H_
 
+#include <cstdint>
 #include <string>
 
 #include "guest/error.h"
@@ -16,11 +17,14 @@ struct Arguments {
   std::string socket;
   bool json = false;
   std::string trace;  // file
+  uint32_t vm_id = 0;
 };
 
 // Each runs one command and prints its result.
 Result<void> Status(const Arguments& arguments);
 Result<void> PrintTrace(const Arguments& arguments);
+Result<void> Quarantine(const Arguments& arguments);
+Result<void> Release(const Arguments& arguments);
 
 }  // namespace vgpu::ctl
 

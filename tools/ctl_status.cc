@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr char kRow[] = "{:>10} {:>4} {:>8} {:>8} {:>7} {:>12} {:>8} {:>8} {:>8} {:>19} {:>19}\n";
+constexpr char kRow[] = "{:>10} {:>4} {:>8} {:>11} {:>7} {:>12} {:>8} {:>8} {:>8} {:>19} {:>19}\n";
 
 uint64_t Sum(const json& vm, const char* key) {
   uint64_t sum = 0;

@@ -26,10 +26,15 @@ void AddTraceOptions(CLI::App& command, Arguments* arguments) {
   cli::AddReadableFile(command, "FILE", &arguments->trace, "what the mediator wrote")->required();
 }
 
+void AddVmOptions(CLI::App& command, Arguments* arguments) {
+  cli::AddInteger(command, "VM", &arguments->vm_id, "its vm_id")->required();
+}
+
 constexpr Command kCommands[] = {
     {"status", "the mediator, its VMs and their counters", true, NoOptions, Status},
-    {"trace", "prints a trace file (mediator --trace FILE): the order of service", false, AddTraceOptions,
-     PrintTrace},
+    {"quarantine", "fences a VM and keeps it out until it is released", true, AddVmOptions, Quarantine},
+    {"release", "ends a quarantine, and forgets what made a VM a suspect", true, AddVmOptions, Release},
+    {"trace", "prints a trace file (mediator --trace FILE): the order of service", false, AddTraceOptions, PrintTrace},
 };
 
 int ExitCodeOf(uint32_t code) {
@@ -56,10 +61,9 @@ int Run(const Command& command, const Arguments& arguments) {
 
 int Main(int argc, char** argv) {
   cli::Program program(kProgram, "The operator's view of a running vgpu-ring mediator.");
-  Arguments arguments{.socket = mediator::DefaultSocket(), .json = false, .trace = ""};
-  CLI::Option* socket =
-      cli::AddText(program.app(), "--socket", &arguments.socket, "the mediator's control socket", "PATH")
-          ->capture_default_str();
+  Arguments arguments{.socket = mediator::DefaultSocket(), .json = false, .trace = "", .vm_id = 0};
+  CLI::Option* socket = cli::AddText(program.app(), "--socket", &arguments.socket, "the mediator's control socket", "PATH")
+                            ->capture_default_str();
   cli::AddFlag(program.app(), "--json", &arguments.json, "everything, as JSON");
   for (const Command& command : kCommands) {
     CLI::App* app = program.AddCommand(command.name, command.help, [&] { return Run(command, arguments); });

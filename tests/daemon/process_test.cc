@@ -51,7 +51,9 @@ class ProcessTest : public testing::Test {
   }
   pid_t StartPrepared(const std::function<void()>& prepare, std::vector<std::string> flags = {}) {
     std::vector<std::string> words = {binary_, "--backend", "cpu"};
-    if (std::find(flags.begin(), flags.end(), "--socket") == flags.end()) words.insert(words.end(), {"--socket", socket_});
+    const bool none = !flags.empty() && flags.front() == "--no-socket";  // the default
+    if (none) flags.clear();
+    if (!none && std::find(flags.begin(), flags.end(), "--socket") == flags.end()) words.insert(words.end(), {"--socket", socket_});
     words.insert(words.end(), flags.begin(), flags.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
@@ -174,7 +176,7 @@ TEST_F(ProcessTest, StderrIsJournaldsStream_PrioritiesAndNoTimeStamps) {
   EXPECT_TRUE(Eventually([this] { return ReadFile(log_).find("<6>serving " + socket_) == 0; })) << ReadFile(log_);
   kill(pid, SIGTERM);
   waitpid(pid, nullptr, 0);
-  EXPECT_NE(Refusal([] { setenv("JOURNAL_STREAM", "1:2", 1); }, {"--wait", "x"}).find(" error mediator: "),
+  EXPECT_NE(Refusal([] { setenv("JOURNAL_STREAM", "1:2", 1); }, {"--socket", "/dev/null/s"}).find(" error mediator: "),
             std::string::npos);
 }
 
@@ -265,7 +267,7 @@ TEST_F(ProcessTest, NoHome_NeverInTmp) {
         unsetenv("XDG_RUNTIME_DIR");
         BecomeSomebodyElse();
       },
-      {"--socket", ""});
+      {"--no-socket"});
   EXPECT_NE(text.find("no place for the socket"), std::string::npos) << text;
 }
 

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/gpu/engines.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <string>
+#include <system_error>
 
 namespace vgpu::test {
 
 std::vector<pid_t> ChildrenOf(pid_t pid) {
-  const std::string name = std::to_string(pid);
-  std::ifstream file("/proc/" + name + "/task/" + name + "/children");
   std::vector<pid_t> children;
-  for (pid_t child; file >> child;) children.push_back(child);
+  std::error_code error;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", error)) {
+    std::ifstream file(thread.path() / "children");  // of the thread that started them
+    for (pid_t child; file >> child;) children.push_back(child);
+  }
+  std::sort(children.begin(), children.end());
   return children;
 }
 
