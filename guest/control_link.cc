@@ -32,6 +32,7 @@ uint32_t CodeOf(const ring::ConnectError& failure) {
     case ENOTDIR:
     case ELOOP:
     case EPROTOTYPE:
+    case ENOTSOCK:
       return VGPU_ERR_BAD_ARGUMENT;
     case EACCES:
     case EPERM:

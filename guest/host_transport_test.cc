@@ -274,7 +274,7 @@ TEST_F(HostTransportTest, NobodyThere_NamesWhatIsThereInstead) {
     EXPECT_EQ(got.code, code) << got.text;
     EXPECT_NE(got.text.find(part), std::string::npos) << got.text;
   };
-  expect(VGPU_ERR_UNAVAILABLE, "there is no such file");
+  expect(VGPU_ERR_UNAVAILABLE, "there is no such socket");
   const auto listen_and_end = [&](int kind) {
     const ring::UniqueFd other(socket(AF_UNIX, kind | SOCK_CLOEXEC, 0));
     sockaddr_un address = {};
@@ -284,7 +284,7 @@ TEST_F(HostTransportTest, NobodyThere_NamesWhatIsThereInstead) {
     if (kind == SOCK_DGRAM) expect(VGPU_ERR_BAD_ARGUMENT, "socket of another kind");
   };
   listen_and_end(SOCK_STREAM);
-  expect(VGPU_ERR_UNAVAILABLE, "of one that has ended");
+  expect(VGPU_ERR_UNAVAILABLE, "the one that made this socket has ended");
   unlink(options_.socket.c_str());
   listen_and_end(SOCK_DGRAM);
   unlink(options_.socket.c_str());

@@ -58,7 +58,7 @@ class TokenBucket {
 class Door {
  public:
   // A process may open so many connections a second, and begin so many attaches; more at once after a rest.
-  static constexpr double kConnectionsPerSecond = 200, kConnectionsAtOnce = 400;
+  static constexpr double kConnectionsPerSecond = 2000, kConnectionsAtOnce = 4000;
   static constexpr double kAttachesPerSecond = 50, kAttachesAtOnce = 300;
   // Of connections that are not attached. One more, and the one that has been silent for the longest time must go.
   static constexpr uint32_t kUnattachedMax = 32;

@@ -13,11 +13,13 @@ namespace vgpu::ring {
 namespace {
 
 // The kernel refuses a connection to what is no socket as it does to one that nobody serves.
-std::string Refused(const std::string& path) {
+int TellApart(int error, const std::string& path) {
   struct stat info;
-  if (stat(path.c_str(), &info) == 0 && !S_ISSOCK(info.st_mode)) {
-    return fmt::format("'{}' is no socket: name the one that the mediator serves", path);
-  }
+  const bool no_socket = error == ECONNREFUSED && stat(path.c_str(), &info) == 0 && !S_ISSOCK(info.st_mode);
+  return no_socket ? ENOTSOCK : error;
+}
+
+std::string Refused(const std::string& path) {
   return fmt::format("no mediator listens on {}: the one that made this socket has ended; start it again",
                      path);
 }
@@ -40,6 +42,8 @@ std::string Explain(int error, const std::string& path) {
           path, path);
     case ECONNREFUSED:
       return Refused(path);
+    case ENOTSOCK:
+      return fmt::format("'{}' is no socket: name the one that the mediator serves", path);
     case EACCES:
       return Denied(path);
     case EPERM:
@@ -72,7 +76,7 @@ tl::expected<void, ConnectError> Connect(int socket, const std::string& path) {
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   if (connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return {};
-  const int error = errno;
+  const int error = TellApart(errno, path);
   return tl::make_unexpected(ConnectError{error, Explain(error, path)});
 }
 

@@ -78,10 +78,10 @@ TEST(Commands, UsageErrors_ExitTwo_AndSayWhatIsRight) {
     const char* text;
   };
   const Case cases[] = {
-      {"tools/vgpuctl", {}, "no command is given; commands are status, trace; see 'vgpuctl --help'"},
+      {"tools/vgpuctl", {}, "no command is given; commands are status, quarantine, release, trace; see 'vgpuctl --help'"},
       {"tools/vgpuctl",
        {"statsu"},
-       "unknown command 'statsu'; commands are status, trace; see 'vgpuctl --help'"},
+       "unknown command 'statsu'; commands are status, quarantine, release, trace; see 'vgpuctl --help'"},
       {"tools/vgpuctl",
        {"status", "--sokcet", "s"},
        "unknown option '--sokcet'; see 'vgpuctl status --help'"},

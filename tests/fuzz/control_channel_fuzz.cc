@@ -81,7 +81,7 @@ bool ReceiveAll(ControlChannel* channel) {
     FUZZ_CHECK(message.fds.size() <= VGPU_CONTROL_FDS_MAX);
     FUZZ_CHECK((message.As<vgpu_msg_hello>() != nullptr) ==
                (message.payload.size() == sizeof(vgpu_msg_hello)));
-    for (const ring::UniqueFd& fd : message.fds) FUZZ_CHECK((fcntl(fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
+    for (const PeerFd& fd : message.fds) FUZZ_CHECK((fcntl(fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
   }
 }
 
