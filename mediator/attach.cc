@@ -31,7 +31,9 @@ const char kMissing[] =
 
 // Makes the pages of a range, which are there, known to this process.
 tl::expected<void, std::string> MapPresent(char* data, size_t bytes) {
-  if (!missing_pages::Present(data, bytes)) return tl::make_unexpected(std::string(kMissing));
+  // Where a missing page is an error the kernel itself tells it from one that is swapped out.
+  const bool told = missing_pages::Supported().has_value();
+  if (!told && !missing_pages::Present(data, bytes)) return tl::make_unexpected(std::string(kMissing));
   if (madvise(data, bytes, MADV_POPULATE_WRITE) == 0 || errno == EINVAL) return {};  // not known before Linux 5.14
   if (errno == EFAULT) return tl::make_unexpected(std::string(kMissing));
   return tl::make_unexpected(fmt::format("its pages cannot be mapped: {}", std::strerror(errno)));
@@ -109,7 +111,10 @@ tl::expected<GuardedMapping, Refusal> MemoryPreparer::Map(const char* what, int 
   if (const auto sealed = ring::CheckSealed(fd, bytes); !sealed) return refuse(sealed.error());
   ring::Result<ring::Mapping> mapping = ring::MapShared(fd, bytes);
   if (!mapping) return refuse(mapping.error());
-  missing_pages::Guard(mapping->data(), mapping->bytes());
+  const bool supported = missing_pages::Supported().has_value();
+  if (!missing_pages::Guard(mapping->data(), mapping->bytes()) && supported) {
+    return refuse("its missing pages cannot be guarded against: use memory-backend-memfd");
+  }
   GuardedMapping guarded(std::move(*mapping));
   if (!guarded.guarded()) return Refuse(VGPU_ERR_QUEUE_FULL, "the mediator guards as much memory as it can: attach fewer VMs");
   return guarded;

@@ -42,6 +42,7 @@ TeardownErrand::TeardownErrand(std::unique_ptr<Session> session, std::function<v
     : session_(std::move(session)), memory_(session_->TakeMemory()), done_(std::move(done)) {}
 
 bool TeardownErrand::Step() {
+  session_->mapped()->store(false, std::memory_order_relaxed);
   if (memory_.region.UnmapSome(kUnmapBytes)) return false;
   memory_ = SessionMemory();
   session_.reset();

@@ -21,6 +21,7 @@ struct Piece {
   Request* request;
   uint64_t begin;
   uint64_t end;
+  bool faulted = false;  // finished: it took long, and pages of its memory were missed
   uint64_t gpu_ns = 0;  // finished: when a GPU had done it, by that GPU's clock; 0: not there, or not known
 };
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <fstream>
 #include <string>
 
+#include "mediator/clock.h"
 #include "mediator/crash_point.h"
 #include "mediator/eventfd.h"
 #include "mediator/operations.h"
@@ -29,6 +31,20 @@ std::string CpuName() {
     if (colon != std::string::npos) return line.substr(colon + 2);
   }
   return "CPU";
+}
+
+// A piece is some 50 us of work; one whose memory was taken away may wait for as long as that takes.
+constexpr int64_t kLongNs = 300'000;
+
+struct Effort {
+  int64_t now_ns;
+  long faults;
+};
+
+Effort EffortOfThread() {
+  rusage usage{};
+  getrusage(RUSAGE_THREAD, &usage);
+  return {MonotonicNs(), usage.ru_minflt + usage.ru_majflt};
 }
 
 }  // namespace
@@ -94,10 +110,13 @@ void CpuBackend::Work() {
   for (;;) {
     wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
     if (stopping_) return;
-    const Piece piece = waiting_.front();
+    Piece piece = waiting_.front();
     waiting_.erase(waiting_.begin());
     lock.unlock();
+    const Effort before = EffortOfThread();
     Run(piece.request, piece.begin, piece.end);
+    const Effort after = EffortOfThread();
+    piece.faulted = after.faults != before.faults && after.now_ns - before.now_ns > kLongNs;
     VGPU_CRASH_POINT("after_piece");
     lock.lock();
     finished_.push_back(piece);

@@ -196,8 +196,8 @@ void GpuBackend::OnEngineReady(EngineProcess* process) {
   if (&engine != &gpu->current) return;
   gpu->started_ns = clock_.Now();
   if (!gpu->seen) {
-    gpu->seen = true;
     gpu->hello = process->hello();
+    gpu->seen = true;
     spdlog::info("GPU {}: found: {}", gpu->ordinal, gpu->hello.name);
     SayWhatEnginesDoNotGet();
   }

@@ -92,6 +92,10 @@ void Forget(int id) {
   if (id >= 0) g_ranges[id].begin.store(0, std::memory_order_release);
 }
 
+void Shrink(int id, size_t bytes) {
+  if (id >= 0) g_ranges[id].bytes.store(bytes, std::memory_order_relaxed);
+}
+
 uint64_t Hits(int id) { return id < 0 ? 0 : g_ranges[id].hits.load(std::memory_order_relaxed); }
 
 }  // namespace vgpu::mediator::bus_error_guard

@@ -16,6 +16,8 @@ void Install();
 // Guards [begin, begin + bytes). Returns an id for Hits and Forget, or -1 when all places are taken. Any thread.
 int Guard(const void* begin, size_t bytes);
 void Forget(int id);
+// The range ends earlier from now on.
+void Shrink(int id, size_t bytes);
 
 // How many bus errors there were in all guarded ranges, and in one. Cheap: a relaxed load.
 extern std::atomic<uint64_t> g_hits;

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -31,7 +32,7 @@ struct Closer::State : std::enable_shared_from_this<Closer::State> {
   bool stopping = false;
 
   static std::mutex g_mutex;
-  static std::shared_ptr<State> g_state;  // of the closer that lives
+  static std::array<std::shared_ptr<State>, 2> g_states;  // of the closer that lives
 
   void Add(int fd);
   // What waits must not wait for a close that hangs.
@@ -43,7 +44,7 @@ struct Closer::State : std::enable_shared_from_this<Closer::State> {
 };
 
 std::mutex Closer::State::g_mutex;
-std::shared_ptr<Closer::State> Closer::State::g_state;
+std::array<std::shared_ptr<Closer::State>, 2> Closer::State::g_states;
 
 // Holds the mutex. Without a thread what is queued waits for the next one.
 void Closer::State::StartThread() {
@@ -83,34 +84,39 @@ void Closer::State::Work() {
   closed.notify_all();
 }
 
-Closer::Closer() : state_(std::make_shared<State>()) {
+Closer::Closer() : states_{std::make_shared<State>(), std::make_shared<State>()} {
   const std::lock_guard lock(State::g_mutex);
-  State::g_state = state_;
+  State::g_states = states_;
 }
 
 bool Closer::Drain() {
-  std::unique_lock lock(state_->mutex);
-  return state_->closed.wait_for(lock, kDrainPatience,
-                                 [this] { return state_->fds.empty() && state_->closing == 0; });
+  bool all = true;
+  for (const auto& state : states_) {
+    std::unique_lock lock(state->mutex);
+    all &= state->closed.wait_for(lock, kDrainPatience, [&] { return state->fds.empty() && state->closing == 0; });
+  }
+  return all;
 }
 
 Closer::~Closer() {
   {
     const std::lock_guard lock(State::g_mutex);
-    State::g_state.reset();
+    State::g_states = {};
   }
   Drain();
-  std::unique_lock lock(state_->mutex);
-  state_->stopping = true;
-  state_->wake.notify_all();
-  state_->closed.wait_for(lock, kDrainPatience, [this] { return state_->threads == state_->closing; });
+  for (const auto& state : states_) {
+    std::unique_lock lock(state->mutex);
+    state->stopping = true;
+    state->wake.notify_all();
+    state->closed.wait_for(lock, kDrainPatience, [&] { return state->threads == state->closing; });
+  }
 }
 
-void CloseElsewhere(int fd) {
+void CloseElsewhere(int fd, PeerFdKind kind) {
   std::shared_ptr<Closer::State> state;
   {
     const std::lock_guard lock(Closer::State::g_mutex);
-    state = Closer::State::g_state;
+    state = Closer::State::g_states[static_cast<size_t>(kind)];
   }
   if (state != nullptr) return state->Add(fd);
   close(fd);

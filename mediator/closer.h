@@ -3,15 +3,19 @@
 #ifndef VGPU_MEDIATOR_CLOSER_H_
 #define VGPU_MEDIATOR_CLOSER_H_
 
+#include <array>
 #include <memory>
+
+#include "mediator/peer_fd.h"
 
 namespace vgpu::mediator {
 
-// While one lives, CloseElsewhere gives it the descriptors. One thread as a rule; while a close hangs, more are started, up
-// to kThreadsMax. A close that never ends keeps its thread and its descriptor.
+// While one lives, CloseElsewhere gives it the descriptors: those whose close ends by itself to some threads, all others to
+// others, so that those that hang hold up only their like. One thread of each as a rule; while a close hangs, more are
+// started, up to kThreadsMax. A close that never ends keeps its thread and its descriptor.
 class Closer {
  public:
-  static constexpr int kThreadsMax = 16;
+  static constexpr int kThreadsMax = 32;
 
   // At most one at a time.
   Closer();
@@ -24,10 +28,10 @@ class Closer {
   bool Drain();
 
  private:
-  friend void CloseElsewhere(int fd);
+  friend void CloseElsewhere(int fd, PeerFdKind kind);
   struct State;
-  // The threads hold it too: one that hangs may outlive the closer.
-  const std::shared_ptr<State> state_;
+  // By kind. The threads hold them too: one that hangs may outlive the closer.
+  const std::array<std::shared_ptr<State>, 2> states_;
 };
 
 }  // namespace vgpu::mediator

@@ -143,8 +143,10 @@ tl::expected<void, Refusal> Connection::TakeAttachFds(ControlMessage* message) {
   }
   if (const auto is = CheckIsEventfd("the window's kick", window_.kick.get()); !is) return is;
   if (const auto is = CheckIsEventfd("the window's call", window_.call.get()); !is) return is;
+  for (PeerFd* fd : {&private_file_, &region_, &window_.kick, &window_.call}) fd->set_ends_by_itself();
   memory_ = {MemoryIdOf(private_file_.get()), MemoryIdOf(region_.get())};
-  return {};
+  if (memory_[0] != memory_[1]) return {};
+  return tl::make_unexpected(Refusal{VGPU_ERR_INVALID_REQUEST, "the private file and the region are the same memory"});
 }
 
 void Connection::HandleRing(ControlMessage message) {
@@ -162,6 +164,8 @@ void Connection::HandleRing(ControlMessage message) {
     const auto is = CheckIsEventfd("a ring's doorbell", fd->get());
     if (!is) return Refuse(is.error().code, is.error().text);
   }
+  fds.kick.set_ends_by_itself();
+  fds.call.set_ends_by_itself();
 }
 
 void Connection::HandleStart() {
@@ -177,7 +181,7 @@ void Connection::HandleVm(const ControlMessage& message) {
   if (vm == nullptr || state_ != State::kGreeted) return Breach("a damaged QUARANTINE or RELEASE, or one of a VM's owner");
   const uint32_t vm_id = vm->vm_id;
   if (message.type == VGPU_MSG_QUARANTINE) {
-    server_->Quarantine(vm_id);
+    if (!server_->Quarantine(vm_id)) return Refuse(VGPU_ERR_QUEUE_FULL, "as many VMs are quarantined as can be: release some");
   } else if (server_->Quarantined(vm_id) || server_->strikes(vm_id) != 0) {
     server_->Release(vm_id);
   } else {
@@ -202,15 +206,14 @@ void Connection::AnswerStatus(const std::string& status) {
 void Connection::HandleReset() {
   const bool served = state_ == State::kAttached;
   if (!served) return AfterSend(channel_.Send(VGPU_MSG_RESET_DONE, std::string_view()));  // nothing to cancel yet
-  if (fenced_ && fence_reason_ == FenceReason::kMemoryLost) {
-    return Refuse(VGPU_ERR_FENCED, fmt::format("{}: {}; attach again with memory that is all there", Name(),
-                                               ToText(fence_reason_)));
-  }
-  if (fenced_ && fence_reason_ == FenceReason::kQuarantined) {
-    SendRingState();
-    return AfterSend(channel_.Send(VGPU_MSG_RESET_DONE, std::string_view()));
-  }
+  if (Fenced(FenceReason::kMemoryLost)) return RefuseLost();
   Reset();
+}
+
+// No reset brings its memory back.
+void Connection::RefuseLost() {
+  Refuse(VGPU_ERR_FENCED, fmt::format("{}: {}; attach again with memory that is all there", Name(),
+                                      ToText(FenceReason::kMemoryLost)));
 }
 
 // One at a time: a flood of them costs the lane one after the other.
@@ -218,7 +221,6 @@ void Connection::Reset() {
   reset_wanted_ = resetting_ || move_ != Move::kNone;
   if (reset_wanted_) return;
   resetting_ = true;
-  fenced_ = false;
   Post(LaneCommand::Kind::kReset);
 }
 
@@ -268,7 +270,9 @@ void Connection::Prepared(AttachErrand* errand) {
   session_ = errand->TakeSession();
   if (state_ == State::kClosing) return session_ != nullptr ? OnEnded() : server_->Forget();
   if (session_ == nullptr) return Refuse(errand->refusal().code, errand->refusal().text);
-  const bool suspect = server_->strikes(grant_.vm_id) != 0 || errand->longest_call_ns() > kSlowCallNs;
+  const bool slow = errand->longest_call_ns() > kSlowCallNs;
+  if (slow) server_->Log(fmt::format("{} is served apart from the others: a call of its took very long", Name()));
+  const bool suspect = server_->strikes(grant_.vm_id) != 0 || slow;
   lane_ = suspect ? server_->context().suspects : server_->context().lane;
   state_ = State::kBeginning;
   VGPU_CRASH_POINT("before_begin");
@@ -288,13 +292,14 @@ void Connection::OnReport(const LaneReport& report) {
     case LaneReport::Kind::kSlow: return OnStall("a call or a kick of its took very long");
     case LaneReport::Kind::kLeft: return OnLeft();
     case LaneReport::Kind::kEnded: return OnEnded();
-    case LaneReport::Kind::kGap:
+    case LaneReport::Kind::kFault:
     case LaneReport::Kind::kBroken: return;  // of no session
   }
 }
 
 void Connection::OnBegun() {
   const bool again = std::exchange(move_, Move::kNone) != Move::kNone;
+  fences_asked_ = 0;
   if (state_ == State::kClosing) return Post(LaneCommand::Kind::kEnd);
   if (again) {
     if (std::exchange(reset_wanted_, false)) Reset();
@@ -305,18 +310,19 @@ void Connection::OnBegun() {
   spdlog::info("{} attached: pool {}, priority {}, {} rings", Name(), static_cast<char>(grant_.pool), grant_.priority,
                layout_.ring_count);
   AfterSend(channel_.Send(VGPU_MSG_GRANT, vgpu_msg_grant{grant_.vm_id, grant_.pool, grant_.priority, 0}));
-  if (fenced_ && state_ == State::kAttached) SendRingState();
+  if (session_->fenced() && state_ == State::kAttached) SendRingState();
   if (server_->Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
 }
 
 void Connection::Fence(FenceReason reason) {
-  if (lane_ == nullptr || state_ != State::kAttached || move_ != Move::kNone) return;
-  if (fenced_) return OnFenced(reason);
+  const uint32_t bit = 1u << static_cast<uint32_t>(reason);
+  if (lane_ == nullptr || state_ != State::kAttached || move_ != Move::kNone || (fences_asked_ & bit) != 0) return;
+  fences_asked_ |= bit;
   Post(LaneCommand::Kind::kFence, reason);
 }
 
 void Connection::LetGo() {
-  if (fenced_ && fence_reason_ == FenceReason::kQuarantined) Close("it is released, and may attach again");
+  if (Fenced(FenceReason::kQuarantined)) Close("it is released, and may attach again");
 }
 
 void Connection::OnFenced(FenceReason reason) {
@@ -324,16 +330,20 @@ void Connection::OnFenced(FenceReason reason) {
                        : reason == FenceReason::kMemoryLost ? "it has to attach again"
                                                             : "reset its device to use it again";
   server_->Log(fmt::format("{} is fenced: {}; {}", Name(), ToText(reason), remedy));
-  fenced_ = true;
-  fence_reason_ = reason;
-  if (state_ == State::kAttached) SendRingState();
+  fences_asked_ &= ~(1u << static_cast<uint32_t>(reason));
+  if (reason == FenceReason::kMemoryLost) server_->Strike(grant_.vm_id);  // it has held up whoever met the hole
+  if (state_ != State::kAttached) return;
+  if (reason == FenceReason::kQuarantined && !server_->Quarantined(grant_.vm_id)) return LetGo();  // released meanwhile
+  SendRingState();
 }
 
+// The lane decides that; what it has said last is the truth.
+bool Connection::Fenced(FenceReason reason) const { return session_->fenced() && session_->fence_reason() == reason; }
+
 void Connection::SendRingState() {
-  const bool quarantined = fenced_ && fence_reason_ == FenceReason::kQuarantined;
   vgpu_msg_state state{VGPU_RING_STATE_ATTACHED, VGPU_OK};
-  if (fenced_) state = {VGPU_RING_STATE_FENCED, VGPU_ERR_FENCED};
-  if (quarantined) state = {VGPU_RING_STATE_QUARANTINED, VGPU_ERR_QUARANTINED};
+  if (session_->fenced()) state = {VGPU_RING_STATE_FENCED, VGPU_ERR_FENCED};
+  if (Fenced(FenceReason::kQuarantined)) state = {VGPU_RING_STATE_QUARANTINED, VGPU_ERR_QUARANTINED};
   AfterSend(channel_.Send(VGPU_MSG_STATE, state));
 }
 
@@ -341,15 +351,14 @@ void Connection::OnResetDone() {
   resetting_ = false;
   if (state_ != State::kAttached) return;
   if (std::exchange(reset_wanted_, false)) return Reset();
-  const bool lifted = fence_reason_ != FenceReason::kMemoryLost && fence_reason_ != FenceReason::kQuarantined;
-  if (lifted) fenced_ = false;
+  if (Fenced(FenceReason::kMemoryLost)) return RefuseLost();
   SendRingState();
   if (state_ == State::kAttached) AfterSend(channel_.Send(VGPU_MSG_RESET_DONE, std::string_view()));
 }
 
 void Connection::OnStall(const char* what) {
-  if (state_ != State::kAttached || move_ != Move::kNone || fenced_) return;
   const uint32_t strikes = server_->Strike(grant_.vm_id);
+  if (state_ != State::kAttached || move_ != Move::kNone) return;
   if (lane_ == server_->context().suspects) return Fence(FenceReason::kSlow);
   server_->Log(fmt::format("{} is served apart from the others from now on: {} (stall {} of it)", Name(), what, strikes));
   MoveToSuspects();

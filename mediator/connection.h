@@ -39,7 +39,9 @@ class Connection final : private ReadyHandler {
   // May the server destroy it?
   bool gone() const { return state_ == State::kClosing && errands_ == 0 && session_ == nullptr; }
   // Not attached, nor on its way there: it may have to go for somebody else. Since when it has been silent.
-  bool idle() const { return state_ <= State::kAttaching; }
+  bool idle() const { return state_ <= State::kWaiting; }
+  // Takes the place of a VM: attached, on its way there, or not quite gone.
+  bool takes_place() const { return (state_ >= State::kPreparing && state_ < State::kClosing) || (closing() && !gone()); }
   int64_t silent_since_ns() const { return heard_ns_; }
 
   // When something is due next: INT64_MAX for never.
@@ -84,6 +86,7 @@ class Connection final : private ReadyHandler {
   void HandleRing(ControlMessage message);
   void HandleStart();
   void HandleReset();
+  void RefuseLost();
   void HandleVm(const ControlMessage& message);
   void HandleStatus();
   void Retry();
@@ -98,6 +101,7 @@ class Connection final : private ReadyHandler {
 
   void Post(LaneCommand::Kind kind, FenceReason reason = {});
   void Reset();
+  bool Fenced(FenceReason reason) const;
   void MoveToSuspects();
   void Breach(const std::string& text) { Refuse(VGPU_ERR_INVALID_REQUEST, text); }
   void SendRingState();
@@ -132,8 +136,7 @@ class Connection final : private ReadyHandler {
   std::unique_ptr<Session> session_;
   Lane* lane_ = nullptr;  // that has the session, or is about to
   Move move_ = Move::kNone;
-  bool fenced_ = false;
-  FenceReason fence_reason_{};
+  uint32_t fences_asked_ = 0;  // a bit for each reason that was posted and has not been reported
   bool resetting_ = false;    // a lane resets it
   bool reset_wanted_ = false; // another RESET came meanwhile
 };

@@ -12,6 +12,8 @@
 namespace vgpu::mediator {
 namespace {
 
+// SCM_MAX_FD of the kernel: what does not fit is closed by the kernel, within recvmsg.
+constexpr size_t kFdsPerMessage = 253;
 constexpr size_t kQueuedBytesMax = VGPU_CONTROL_STATUS_BYTES_MAX + (1 << 16);
 
 // Takes ownership of every descriptor that came, so that none leaks, however many.
@@ -49,7 +51,7 @@ ring::Result<void> CheckHeader(const vgpu_msg_header& header, uint32_t payload_m
 ring::Result<bool> ControlChannel::Fill(char* to, size_t want, size_t* have) {
   while (*have < want) {
     iovec piece{to + *have, want - *have};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * (VGPU_CONTROL_FDS_MAX + 1))> control;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kFdsPerMessage)> control;
     msghdr message{};
     message.msg_iov = &piece;
     message.msg_iovlen = 1;

@@ -29,6 +29,7 @@ constexpr int64_t kInspectionPauseNs = 20'000'000;
 constexpr int64_t kInspectionPauseShare = 8;
 constexpr int64_t kLeftOutPauseNs = 10'000'000'000;
 constexpr size_t kStrikesMax = 4096;
+constexpr size_t kQuarantinedMax = 4096;
 
 PeerId PeerOf(int fd) {
   ucred peer{};
@@ -79,6 +80,7 @@ void ControlServer::Run(const bool* stop) {
 }
 
 int64_t ControlServer::NextDueNs() const {
+  if (some_are_gone_) return 0;
   int64_t due_ns = std::min(listen_again_ns_, log_left_out_ns_);
   if (status_wanted_) due_ns = std::min(due_ns, next_status_ns_);
   if (inspect_again_ != nullptr && !inspecting_) due_ns = std::min(due_ns, next_inspection_ns_);
@@ -125,18 +127,24 @@ bool ControlServer::Accept() {
     Admit(std::move(socket));
     return true;
   }
-  if (errno == EMFILE || errno == ENFILE) AcceptWithoutDescriptors();
-  return errno == ECONNABORTED || errno == EINTR;
+  const int error = errno;
+  if (error == EAGAIN || error == EWOULDBLOCK) return false;
+  if (error == ECONNABORTED || error == EINTR) return true;
+  if (error == EMFILE || error == ENFILE) {
+    AcceptWithoutDescriptors(error);
+  } else {
+    Log(Refused("cannot accept a connection", error));
+  }
+  Rest(MonotonicNs());
+  return false;
 }
 
 // The one at the door is sent away, with the descriptor that is kept for this; then nobody is looked at for a while.
-void ControlServer::AcceptWithoutDescriptors() {
-  const std::string cause = Refused("a connection is refused", errno);
+void ControlServer::AcceptWithoutDescriptors(int error) {
+  const std::string cause = Refused("a connection is refused", error);
   spare_.reset();
   const PeerFd socket(accept4(listener_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (socket) Log(fmt::format("{} (uid {}, pid {})", cause, PeerOf(socket.get()).uid, PeerOf(socket.get()).pid));
-  Rest(MonotonicNs());
-  errno = 0;
 }
 
 void ControlServer::Rest(int64_t now_ns) {
@@ -161,15 +169,15 @@ void ControlServer::Admit(PeerFd fd) {
 // are taken, whoever has most of them does.
 bool ControlServer::MakeRoom(const PeerId& peer) {
   std::map<PeerId, uint32_t> idle;
-  for (const auto& connection : connections_) idle[connection->peer()] += connection->idle() ? 1 : 0;
-  const auto fewer = [](const auto& a, const auto& b) { return a.second < b.second; };
-  const auto most = std::max_element(idle.begin(), idle.end(), fewer);
+  uint32_t most = 0;
+  for (const auto& connection : connections_) most = std::max(most, idle[connection->peer()] += connection->idle() ? 1 : 0);
   const bool full = connections_.size() >= context_.config->vms_max + kOperatorsMax;
-  if (!full && idle[peer] < Door::kUnattachedMax) return true;
-  const PeerId loser = idle[peer] >= Door::kUnattachedMax ? peer : most->first;
+  const bool too_many = idle[peer] >= Door::kUnattachedMax;
+  if (!full && !too_many) return true;
   Connection* silent = nullptr;
   for (const auto& connection : connections_) {
-    if (connection->peer() != loser || !connection->idle()) continue;
+    const PeerId& other = connection->peer();
+    if (!connection->idle() || (too_many ? other != peer : idle[other] != most)) continue;
     if (silent == nullptr || connection->silent_since_ns() < silent->silent_since_ns()) silent = connection.get();
   }
   if (silent == nullptr) return false;
@@ -195,7 +203,7 @@ Connection* ControlServer::Find(const Session* session) {
 
 size_t ControlServer::attached() const {
   return static_cast<size_t>(std::count_if(connections_.begin(), connections_.end(),
-                                           [](const auto& connection) { return connection->session() != nullptr; }));
+                                           [](const auto& connection) { return connection->takes_place(); }));
 }
 
 void ControlServer::RemoveGone() {
@@ -208,8 +216,8 @@ void ControlServer::RemoveGone() {
 void ControlServer::OnReports(Lane* lane) {
   DrainEventfd(lane->report_fd());
   for (LaneReport report; lane->TakeReport(&report);) {
-    if (report.kind == LaneReport::Kind::kGap) {
-      OnGap(lane);
+    if (report.kind == LaneReport::Kind::kFault) {
+      OnFault(lane);
     } else if (report.kind == LaneReport::Kind::kBroken) {
       broken_ = true;
     } else if (Connection* connection = Find(report.session); connection != nullptr) {
@@ -230,12 +238,14 @@ uint32_t ControlServer::strikes(uint32_t vm_id) const {
   return found == strikes_.end() ? 0 : found->second;
 }
 
-void ControlServer::Quarantine(uint32_t vm_id) {
+bool ControlServer::Quarantine(uint32_t vm_id) {
+  if (quarantined_.size() >= kQuarantinedMax && !Quarantined(vm_id)) return false;
+  if (!quarantined_.insert(vm_id).second) return true;
   spdlog::warn("VM {} is quarantined; vgpuctl release {} ends that", vm_id, vm_id);
-  quarantined_.insert(vm_id);
   for (const auto& connection : connections_) {
     if (connection->vm_id() == vm_id) connection->Fence(FenceReason::kQuarantined);
   }
+  return true;
 }
 
 void ControlServer::Release(uint32_t vm_id) {
@@ -247,7 +257,7 @@ void ControlServer::Release(uint32_t vm_id) {
   }
 }
 
-void ControlServer::OnGap(Lane* lane) {
+void ControlServer::OnFault(Lane* lane) {
   if (inspecting_ || MonotonicNs() < next_inspection_ns_) {
     inspect_again_ = lane;
     return;
@@ -260,21 +270,27 @@ void ControlServer::Inspect(Lane* lane) {
   for (const auto& connection : connections_) {
     if (!connection->served() || connection->lane() != lane) continue;
     const GuardedMapping& region = connection->session()->memory().region;
-    if (region) subjects.push_back({connection->session(), region.data(), region.bytes()});
+    const Session& session = *connection->session();
+    if (region) subjects.push_back({session.serial(), session.mapped(), region.data(), region.bytes()});
   }
   inspecting_ = true;
   const int64_t begin_ns = MonotonicNs();
-  context_.errands->Submit(std::make_unique<InspectErrand>(std::move(subjects), [this, begin_ns](const auto& inspected) {
+  context_.errands->SubmitUrgent(std::make_unique<InspectErrand>(std::move(subjects), [this, lane, begin_ns](const auto& inspected) {
     inspecting_ = false;
     const int64_t now_ns = MonotonicNs();
     next_inspection_ns_ = now_ns + std::max(kInspectionPauseNs, kInspectionPauseShare * (now_ns - begin_ns));
-    for (const InspectErrand::Subject& subject : inspected) Inspected(subject.session, subject.finding);
+    for (const InspectErrand::Subject& subject : inspected) Inspected(lane, subject.serial, subject.finding);
   }));
 }
 
-void ControlServer::Inspected(const Session* session, Finding finding) {
-  Connection* connection = finding == Finding::kWhole ? nullptr : Find(session);
-  if (connection == nullptr || !connection->served()) return;
+void ControlServer::Inspected(const Lane* lane, uint64_t serial, Finding finding) {
+  if (finding == Finding::kWhole) return;
+  const auto is_it = [lane, serial](const auto& entry) {
+    return entry->served() && entry->lane() == lane && entry->session()->serial() == serial;
+  };
+  const auto found = std::find_if(connections_.begin(), connections_.end(), is_it);
+  if (found == connections_.end()) return;
+  Connection* connection = found->get();
   if (finding == Finding::kLost) return connection->Fence(FenceReason::kMemoryLost);
   connection->OnStall("pages of its memory were taken away and replaced");
 }

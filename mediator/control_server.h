@@ -62,7 +62,8 @@ class ControlServer final : private ReadyHandler {
   void Log(const std::string& line);
 
   bool Quarantined(uint32_t vm_id) const { return quarantined_.contains(vm_id); }
-  void Quarantine(uint32_t vm_id);
+  // False: there are as many as there may be.
+  bool Quarantine(uint32_t vm_id);
   void Release(uint32_t vm_id);
   // The VM has held up the thread that serves it: how often has it now?
   uint32_t Strike(uint32_t vm_id);
@@ -79,14 +80,14 @@ class ControlServer final : private ReadyHandler {
   ControlServer(ControlContext context, Listener listener);
   void OnReady() override;
   bool Accept();
-  void AcceptWithoutDescriptors();
+  void AcceptWithoutDescriptors(int error);
   void Admit(PeerFd fd);
   bool MakeRoom(const PeerId& peer);
   void Rest(int64_t now_ns);
   void OnReports(Lane* lane);
-  void OnGap(Lane* lane);
+  void OnFault(Lane* lane);
   void Inspect(Lane* lane);
-  void Inspected(const Session* session, Finding finding);
+  void Inspected(const Lane* lane, uint64_t serial, Finding finding);
   int64_t NextDueNs() const;
   void DoDue(int64_t now_ns);
   void AnswerStatus(int64_t now_ns);

@@ -21,10 +21,11 @@ void Pause() {
 #endif
 }
 
-// How often the processor was taken away from this thread.
-long Preemptions() {
-  rusage usage;
-  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
+// Of this thread.
+long PageFaults() {
+  rusage usage{};
+  getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_minflt + usage.ru_majflt;
 }
 
 }  // namespace
@@ -46,7 +47,7 @@ Dispatcher::Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, T
   for (std::vector<GuestRing*>& list : answered_) list.reserve(rings);
   for (std::vector<GuestRing*>* list : {&ready_, &chores_, &deaf_}) list->reserve(rings);
   finished_.reserve(1024);
-  preemptions_ = Preemptions();
+  faults_ = PageFaults();
   last_tick_ns_ = clock_->Now();
 }
 
@@ -106,7 +107,7 @@ void Dispatcher::Hold(Session* session) {
 void Dispatcher::Reset(Session* session) {
   session->resetting_ = true;
   ++session->resets;
-  if (session->fenced_ && session->memory_lost()) return SettleSession(session);
+  if (session->fenced_ && !LiftedByReset(session->fence_reason_)) return SettleSession(session);
   session->fenced_ = false;
   for (const auto& ring : session->rings()) {
     if (ring->window()) {  // QEMU's own: it tells late answers apart by their index
@@ -126,7 +127,11 @@ void Dispatcher::Reset(Session* session) {
 }
 
 void Dispatcher::Fence(Session* session, FenceReason reason) {
-  if (session->fenced_ || session->ending_ || session->leaving_) return;
+  if (session->ending_ || session->leaving_) return;
+  const bool again = session->fenced_;
+  if (again && reason <= session->fence_reason_) return;
+  session->fence_reason_ = reason;
+  if (again) return owner_->OnFenced(session, reason);
   session->fenced_ = true;
   ++session->fences;
   for (const auto& ring : session->rings()) {
@@ -187,11 +192,8 @@ void Dispatcher::Listen() {
   }
 }
 
-// A call, or the reading of a kick, walks the list of all who wait for the same descriptor: its owner can make that long.
-// That another thread had the processor meanwhile is not its fault.
 void Dispatcher::PeerWasSlow(Session* session) {
-  const long before = std::exchange(preemptions_, Preemptions());
-  if (serves_suspects_ || preemptions_ != before || session->held_ || session->ending_) return;
+  if (serves_suspects_ || session->held_ || session->ending_ || session->fenced_) return;
   Hold(session);
   owner_->OnSlow(session);
 }
@@ -291,7 +293,7 @@ void Dispatcher::Run(const bool* stop) {
     ArmIdleRings();
     backend_->GoingToSleep();  // a loop that never sleeps must not keep what only a busy one needs
   }
-  while (in_flight_ != 0) {
+  while (in_flight_ != 0 && loop_->error().empty()) {
     if (backend_->polls()) {
       loop_->Poll();
       PollBackend();
@@ -314,11 +316,16 @@ void Dispatcher::PollBackend() {
 int64_t Dispatcher::Tick() {
   const int64_t now_ns = clock_->Now();
   const int64_t before_ns = std::exchange(last_tick_ns_, now_ns);
-  if (now_ns - before_ns > kGapNs) [[unlikely]] {
-    ++counters_.gaps;
-    if (on_gap_) on_gap_();
-  }
+  if (now_ns - before_ns > kGapNs) [[unlikely]] OnGap();
   return now_ns;
+}
+
+// The memory of guests is all mapped: only a page that was taken away is missed, and then this thread has had a page fault.
+// Otherwise it was the machine.
+void Dispatcher::OnGap() {
+  ++counters_.gaps;
+  const long before = std::exchange(faults_, PageFaults());
+  if (faults_ != before && on_fault_) on_fault_();
 }
 
 bool Dispatcher::Turn() {
@@ -542,6 +549,7 @@ void Dispatcher::Finished() {
   now_ns_ = Tick();
   for (size_t i = 0; i < finished_.size();) {
     GuestRing* ring = finished_[i].ring;
+    if (finished_[i].faulted && on_fault_) [[unlikely]] on_fault_();
     const size_t run = ring->SlotsFinished(std::span(finished_).subspan(i), now_ns_, trace_);
     if (run != 0) {
       i += run;
@@ -601,8 +609,10 @@ void Dispatcher::Idle() {
   if (!ArmSome()) return;
   ++counters_.sleeps;
   backend_->GoingToSleep();
-  loop_->Sleep(SleepNs());
+  loop_->Wait(SleepNs());
   last_tick_ns_ = clock_->Now();
+  loop_->RunReady();
+  Tick();
 }
 
 // Until a ring is listened to again, if one is not.

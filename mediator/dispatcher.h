@@ -59,15 +59,13 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
 
   // ---- of sessions and their rings ----
   void RingKicked(GuestRing* ring);
-  // A system call on a descriptor of the session's owner took so long.
-  void PeerTook(Session* session, int64_t ns) {
-    if (ns > kSlowPeerNs) [[unlikely]] PeerWasSlow(session);
-  }
+  // A system call on a descriptor of the session's owner took so long that others have waited.
+  void PeerWasSlow(Session* session);
 
   // Runs until *stop, then waits for what the backend has, answers it, and returns.
   void Run(const bool* stop);
-  // Called when a turn took so long that somebody's memory may have held it up, or the machine.
-  void set_on_gap(std::function<void()> handler) { on_gap_ = std::move(handler); }
+  // Called when a turn, or a worker's piece, took so long that somebody's memory may have held it up: pages were missed.
+  void set_on_fault(std::function<void()> handler) { on_fault_ = std::move(handler); }
 
   const std::vector<Session*>& sessions() const { return sessions_; }
   // Any thread.
@@ -87,8 +85,6 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   static constexpr uint32_t kSpinsPerClock = 16;
   static constexpr uint32_t kTurnsPerSweep = 4096;
   static constexpr size_t kRingsPerClock = 4;
-  // What a signal or the reading of a counter may take: usually it is a microsecond.
-  static constexpr int64_t kSlowPeerNs = 50'000;
   // Between two looks at the clock, without a sleep.
   static constexpr int64_t kGapNs = 300'000;
   // A ring whose kicks bring nothing so often in a row is not listened to for a while.
@@ -132,7 +128,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   bool ArmSome();
   void ArmIdleRings();
   int64_t Tick();
-  void PeerWasSlow(Session* session);
+  void OnGap();
 
   void AskForGpu(Session* session);
   bool NobodyElseWaits(const GuestRing& ring) const;
@@ -171,14 +167,14 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   std::vector<GuestRing*> deaf_;  // not listened to for a while
   std::vector<Piece> finished_;
   std::vector<Session*> ask_for_gpu_;  // in this turn; one for each GPU that is parked
-  std::function<void()> on_gap_;
+  std::function<void()> on_fault_;
   LoopCounters counters_;
   uint32_t turns_ = 0;
   uint64_t bus_errors_seen_ = 0;
   uint32_t in_flight_ = 0;      // pieces with the backend
   int64_t now_ns_ = 0;          // of this turn
   int64_t last_tick_ns_ = 0;
-  long preemptions_ = 0;        // of this thread, when it was last asked
+  long faults_ = 0;             // of pages, of this thread, when it was last asked
   bool idle_ = false;
   bool backend_progress_ = false;
   int64_t idle_since_ns_ = 0;

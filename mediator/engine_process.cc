@@ -44,7 +44,7 @@ class Affinity {
   bool changed_ = false;
 };
 
-// This program again; `fds` become kSocketFd, kAreaFd and kKickFd, and it has no others. Returns its pid, or -errno. Not
+// This program again; `fds` become kSocketFd, kAreaFd and kKickFd, and it has no others: all are closed by exec (base::KeepDescriptors), when this process waits for the child no more. Returns its pid, or -errno. Not
 // fork(), after which the loop would pay a page fault for every page that it writes to: 5 ms of everybody's time.
 pid_t SpawnThisProgram(std::vector<std::string> words, const std::array<int, 3>& fds) {
   std::vector<ring::UniqueFd> high;  // out of the way of the numbers that they become
@@ -57,7 +57,6 @@ pid_t SpawnThisProgram(std::vector<std::string> words, const std::array<int, 3>&
   for (size_t i = 0; i < fds.size(); ++i) {
     posix_spawn_file_actions_adddup2(&actions, high[i].get(), engine::kSocketFd + static_cast<int>(i));
   }
-  posix_spawn_file_actions_addclosefrom_np(&actions, engine::kKickFd + 1);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none;

@@ -45,18 +45,28 @@ void Errands::Submit(std::unique_ptr<Errand> errand) {
   wake_.notify_one();
 }
 
+void Errands::SubmitUrgent(std::unique_ptr<Errand> errand) {
+  {
+    std::lock_guard lock(mutex_);
+    urgent_.push_back(std::move(errand));
+  }
+  wake_.notify_one();
+}
+
 void Errands::Work() {
   pthread_setname_np(pthread_self(), "vgpu-memory");
+  PrepareToSignal();
   std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    wake_.wait(lock, [this] { return stopping_ || !waiting_.empty() || !urgent_.empty(); });
     if (stopping_) return;
-    std::unique_ptr<Errand> errand = std::move(waiting_.front());
-    waiting_.pop_front();
+    auto& queue = urgent_.empty() ? waiting_ : urgent_;
+    std::unique_ptr<Errand> errand = std::move(queue.front());
+    queue.pop_front();
     lock.unlock();
     const bool done = errand->Step();
     lock.lock();
-    (done ? done_ : waiting_).push_back(std::move(errand));
+    (done ? done_ : queue).push_back(std::move(errand));
     if (!done) continue;
     lock.unlock();
     SignalEventfd(done_fd_.get());  // not under the lock, which its reader takes first of all

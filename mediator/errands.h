@@ -32,6 +32,8 @@ class Errands final : private ReadyHandler {
   ~Errands() override;
 
   void Submit(std::unique_ptr<Errand> errand);
+  // It has the next turn, and the ones after that.
+  void SubmitUrgent(std::unique_ptr<Errand> errand);
 
  private:
   Errands(EventLoop* loop, ring::UniqueFd done_fd);
@@ -44,6 +46,7 @@ class Errands final : private ReadyHandler {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Errand>> waiting_;  // the first one has the next turn
+  std::deque<std::unique_ptr<Errand>> urgent_;   // before all of them
   std::deque<std::unique_ptr<Errand>> done_;
   bool stopping_ = false;
   std::thread thread_;

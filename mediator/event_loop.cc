@@ -13,6 +13,8 @@
 namespace vgpu::mediator {
 namespace {
 
+// Completions of one RunReady; what is left stays in the queue.
+constexpr uint32_t kReadyMax = 64;
 constexpr uint64_t kIgnored = ~uint64_t{0};  // user data of a poll's removal
 
 std::string SetupError(int error) {
@@ -81,7 +83,7 @@ ring::Result<void> EventLoop::Try() {
   sqe->user_data = kIgnored;
   LookAt(io_uring_submit_and_wait(&ring_, 1));
   if (!error_.empty()) return tl::make_unexpected(error_);
-  RunCompletions();
+  RunReady();
   return {};
 }
 
@@ -126,10 +128,10 @@ void EventLoop::Disarm(int id) {
   free_.push_back(static_cast<uint32_t>(id));
 }
 
-int EventLoop::RunCompletions() {
+int EventLoop::RunReady() {
   int ran = 0;
   io_uring_cqe* cqe = nullptr;
-  while (io_uring_peek_cqe(&ring_, &cqe) == 0) {
+  for (uint32_t seen = 0; seen < kReadyMax && io_uring_peek_cqe(&ring_, &cqe) == 0; ++seen) {
     const uint64_t user_data = cqe->user_data;
     io_uring_cqe_seen(&ring_, cqe);
     if (user_data == kIgnored) continue;
@@ -153,20 +155,21 @@ int EventLoop::Poll() {
   } else if (io_uring_cq_ready(&ring_) == 0) {
     return 0;
   }
-  return RunCompletions();
+  return RunReady();
 }
 
 int EventLoop::Sleep(int64_t timeout_ns) {
+  Wait(timeout_ns);
+  return RunReady();
+}
+
+void EventLoop::Wait(int64_t timeout_ns) {
   ++sleeps_;
-  if (timeout_ns == kForever) {
-    LookAt(io_uring_submit_and_wait(&ring_, 1));
-    return RunCompletions();
-  }
+  if (timeout_ns == kForever) return LookAt(io_uring_submit_and_wait(&ring_, 1));
   __kernel_timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
   io_uring_cqe* cqe = nullptr;
   const int entered = io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
   if (entered != -ETIME) LookAt(entered);
-  return RunCompletions();
 }
 
 }  // namespace vgpu::mediator

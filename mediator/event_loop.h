@@ -54,6 +54,9 @@ class EventLoop {
   // Sleeps until something is ready, or for `timeout_ns` (kForever: no limit), then runs the handlers of what is ready.
   // Returns how many ran.
   int Sleep(int64_t timeout_ns = kForever);
+  // The same in two parts, for who wants to know how long the handlers take.
+  void Wait(int64_t timeout_ns);
+  int RunReady();
 
   uint64_t sleeps() const { return sleeps_; }
 
@@ -74,7 +77,6 @@ class EventLoop {
   void Arm(uint32_t id);
   void Disarm(int id);
   io_uring_sqe* NextSqe();  // null: the loop is broken
-  int RunCompletions();
   void LookAt(int entered);
   ring::Result<void> Try();
 

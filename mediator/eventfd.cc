@@ -68,6 +68,12 @@ class AsyncSignaller {
   Events* events_ = nullptr;
 };
 
+// A thread's own: it keeps no other one waiting.
+AsyncSignaller& TheSignaller() {
+  thread_local AsyncSignaller signaller;
+  return signaller;
+}
+
 }  // namespace
 
 void DrainEventfd(int fd) {
@@ -82,9 +88,10 @@ void SignalEventfd(int fd) {
   [[maybe_unused]] const ssize_t put = write(fd, &one, sizeof one);
 }
 
+void PrepareToSignal() { TheSignaller(); }
+
 void SignalOwnersEventfd(int fd) {
-  static AsyncSignaller signaller;
-  if (signaller.Signal(fd)) return;
+  if (TheSignaller().Signal(fd)) return;
   // Next best, with a gap: an owner that fills the counter between the look and the write stalls the loop.
   pollfd look{fd, POLLOUT, 0};
   if (poll(&look, 1, 0) == 1 && (look.revents & POLLOUT) != 0) SignalEventfd(fd);

@@ -13,8 +13,11 @@ void DrainEventfd(int fd);
 void SignalEventfd(int fd);
 
 // Adds one to an owner's eventfd. A counter that is full stays full: its reader wakes up all the same. Takes
-// about a microsecond, some 0.6 us more than SignalEventfd. Loop's thread only.
+// about a microsecond, some 0.6 us more than SignalEventfd. Any thread.
 void SignalOwnersEventfd(int fd);
+
+// The first SignalOwnersEventfd of a thread takes longer, and a descriptor, unless the thread has called this.
+void PrepareToSignal();
 
 }  // namespace vgpu::mediator
 

@@ -34,7 +34,10 @@ class GuardedMapping {
   bool lost() const { return bus_error_guard::TotalHits() != 0 && bus_error_guard::Hits(guard_) != 0; }
 
   // Unmaps up to `bytes` bytes of its end, for who has much and others that wait. False: nothing is left.
-  bool UnmapSome(size_t bytes) { return mapping_.UnmapSome(bytes); }
+  bool UnmapSome(size_t bytes) {
+    bus_error_guard::Shrink(guard_, mapping_.bytes() > bytes ? mapping_.bytes() - bytes : 0);
+    return mapping_.UnmapSome(bytes);
+  }
 
  private:
   ring::Mapping mapping_;

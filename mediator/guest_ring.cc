@@ -157,6 +157,7 @@ void GuestRing::BeginEpoch() {
 bool GuestRing::EpochStep(uint32_t slots) {
   const uint32_t end = std::min(entries(), cleared_ + slots);
   ring::ClearSlots(ref_, cleared_, end);
+  for (uint32_t i = cleared_; i < end; ++i) table_[i].state = RequestState::kFree;
   cleared_ = end;
   if (end != entries()) return false;
   const uint32_t epoch = vgpu_word_seq(begun_epoch_);
@@ -184,17 +185,14 @@ bool GuestRing::DoChore(uint32_t slots) {
   return true;
 }
 
+// Their places in the table become free with the slots of the next epoch.
 void GuestRing::DropQueued() {
   DropRunning();
-  for (; sched_ != consumer_.cons(); ++sched_) {
-    Request& request = At(sched_);
-    if (request.state == RequestState::kQueued) request.state = RequestState::kFree;
-  }
+  sched_ = consumer_.cons();
 }
 
 void GuestRing::Abandon() {
-  DropRunning();
-  sched_ = consumer_.cons();
+  DropQueued();
   chore_ = RingChore::kNone;
 }
 

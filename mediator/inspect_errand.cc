@@ -3,23 +3,42 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
 #include "mediator/missing_pages.h"
 
 namespace vgpu::mediator {
+namespace {
+
+constexpr size_t kStepBytes = size_t{64} << 20;
+
+}  // namespace
 
 InspectErrand::InspectErrand(std::vector<Subject> subjects, std::function<void(const std::vector<Subject>&)> done)
     : subjects_(std::move(subjects)), done_(std::move(done)) {}
 
 bool InspectErrand::Step() {
   if (next_ == subjects_.size()) return true;
-  Subject& subject = subjects_[next_++];
-  if (missing_pages::Mapped(subject.region, subject.bytes)) return next_ == subjects_.size();
-  subject.finding = Finding::kTampered;
-  if (madvise(subject.region, subject.bytes, MADV_POPULATE_WRITE) != 0 && errno == EFAULT) subject.finding = Finding::kLost;
+  if (InspectSome(&subjects_[next_])) {
+    ++next_;
+    at_ = 0;
+  }
   return next_ == subjects_.size();
+}
+
+// True: that was all of it.
+bool InspectErrand::InspectSome(Subject* subject) {
+  if (!subject->mapped->load(std::memory_order_relaxed)) return true;
+  char* const part = subject->region + at_;
+  const size_t bytes = std::min(kStepBytes, subject->bytes - at_);
+  at_ += bytes;
+  if (!missing_pages::Mapped(part, bytes)) {
+    subject->finding = Finding::kTampered;
+    if (madvise(part, bytes, MADV_POPULATE_WRITE) != 0 && errno == EFAULT) subject->finding = Finding::kLost;
+  }
+  return at_ == subject->bytes || subject->finding == Finding::kLost;
 }
 
 }  // namespace vgpu::mediator

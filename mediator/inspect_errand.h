@@ -4,7 +4,9 @@
 #ifndef VGPU_MEDIATOR_INSPECT_ERRAND_H_
 #define VGPU_MEDIATOR_INSPECT_ERRAND_H_
 
+#include <atomic>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "mediator/errands.h"
@@ -21,7 +23,8 @@ enum class Finding : uint8_t {
 class InspectErrand final : public Errand {
  public:
   struct Subject {
-    const Session* session;  // a name only: it may end meanwhile, and its memory be unmapped, before or after its turn
+    uint64_t serial;  // of its session, which may end meanwhile
+    std::shared_ptr<std::atomic<bool>> mapped;  // false once its memory is being unmapped, which this thread does
     char* region;
     size_t bytes;
     Finding finding = Finding::kWhole;
@@ -36,7 +39,10 @@ class InspectErrand final : public Errand {
  private:
   std::vector<Subject> subjects_;
   const std::function<void(const std::vector<Subject>&)> done_;
+  bool InspectSome(Subject* subject);
+
   size_t next_ = 0;
+  size_t at_ = 0;  // bytes of the next one that have been looked at
 };
 
 }  // namespace vgpu::mediator

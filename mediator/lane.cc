@@ -14,7 +14,7 @@ namespace vgpu::mediator {
 namespace {
 
 // Of each session: a command or report of each kind.
-constexpr uint32_t kMessagesPerSession = 8;
+constexpr uint32_t kMessagesPerSession = 16;
 constexpr uint32_t kMessagesBeside = 8;
 
 }  // namespace
@@ -46,6 +46,7 @@ ring::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend
 }
 
 ring::Result<void> Lane::Open(const MakeBackend& make_backend, Trace* trace, const Clock* clock) {
+  PrepareToSignal();
   auto loop = EventLoop::Create(options_.watches_max);
   if (!loop) return tl::make_unexpected(loop.error());
   loop_ = std::move(*loop);
@@ -59,8 +60,8 @@ ring::Result<void> Lane::Open(const MakeBackend& make_backend, Trace* trace, con
   backend_ = std::move(*backend);
   dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), backend_.get(), static_cast<SessionOwner*>(this), trace, clock,
                                              options_.dispatcher);
-  dispatcher_->set_on_gap([this] {
-    if (!gap_reported_.exchange(true, std::memory_order_relaxed)) Report(LaneReport::Kind::kGap, nullptr);
+  dispatcher_->set_on_fault([this] {
+    if (!fault_reported_.exchange(true, std::memory_order_relaxed)) Report(LaneReport::Kind::kFault, nullptr);
   });
   if (loop_->Watch(commands_->fd(), this) < 0) return tl::make_unexpected(std::string("the event loop has no room"));
   return {};
@@ -82,7 +83,7 @@ void Lane::Stop() {
 
 bool Lane::TakeReport(LaneReport* report) {
   if (!reports_->Take(report)) return false;
-  if (report->kind == LaneReport::Kind::kGap) gap_reported_.store(false, std::memory_order_relaxed);
+  if (report->kind == LaneReport::Kind::kFault) fault_reported_.store(false, std::memory_order_relaxed);
   return true;
 }
 

@@ -35,10 +35,10 @@ struct LaneReport {
     kSlow,       // wants to be told kLeave
     kLeft,
     kEnded,
-    kGap,        // a turn took very long. No session
+    kFault,      // pages of somebody's memory were missed. No session
     kBroken,     // the kernel refuses it its event loop: it has stopped, error() says why. No session
   };
-  Kind kind = Kind::kGap;
+  Kind kind = Kind::kFault;
   FenceReason reason{};  // of kFenced
   Session* session = nullptr;
 };
@@ -93,7 +93,7 @@ class Lane final : private SessionOwner, private ReadyHandler {
   const LaneOptions options_;
   std::unique_ptr<Mailbox<LaneCommand>> commands_;
   std::unique_ptr<Mailbox<LaneReport>> reports_;
-  std::atomic<bool> gap_reported_{false};  // and control has not looked yet
+  std::atomic<bool> fault_reported_{false};  // and control has not looked yet
   // The thread's, made and destroyed by it.
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<Backend> backend_;

@@ -220,6 +220,7 @@ ring::Result<void> ServeOrSayWhyNot(const Flags& flags) try {
 int main(int argc, char** argv) {
   using namespace vgpu::mediator;
   namespace cli = vgpu::cli;
+  vgpu::base::KeepDescriptors();
   signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes (ulimit -f) is an error to be named, not the end
   if (argc > 1 && std::string_view(argv[1]) == vgpu::engine::kEngineCommand) return vgpu::engine::EngineMain(argc, argv);
   Flags flags;

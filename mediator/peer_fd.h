@@ -4,14 +4,18 @@
 #ifndef VGPU_MEDIATOR_PEER_FD_H_
 #define VGPU_MEDIATOR_PEER_FD_H_
 
+#include <cstdint>
 #include <utility>
 
 #include "ring/unique_fd.h"
 
 namespace vgpu::mediator {
 
+// What is known of a descriptor: that its close ends by itself (memory, eventfds), or nothing.
+enum class PeerFdKind : uint8_t { kUnknown, kEndsByItself };
+
 // Closes `fd` on a thread that nobody waits for (closer.h), or here if this process has none. Any thread.
-void CloseElsewhere(int fd);
+void CloseElsewhere(int fd, PeerFdKind kind);
 
 // Like ring::UniqueFd, but for who closes.
 class PeerFd {
@@ -19,11 +23,12 @@ class PeerFd {
   PeerFd() = default;
   explicit PeerFd(int fd) : fd_(fd) {}
   PeerFd(ring::UniqueFd fd) : fd_(fd.release()) {}  // NOLINT: whoever has a descriptor of its own may let a peer's rules apply
-  PeerFd(PeerFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  PeerFd(PeerFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)), kind_(other.kind_) {}
   PeerFd& operator=(PeerFd&& other) noexcept {
     if (this != &other) {
       reset();
       fd_ = std::exchange(other.fd_, -1);
+      kind_ = other.kind_;
     }
     return *this;
   }
@@ -32,11 +37,14 @@ class PeerFd {
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
   void reset() {
-    if (fd_ >= 0) CloseElsewhere(std::exchange(fd_, -1));
+    if (fd_ >= 0) CloseElsewhere(std::exchange(fd_, -1), kind_);
   }
+  // It has been looked at: its close does not depend on its peer.
+  void set_ends_by_itself() { kind_ = PeerFdKind::kEndsByItself; }
 
  private:
   int fd_ = -1;
+  PeerFdKind kind_ = PeerFdKind::kUnknown;
 };
 
 }  // namespace vgpu::mediator

@@ -10,6 +10,7 @@
 #define VGPU_MEDIATOR_SESSION_H_
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -28,12 +29,14 @@ class Dispatcher;
 class Session;
 
 // Why a session was fenced.
+// The stronger ones last: one replaces another only if it is stronger. A reset lifts the first two.
 enum class FenceReason : uint8_t {
   kSlotReused,   // it reused a slot before its answer
-  kMemoryLost,   // its memory raised a bus error: pages are gone. Only another attach mends that
   kSlow,         // it stalled the thread that served it, again
-  kQuarantined,  // an operator said so
+  kMemoryLost,   // pages of its memory are gone. Only another attach mends that
+  kQuarantined,  // an operator said so, and must say otherwise
 };
+inline bool LiftedByReset(FenceReason reason) { return reason < FenceReason::kMemoryLost; }
 const char* ToText(FenceReason reason);
 
 // Who stands behind the sessions of a dispatcher. Called on the dispatcher's thread; must not wait for anybody.
@@ -98,11 +101,16 @@ class Session {
   const std::vector<std::unique_ptr<GuestRing>>& rings() const { return rings_; }
 
   // Before the first dispatcher has it, on any thread: goes on where an earlier mediator stopped, and calls each ring's
-  // guest once, since that mediator may have died between an answer and its call. Returns the nanoseconds of the longest
-  // call.
+  // guest once, since that mediator may have died between an answer and its call. Returns the nanoseconds of processor time
+  // of the longest call.
   int64_t Recover(int64_t now_ns);
 
+  // Any thread.
   bool fenced() const { return fenced_; }
+  FenceReason fence_reason() const { return fence_reason_; }  // while it is fenced
+  uint64_t serial() const { return serial_; }                 // no two sessions of a process have the same
+  // False once its memory is being unmapped.
+  const std::shared_ptr<std::atomic<bool>>& mapped() const { return mapped_; }
   bool ending() const { return ending_; }
   bool busy() const;
   bool epoch_pending() const;
@@ -139,13 +147,19 @@ class Session {
 
  private:
   friend class Dispatcher;
+  template <class Call>
+  void Timed(const Call& call);
 
   Dispatcher* dispatcher_ = nullptr;  // that has it
   const Grant grant_;
   SessionMemory memory_;
   vgpu_device_info device_info_;
   std::vector<std::unique_ptr<GuestRing>> rings_;
+  const uint64_t serial_;
+  const std::shared_ptr<std::atomic<bool>> mapped_ = std::make_shared<std::atomic<bool>>(true);
   base::Published<bool> fenced_ = false;
+  base::Published<FenceReason> fence_reason_ = FenceReason::kSlotReused;
+  uint32_t watched_calls_ = 0;  // so many of its next system calls are timed exactly
   bool held_ = false;  // slow: nothing of it is touched until another dispatcher has it
   bool resetting_ = false;
   bool leaving_ = false;
