@@ -105,6 +105,7 @@ class Session {
   bool fenced() const { return fenced_; }
   bool ending() const { return ending_; }
   bool busy() const;
+  bool at_rest() const;
   bool epoch_pending() const;
   // A page of its memory is gone. What it computed since is worth nothing.
   bool memory_lost() const { return memory_.region.lost() || memory_.private_file.lost(); }
