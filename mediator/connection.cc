@@ -348,9 +348,11 @@ void Connection::OnResetDone() {
 }
 
 void Connection::OnStall(const char* what) {
-  if (state_ != State::kAttached || move_ != Move::kNone || fenced_) return;
+  const bool apart = lane_ == server_->context().suspects;
+  // Fenced or not, a lane that was held up has let go of it, and serves it only after a move.
+  if (state_ != State::kAttached || move_ != Move::kNone || (fenced_ && apart)) return;
   const uint32_t strikes = server_->Strike(grant_.vm_id);
-  if (lane_ == server_->context().suspects) return Fence(FenceReason::kSlow);
+  if (apart) return Fence(FenceReason::kSlow);
   server_->Log(fmt::format("{} is served apart from the others from now on: {} (stall {} of it)", Name(), what, strikes));
   MoveToSuspects();
 }
