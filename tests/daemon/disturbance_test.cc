@@ -80,9 +80,9 @@ class Stream {
 // Tens of thousands who wait for a descriptor: who signals it, wakes each.
 class Crowd {
  public:
-  explicit Crowd(int fd) {
+  explicit Crowd(int fd, int epolls = 100) {
     for (int i = 0; i < kDups; ++i) dups_.emplace_back(dup(fd));
-    for (int i = 0; i < kEpolls; ++i) {
+    for (int i = 0; i < epolls; ++i) {
       epolls_.emplace_back(epoll_create1(EPOLL_CLOEXEC));
       for (const ring::UniqueFd& dup : dups_) {
         epoll_event event{EPOLLIN, {}};
@@ -93,7 +93,7 @@ class Crowd {
   int waiters() const { return waiters_; }
 
  private:
-  static constexpr int kDups = 300, kEpolls = 100;
+  static constexpr int kDups = 300;
   std::vector<ring::UniqueFd> dups_;
   std::vector<ring::UniqueFd> epolls_;
   int waiters_ = 0;
@@ -364,8 +364,8 @@ TEST_F(DisturbanceTest, ReleasedWhileAttached_HungUpOnSoThatItAttachesAgain) {
 
 TEST_F(DisturbanceTest, NoDescriptorsLeft_TheCauseIsNamedAndItDoesNotSpin) {
   rlimit before{};
-  const rlimit few{daemon_->Descriptors() + 3, daemon_->Descriptors() + 3};
   ASSERT_EQ(prlimit(daemon_->pid(), RLIMIT_NOFILE, nullptr, &before), 0);
+  const rlimit few{daemon_->Descriptors() + 3, before.rlim_max};
   if (prlimit(daemon_->pid(), RLIMIT_NOFILE, &few, nullptr) != 0) GTEST_SKIP() << "prlimit: " << std::strerror(errno);
   {
     std::vector<Peer> peers;
@@ -379,7 +379,7 @@ TEST_F(DisturbanceTest, NoDescriptorsLeft_TheCauseIsNamedAndItDoesNotSpin) {
     EXPECT_LT(daemon_->CpuTicks() - ticks, 20u) << "of 50";
     EXPECT_EQ(guest_.Ask(guest_.Add(1, 1)).data, 2u);
   }
-  if (prlimit(daemon_->pid(), RLIMIT_NOFILE, &before, nullptr) != 0) GTEST_SKIP() << "the old limit needs a privilege";
+  ASSERT_EQ(prlimit(daemon_->pid(), RLIMIT_NOFILE, &before, nullptr), 0);
   Owner owner({.vm_id = kVm});
   EXPECT_TRUE(owner.Attach(socket()));
 }
@@ -467,21 +467,29 @@ void SubmitUntilFenced(Owner* owner) {
   }
 }
 
-// The call that tells a guest of its fence is slow, too: whoever is reset after it is served again, apart.
+// The call that tells a guest of its fence is slow, too: whoever is reset after it is served again, apart. Several of them,
+// since a call that is slow while the machine runs something else is not held against anybody.
 TEST_F(DisturbanceTest, SlowCallOfAFence_ServedAgainAfterAReset) {
   StartStream();
-  Owner owner({.vm_id = kVm, .entries = 4});
-  ASSERT_TRUE(owner.Attach(socket()));
-  Guest(&owner, 0).Open();
-  const Crowd crowd(owner.doorbells(0).call.get());
-  SubmitUntilFenced(&owner);
-  EXPECT_EQ(ExpectState(&owner.peer()).ring_state, VGPU_RING_STATE_FENCED);
-  owner.peer().Send(VGPU_MSG_RESET);
-  EXPECT_EQ(ExpectState(&owner.peer()).ring_state, VGPU_RING_STATE_ATTACHED);
-  owner.peer().Expect(VGPU_MSG_RESET_DONE);
-  Guest guest(&owner, 0);
-  guest.Open();
-  EXPECT_EQ(guest.Ask(guest.Add(5, 6)).data, 11u);
+  std::vector<std::unique_ptr<Owner>> owners;
+  std::vector<std::unique_ptr<Crowd>> crowds;
+  for (uint32_t i = 0; i < 8; ++i) {
+    owners.push_back(std::make_unique<Owner>(OwnerOptions{.vm_id = kVm + i, .entries = 4}));
+    ASSERT_TRUE(owners.back()->Attach(socket()));
+    Guest(owners.back().get(), 0).Open();
+    crowds.push_back(std::make_unique<Crowd>(owners.back()->doorbells(0).call.get(), 30));
+  }
+  for (const auto& owner : owners) SubmitUntilFenced(owner.get());
+  for (const auto& owner : owners) {
+    EXPECT_EQ(ExpectState(&owner->peer()).ring_state, VGPU_RING_STATE_FENCED);
+    owner->peer().Send(VGPU_MSG_RESET);
+    EXPECT_EQ(ExpectState(&owner->peer()).ring_state, VGPU_RING_STATE_ATTACHED);
+    owner->peer().Expect(VGPU_MSG_RESET_DONE);
+    Guest guest(owner.get(), 0);
+    guest.Open();
+    if (HasFailure()) return;
+    EXPECT_EQ(guest.Ask(guest.Add(5, 6)).data, 11u);
+  }
   stream_->AwaitMore(100);
 }
 
