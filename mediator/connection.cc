@@ -358,8 +358,10 @@ void Connection::OnResetDone() {
 
 void Connection::OnStall(const char* what) {
   const uint32_t strikes = server_->Strike(grant_.vm_id);
-  if (state_ != State::kAttached || move_ != Move::kNone) return;
-  if (lane_ == server_->context().suspects) return Fence(FenceReason::kSlow);
+  const bool apart = lane_ == server_->context().suspects;
+  // Fenced or not, a lane that was held up has let go of it, and serves it only after a move.
+  if (state_ != State::kAttached || move_ != Move::kNone || (session_->fenced() && apart)) return;
+  if (apart) return Fence(FenceReason::kSlow);
   server_->Log(fmt::format("{} is served apart from the others from now on: {} (stall {} of it)", Name(), what, strikes));
   MoveToSuspects();
 }

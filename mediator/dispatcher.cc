@@ -193,7 +193,7 @@ void Dispatcher::Listen() {
 }
 
 void Dispatcher::PeerWasSlow(Session* session) {
-  if (serves_suspects_ || session->held_ || session->ending_ || session->fenced_) return;
+  if (serves_suspects_ || session->held_ || session->ending_) return;
   Hold(session);
   owner_->OnSlow(session);
 }
@@ -237,8 +237,10 @@ void Dispatcher::Settle(GuestRing* ring) {
 }
 
 void Dispatcher::SettleSession(Session* session) {
+  // A request that is between two pieces goes with it: held, it gets no more of them here.
+  if (session->leaving_ && session->at_rest()) return SettleEnding(session);
   if (session->busy()) return;
-  if (session->ending_ || session->leaving_) return SettleEnding(session);
+  if (session->ending_) return SettleEnding(session);
   if (!session->resetting_ || session->epoch_pending()) return;
   session->resetting_ = false;
   owner_->OnResetDone(session);
@@ -554,6 +556,7 @@ void Dispatcher::Finished() {
     if (run != 0) {
       i += run;
     } else if (!ring->PieceFinished(finished_[i++], now_ns_, trace_)) {
+      if (ring->session()->leaving_) [[unlikely]] SettleSession(ring->session());
       continue;
     }
     Answered(ring);

@@ -4,6 +4,7 @@
 #include "mediator/dispatcher.h"
 
 #include <gtest/gtest.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -67,9 +68,9 @@ class FakeBackend final : public Backend {
 // A guest's memory, its session, and what the session told its owner.
 class Vm final {
  public:
-  Vm(uint32_t vm_id, uint32_t priority) {
+  Vm(uint32_t vm_id, uint32_t priority, uint32_t entries = kEntries, uint32_t ring_count = 1) : guests_(ring_count) {
     SessionMemory memory;
-    EXPECT_EQ(vgpu_layout_make(kRegionBytes, 1, kEntries, &memory.layout), 0);
+    EXPECT_EQ(vgpu_layout_make(kRegionBytes, ring_count, entries, &memory.layout), 0);
     layout_ = memory.layout;
     const auto region = ring::MakeSealedMemfd("vgpu-test", kRegionBytes);
     const auto file = ring::MakeSealedMemfd("vgpu-test", VGPU_PRIVATE_BYTES);
@@ -77,42 +78,54 @@ class Vm final {
     memory.private_file = GuardedMapping(std::move(ring::MapShared(file->get(), VGPU_PRIVATE_BYTES).value()));
     base_ = std::move(ring::MapShared(region->get(), kRegionBytes).value());
     vgpu_private_fill(memory.private_file.data());
-    std::vector<RingEventfds> rings(1);
-    rings[0] = {MakeEventfd(), MakeEventfd()};
-    kick_ = ring::UniqueFd(dup(rings[0].kick.get()));
+    std::vector<RingEventfds> rings(ring_count);
+    for (uint32_t q = 0; q < ring_count; ++q) {
+      rings[q] = {MakeEventfd(), MakeEventfd()};
+      guests_[q].kick = ring::UniqueFd(dup(rings[q].kick.get()));
+      guests_[q].call = ring::UniqueFd(dup(rings[q].call.get()));
+    }
     session_ = std::make_unique<Session>(Grant{vm_id, 'A', priority}, std::move(memory), std::move(rings),
                                          RingEventfds{MakeEventfd(), MakeEventfd()}, vgpu_device_info{});
   }
 
   Session* session() { return session_.get(); }
-  GuestRing& guest_ring() { return *session_->rings()[0]; }
-  ring::RingRef<RealMemory> ring() const { return ring::RingAt(base_.data() + layout_.ring_off, kEntries); }
-  uint64_t ack() const { return RealMemory::LoadAcquire(ring().epoch_ack); }
-
-  void AskEpoch(bool open) {
-    epoch_ = ring::RequestEpoch(ring(), open);
-    SignalEventfd(kick_.get());
+  GuestRing& guest_ring(uint32_t q = 0) { return *session_->rings()[q]; }
+  uint32_t ring_count() const { return static_cast<uint32_t>(guests_.size()); }
+  ring::RingRef<RealMemory> ring(uint32_t q = 0) const {
+    return ring::RingAt(base_.data() + layout_.ring_off + q * layout_.ring_stride, layout_.entries);
   }
-  bool EpochIs(uint32_t state) const { return ack() == vgpu_word(state, epoch_); }
-  void MakeProducer() { producer_ = std::make_unique<ring::Producer<RealMemory>>(ring(), epoch_); }
+  uint64_t ack(uint32_t q = 0) const { return RealMemory::LoadAcquire(ring(q).epoch_ack); }
+
+  void AskEpoch(bool open, uint32_t q = 0) {
+    guests_[q].epoch = ring::RequestEpoch(ring(q), open);
+    Kick(q);
+  }
+  void Kick(uint32_t q = 0) { SignalEventfd(guests_[q].kick.get()); }
+  int call_fd() const { return guests_[0].call.get(); }
+  bool EpochIs(uint32_t state, uint32_t q = 0) const { return ack(q) == vgpu_word(state, guests_[q].epoch); }
+  void MakeProducer(uint32_t q = 0) {
+    guests_[q].producer = std::make_unique<ring::Producer<RealMemory>>(ring(q), guests_[q].epoch);
+  }
   uint32_t StageLong() {
     const uint64_t args[] = {kLongCount, 0, 4 * kLongCount, 8 * kLongCount};
-    return producer_->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, args, 4);
+    return guests_[0].producer->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, args, 4);
   }
-  uint32_t StageAdd(uint32_t a, uint32_t b) {
+  uint32_t StageAdd(uint32_t a, uint32_t b, uint32_t q = 0) {
     const uint64_t arg = vgpu_word(a, b);
-    return producer_->Stage(VGPU_OP_ADD, 0, &arg, 1);
+    return guests_[q].producer->Stage(VGPU_OP_ADD, 0, &arg, 1);
   }
-  uint32_t Stage(uint32_t opcode) { return producer_->Stage(opcode, 0, nullptr, 0); }
-  void Publish() {
-    if (producer_->Publish()) SignalEventfd(kick_.get());
+  uint32_t Stage(uint32_t opcode) { return guests_[0].producer->Stage(opcode, 0, nullptr, 0); }
+  void Publish(uint32_t q = 0) {
+    if (guests_[q].producer->Publish()) Kick(q);
   }
   uint32_t SubmitLong() {
     const uint32_t idx = StageLong();
     Publish();
     return idx;
   }
-  bool Take(uint32_t idx, ring::Answer* answer) { return producer_->Take(idx, answer); }
+  bool Take(uint32_t idx, ring::Answer* answer) { return guests_[0].producer->Take(idx, answer); }
+  // Asks to be called for the next answer.
+  void Sleep() { guests_[0].producer->ArmCall(); }
 
   // What its owner heard of its session.
   int fenced = 0;
@@ -123,12 +136,41 @@ class Vm final {
   std::function<void()> on_reset_done;
 
  private:
+  // Its side of a ring.
+  struct Guest {
+    ring::UniqueFd kick;
+    ring::UniqueFd call;
+    uint32_t epoch = 0;
+    std::unique_ptr<ring::Producer<RealMemory>> producer;
+  };
+
   vgpu_layout layout_{};
   ring::Mapping base_;
-  ring::UniqueFd kick_;
+  std::vector<Guest> guests_;
   std::unique_ptr<Session> session_;
-  uint32_t epoch_ = 0;
-  std::unique_ptr<ring::Producer<RealMemory>> producer_;
+};
+
+// Tens of thousands who wait for a descriptor: who signals it, wakes each.
+class Crowd {
+ public:
+  // Dups of it in many epolls: each of a hundred epolls has an entry for each of some hundred dups.
+  explicit Crowd(int fd) {
+    for (int i = 0; i < kDups; ++i) dups_.emplace_back(dup(fd));
+    for (int i = 0; i < kEpolls; ++i) {
+      epolls_.emplace_back(epoll_create1(EPOLL_CLOEXEC));
+      for (const ring::UniqueFd& dup : dups_) {
+        epoll_event event{EPOLLIN, {}};
+        waiters_ += epoll_ctl(epolls_.back().get(), EPOLL_CTL_ADD, dup.get(), &event) == 0 ? 1 : 0;
+      }
+    }
+  }
+  int waiters() const { return waiters_; }
+
+ private:
+  static constexpr int kDups = 300, kEpolls = 100;
+  std::vector<ring::UniqueFd> dups_;
+  std::vector<ring::UniqueFd> epolls_;
+  int waiters_ = 0;
 };
 
 // Tells each VM what its session's owner hears.
@@ -165,13 +207,21 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
     loop_->Watch(every_turn_.get(), this);
     dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), &backend_, &owners_, nullptr, &clock_,
                                                DispatcherOptions{WaitMode::kSleep, 30'000});
+    loop_apart_ = std::move(EventLoop::Create(64).value());
+    loop_apart_->Watch(every_turn_.get(), this);
+    apart_ = std::make_unique<Dispatcher>(loop_apart_.get(), &backend_apart_, &owners_, nullptr, &clock_,
+                                          DispatcherOptions{WaitMode::kSleep, 30'000, 256, true});
   }
 
-  void Play(std::vector<Step> steps) {
+  void Play(std::vector<Step> steps) { Play(std::move(steps), dispatcher_.get(), &backend_); }
+  // The same on the dispatcher for suspects.
+  void PlayApart(std::vector<Step> steps) { Play(std::move(steps), apart_.get(), &backend_apart_); }
+  void Play(std::vector<Step> steps, Dispatcher* dispatcher, FakeBackend* backend) {
     steps_ = std::move(steps);
+    plays_on_ = backend;
     at_ = turns_ = 0;
     stop_ = false;
-    dispatcher_->Run(&stop_);
+    dispatcher->Run(&stop_);
     EXPECT_EQ(at_, steps_.size()) << "step " << at_ << " never came";
   }
 
@@ -202,9 +252,10 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
     return steps;
   }
   // Steps that finish the next `count` pieces, each when the backend has it.
-  void FinishPieces(int count, std::vector<Step>* steps) {
+  void FinishPieces(int count, std::vector<Step>* steps) { FinishPieces(count, steps, &backend_); }
+  static void FinishPieces(int count, std::vector<Step>* steps, FakeBackend* backend) {
     for (int piece = 0; piece < count; ++piece) {
-      steps->push_back({[this] { return backend_.held.has_value(); }, [this] { backend_.Finish(); }});
+      steps->push_back({[backend] { return backend->held.has_value(); }, [backend] { backend->Finish(); }});
     }
   }
   // The ring has the loop to itself: the window's ring, polled at first, is not any more.
@@ -225,6 +276,9 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
   const Clock clock_;
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<Dispatcher> dispatcher_;
+  FakeBackend backend_apart_;
+  std::unique_ptr<EventLoop> loop_apart_;
+  std::unique_ptr<Dispatcher> apart_;
 
  private:
   static constexpr int kTurnsMax = 100'000;
@@ -236,11 +290,12 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
     }
     if (at_ < steps_.size() && ++turns_ < kTurnsMax && !HasFatalFailure()) return;
     stop_ = true;  // the loop waits for what the backend has
-    backend_.open = false;
-    if (backend_.held) backend_.Finish();
+    plays_on_->open = false;
+    if (plays_on_->held) plays_on_->Finish();
   }
 
   const ring::UniqueFd every_turn_ = MakeEventfd();
+  FakeBackend* plays_on_ = nullptr;
   std::vector<Step> steps_;
   size_t at_ = 0;
   int turns_ = 0;
@@ -436,6 +491,294 @@ TEST_F(DispatcherTest, SameClass_PieceByPieceInTurns) {
   Play(std::move(steps));
   // The second VM came after the first one's first piece: it waits for one more, then they alternate.
   EXPECT_EQ(backend_.order, (std::vector<uint32_t>{1, 1, 2, 1, 2, 2}));
+}
+
+// ---- from one dispatcher to another ----
+
+// What runs has its piece here and the others there; what waits is answered there, once.
+TEST_F(DispatcherTest, LeaveInAPiece_TheRestIsDoneElsewhere) {
+  Vm vm(1, 1);
+  Play(Then(InAPiece(&vm), std::vector<Step>{{kNow,
+                                              [&] {
+                                                vm.StageAdd(1, 2);
+                                                vm.StageAdd(3, 4);
+                                                vm.StageLong();
+                                                vm.Publish();
+                                              }},
+                                             {[&] { return vm.guest_ring().waiting() == 3; },
+                                              [&] { dispatcher_->Leave(vm.session()); }},
+                                             Never([&] { return vm.left != 0; }),
+                                             {kNow, [&] { backend_.Finish(); }},
+                                             {[&] { return vm.left == 1; }}}));
+  ASSERT_EQ(vm.left, 1);
+  EXPECT_TRUE(dispatcher_->sessions().empty());
+  EXPECT_EQ(backend_.order.size(), 1u) << "further pieces of a session that leaves";
+
+  ring::Answer first{}, sum{}, other_sum{}, last{};
+  std::vector<Step> steps = {{kNow, [&] { ASSERT_TRUE(apart_->Begin(vm.session(), true)); }}};
+  FinishPieces(2 + 3, &steps, &backend_apart_);
+  steps.push_back({[&] { return vm.Take(3, &last); }});
+  PlayApart(std::move(steps));
+  ASSERT_TRUE(vm.Take(0, &first) && vm.Take(1, &sum) && vm.Take(2, &other_sum));
+  EXPECT_EQ(first.code, VGPU_OK);
+  EXPECT_EQ(sum.data, 3u);
+  EXPECT_EQ(other_sum.data, 7u);
+  EXPECT_EQ(last.code, VGPU_OK);
+  EXPECT_EQ(vm.guest_ring().counters().taken, 4u);
+  EXPECT_EQ(vm.guest_ring().counters().answered, 4u);
+}
+
+TEST_F(DispatcherTest, LeaveBetweenPieces_LeavesAtOnce) {
+  Vm vm(1, 1);
+  Play(Then(BetweenPieces(&vm), std::vector<Step>{{kNow, [&] { dispatcher_->Leave(vm.session()); }},
+                                                  {[&] { return vm.left == 1; }}}));
+  std::vector<Step> steps = {{kNow, [&] { ASSERT_TRUE(apart_->Begin(vm.session(), true)); }}};
+  FinishPieces(2, &steps, &backend_apart_);
+  ring::Answer answer{};
+  steps.push_back({[&] { return vm.Take(0, &answer); }});
+  PlayApart(std::move(steps));
+  EXPECT_EQ(answer.code, VGPU_OK);
+}
+
+TEST_F(DispatcherTest, FencedAndLeft_ResetElsewhereLiftsIt) {
+  Vm vm(1, 1);
+  Play(Then(InAPiece(&vm), std::vector<Step>{{kNow, [&] { vm.SubmitLong(); }},
+                                             {[&] { return vm.guest_ring().waiting() == 1; },
+                                              [&] {
+                                                dispatcher_->Fence(vm.session(), FenceReason::kSlotReused);
+                                                dispatcher_->Leave(vm.session());
+                                              }},
+                                             {kNow, [&] { backend_.Finish(); }},
+                                             {[&] { return vm.left == 1; }}}));
+  PlayApart({{kNow, [&] { ASSERT_TRUE(apart_->Begin(vm.session(), true)); }},
+             {[&] { return vm.EpochIs(VGPU_EPOCH_FENCED); }, [&] { apart_->Reset(vm.session()); }},
+             {[&] { return vm.resets_done == 1; }, [&] { vm.AskEpoch(true); }},
+             {[&] { return vm.EpochIs(VGPU_EPOCH_OPEN); },
+              [&] {
+                vm.MakeProducer();
+                vm.SubmitLong();
+              }},
+             {[&] { return backend_apart_.held.has_value(); }}});
+}
+
+// ---- descriptors that hold the loop up ----
+
+// Nothing of it is touched until another dispatcher has it; that one bears it, and answers everything once.
+TEST_F(DispatcherTest, SlowCall_HeldUntilAnotherHasIt) {
+  Vm vm(1, 1), other(2, 1);
+  std::optional<Crowd> crowd;
+  uint32_t staged = 0;
+  ring::Answer answer{}, others{};
+  std::vector<Step> steps = Then(Opened(&vm), Opened(&other));
+  steps.push_back({kNow, [&] {
+                     crowd.emplace(vm.call_fd());
+                     ASSERT_GT(crowd->waiters(), 10'000) << "how many descriptors may this process have?";
+                   }});
+  // Again, if the machine had another thread run at that moment.
+  steps.push_back({[&] {
+    if (vm.slow != 0) return true;
+    if (staged != 0 && !vm.Take(staged - 1, &answer)) return false;
+    vm.Sleep();
+    vm.StageAdd(staged, 1);
+    vm.Publish();
+    ++staged;
+    return false;
+  }});
+  // It has asked for the next one by now, or has it answered: look first.
+  steps.push_back({kNow, [&] {
+                     if (staged != 0) vm.Take(staged - 1, &answer);
+                     vm.StageAdd(staged, 1);
+                     vm.StageLong();
+                     vm.StageAdd(staged + 2, 1);
+                     vm.Publish();
+                     vm.Kick();
+                     other.StageAdd(5, 6);
+                     other.Publish();
+                   }});
+  steps.push_back({[&] { return other.Take(0, &others); }});
+  steps.push_back(Never([&] { return vm.Take(staged, &answer) || backend_.held.has_value() || vm.slow != 1; }));
+  steps.push_back({kNow, [&] { dispatcher_->Leave(vm.session()); }});
+  steps.push_back({[&] { return vm.left == 1; }});
+  Play(std::move(steps));
+  ASSERT_EQ(vm.left, 1);
+  EXPECT_EQ(others.data, 11u);
+
+  steps = {{kNow, [&] {
+              vm.Sleep();
+              ASSERT_TRUE(apart_->Begin(vm.session(), true));
+            }}};
+  FinishPieces(3, &steps, &backend_apart_);
+  steps.push_back({[&] { return vm.Take(staged + 2, &answer); }});
+  PlayApart(std::move(steps));
+  EXPECT_EQ(answer.data, staged + 3);
+  ASSERT_TRUE(vm.Take(staged, &answer));
+  EXPECT_EQ(answer.data, staged + 1);
+  ASSERT_TRUE(vm.Take(staged + 1, &answer));
+  EXPECT_EQ(answer.code, VGPU_OK);
+  EXPECT_EQ(vm.guest_ring().counters().answered, staged + 3);
+  EXPECT_EQ(vm.slow, 1) << "that a suspect is slow is no news";
+}
+
+TEST_F(DispatcherTest, KicksThatBringNothing_DeafForAWhileAndHearsAgain) {
+  Vm vm(1, 1);
+  uint64_t kicks = 0;
+  std::vector<Step> steps = {{kNow, [&] {
+                                owners_.Add(&vm);
+                                ASSERT_TRUE(dispatcher_->Begin(vm.session(), true));
+                              }}};
+  const auto deaf = [&] { return vm.guest_ring().watch < 0; };
+  steps.push_back({[&] {
+    vm.Kick();
+    return deaf();
+  }, [&] {
+    kicks = vm.guest_ring().counters().kicks;
+    vm.AskEpoch(true);
+  }});
+  // Not one kick is heard until it listens again, and then what the guest has asked for is seen.
+  steps.push_back({[&] {
+    vm.Kick();
+    if (!deaf()) return true;
+    EXPECT_EQ(vm.guest_ring().counters().kicks, kicks);
+    return false;
+  }});
+  steps.push_back({[&] { return vm.EpochIs(VGPU_EPOCH_OPEN); }, [&] { vm.MakeProducer(); }});
+  steps.push_back({kNow, [&] { vm.SubmitLong(); }});
+  steps.push_back({[&] { return backend_.held.has_value(); }});
+  Play(std::move(steps));
+  EXPECT_LE(kicks, 32u) << "it was listened to for too long";
+}
+
+// A kick for each request is no nuisance.
+TEST_F(DispatcherTest, KicksThatBringRequests_AlwaysHeard) {
+  Vm vm(1, 1);
+  uint32_t next = 0;
+  ring::Answer answer{};
+  std::vector<Step> steps = Opened(&vm);
+  steps.push_back({[&] {
+    EXPECT_GE(vm.guest_ring().watch, 0);
+    if (next != 0 && !vm.Take(next - 1, &answer)) return false;
+    next = vm.StageAdd(1, 1) + 1;
+    vm.Publish();
+    vm.Kick();
+    return next == 500;
+  }});
+  Play(std::move(steps));
+}
+
+// ---- long work, in steps ----
+
+constexpr uint32_t kManyEntries = 4096;
+
+TEST_F(DispatcherTest, EpochOfABigRing_OthersAreAnsweredInBetween) {
+  Vm big(1, 1, kManyEntries), other(2, 1);
+  int turns = 0;
+  uint64_t answered = 0;
+  std::vector<Step> steps = Then(Opened(&big), Opened(&other));
+  steps.push_back({kNow, [&] {
+                     answered = other.guest_ring().counters().answered;
+                     big.AskEpoch(true);
+                   }});
+  uint32_t idx = 0;
+  bool outstanding = false;
+  ring::Answer answer{};
+  steps.push_back({[&] {
+    if (big.EpochIs(VGPU_EPOCH_OPEN)) return true;
+    ++turns;
+    if (outstanding && !other.Take(idx, &answer)) return false;
+    idx = other.StageAdd(1, 2);
+    other.Publish();
+    outstanding = true;
+    return false;
+  }});
+  Play(std::move(steps));
+  EXPECT_GE(turns, 32) << "too much at a time";
+  EXPECT_GE(other.guest_ring().counters().answered - answered, static_cast<uint64_t>(turns) / 4) << "in " << turns;
+}
+
+TEST_F(DispatcherTest, FenceWithinAnEpoch_AnsweredFencedAndAResetLiftsIt) {
+  Vm vm(1, 1, kManyEntries);
+  std::vector<Step> steps = Opened(&vm);
+  steps.push_back({kNow, [&] { vm.AskEpoch(true); }});
+  steps.push_back({[&] { return vm.guest_ring().chore() == RingChore::kEpoch; },
+                   [&] { dispatcher_->Fence(vm.session(), FenceReason::kSlotReused); }});
+  steps.push_back({[&] { return vm.EpochIs(VGPU_EPOCH_FENCED); }, [&] { dispatcher_->Reset(vm.session()); }});
+  steps.push_back({[&] { return vm.resets_done == 1; }, [&] { vm.AskEpoch(true); }});
+  steps.push_back({[&] { return vm.EpochIs(VGPU_EPOCH_OPEN); },
+                   [&] {
+                     vm.MakeProducer();
+                     vm.SubmitLong();
+                   }});
+  steps.push_back({[&] { return backend_.held.has_value(); }});
+  Play(std::move(steps));
+  EXPECT_EQ(vm.fenced, 1);
+}
+
+TEST_F(DispatcherTest, ResetWithinAFence_DoneOnceAndTheRingOpensAgain) {
+  constexpr uint32_t kQueued = 3000;
+  Vm vm(1, 1, kManyEntries);
+  std::vector<Step> steps = InAPiece(&vm);
+  steps.push_back({kNow, [&] {
+                     for (uint32_t i = 0; i < kQueued; ++i) vm.StageAdd(i, 1);
+                     vm.Publish();
+                   }});
+  steps.push_back({[&] { return vm.guest_ring().waiting() == kQueued; },
+                   [&] {
+                     dispatcher_->Fence(vm.session(), FenceReason::kSlotReused);
+                     backend_.Finish();
+                   }});
+  steps.push_back({[&] { return vm.guest_ring().chore() == RingChore::kFence; },
+                   [&] { dispatcher_->Reset(vm.session()); }});
+  steps.push_back({[&] { return vm.resets_done == 1; }});
+  steps.push_back({[&] { return vm.EpochIs(VGPU_EPOCH_CLOSED); }, [&] { vm.AskEpoch(true); }});
+  ring::Answer answer{};
+  steps.push_back({[&] { return vm.EpochIs(VGPU_EPOCH_OPEN); },
+                   [&] {
+                     vm.MakeProducer();
+                     vm.StageAdd(20, 22);
+                     vm.Publish();
+                   }});
+  steps.push_back({[&] { return vm.Take(0, &answer); }});
+  steps.push_back(Never([&] { return vm.resets_done != 1; }));
+  Play(std::move(steps));
+  EXPECT_EQ(answer.data, 42u);
+  EXPECT_LT(vm.guest_ring().counters().answered, kQueued / 2) << "the reset came after the fence, not within";
+}
+
+// ---- shares ----
+
+// However many rings a VM has: in the time in which a VM with one ring has had all its requests taken, one with eight gets
+// no more of its own taken, but for a turn.
+TEST_F(DispatcherTest, EightRings_OneShare) {
+  constexpr uint32_t kMany = 256;
+  Vm eight(1, 1, kMany, 8), one(2, 1, kMany);
+  std::vector<Step> steps = Opened(&one);
+  steps.push_back({kNow, [&] {
+                     owners_.Add(&eight);
+                     ASSERT_TRUE(dispatcher_->Begin(eight.session(), true));
+                     for (uint32_t q = 0; q < 8; ++q) eight.AskEpoch(true, q);
+                   }});
+  for (uint32_t q = 0; q < 8; ++q) {
+    steps.push_back({[&eight, q] { return eight.EpochIs(VGPU_EPOCH_OPEN, q); }, [&eight, q] { eight.MakeProducer(q); }});
+  }
+  steps.push_back({kNow, [&] {
+                     for (uint32_t i = 0; i < kMany; ++i) {
+                       one.StageAdd(i, 1);
+                       for (uint32_t q = 0; q < 8; ++q) eight.StageAdd(i, q, q);
+                     }
+                     one.Publish();
+                     for (uint32_t q = 0; q < 8; ++q) eight.Publish(q);
+                   }});
+  const auto taken = [](Vm* vm) {
+    uint64_t sum = 0;
+    for (uint32_t q = 0; q < vm->ring_count(); ++q) sum += vm->guest_ring(q).counters().taken;
+    return sum;
+  };
+  uint64_t of_eight = 0;
+  steps.push_back({[&] { return taken(&one) == kMany; }, [&] { of_eight = taken(&eight); }});
+  steps.push_back({[&] { return taken(&eight) == 8 * kMany; }});
+  Play(std::move(steps));
+  EXPECT_LE(of_eight, kMany + 64u);
+  EXPECT_GE(of_eight, kMany / 2) << "and no less";
 }
 
 }  // namespace

@@ -69,6 +69,7 @@ class Door {
     TokenBucket& attaches = Of(peer, now_ns).attaches;
     return attaches.TryTake(now_ns) ? 0 : attaches.NextNs(now_ns);
   }
+  size_t peers_known() const { return peers_.size(); }
 
  private:
   static constexpr size_t kPeersMax = 4096;

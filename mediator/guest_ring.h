@@ -148,6 +148,8 @@ class GuestRing final : public ReadyHandler {
   bool PieceFinished(const Piece& piece, int64_t now_ns, Trace* trace);
   // Are pieces of this ring with the backend? Their memory must stay.
   bool busy() const { return running_ != nullptr || slots_in_flight_ != 0; }
+  // Nothing of it is with the backend at this moment: of a request that is busy(), the next pieces may go to another one.
+  bool at_rest() const { return slots_in_flight_ == 0 && (running_ == nullptr || running_->pieces == 0); }
 
   // ---- waking ----
 

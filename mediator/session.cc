@@ -79,6 +79,10 @@ bool Session::busy() const {
   return std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->busy(); });
 }
 
+bool Session::at_rest() const {
+  return std::all_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->at_rest(); });
+}
+
 bool Session::epoch_pending() const {
   return std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->epoch_pending(); });
 }

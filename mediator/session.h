@@ -113,6 +113,7 @@ class Session {
   const std::shared_ptr<std::atomic<bool>>& mapped() const { return mapped_; }
   bool ending() const { return ending_; }
   bool busy() const;
+  bool at_rest() const;
   bool epoch_pending() const;
   // A page of its memory is gone. What it computed since is worth nothing.
   bool memory_lost() const { return memory_.region.lost() || memory_.private_file.lost(); }

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/inspect_errand.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <vector>
+
+#include "mediator/missing_pages.h"
+
+namespace vgpu::mediator {
+namespace {
+
+constexpr size_t kPage = 4096;
+constexpr size_t kBytes = 64 * kPage;
+
+class Vm {
+ public:
+  Vm() {
+    owner_ = std::move(ring::MakeOwnedMemory("vgpu-test", kBytes).value());
+    ours_ = std::move(ring::MapShared(owner_.fd.get(), kBytes).value());
+    missing_pages::Guard(ours_.data(), kBytes);
+    EXPECT_EQ(madvise(ours_.data(), kBytes, MADV_POPULATE_WRITE), 0);
+  }
+  void Punch(size_t page) {
+    EXPECT_EQ(fallocate(owner_.fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(page * kPage), kPage),
+              0);
+  }
+  void Refill(size_t page) { owner_.mapping.data()[page * kPage] = 1; }
+  InspectErrand::Subject subject() { return {nullptr, ours_.data(), kBytes}; }
+  void Unmap() { ours_ = ring::Mapping(); }
+  bool Whole() const { return missing_pages::Mapped(ours_.data(), kBytes); }
+
+ private:
+  ring::OwnedMemory owner_;
+  ring::Mapping ours_;
+};
+
+class InspectErrandTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (const auto supported = missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
+  }
+  // Runs an errand to its end, and returns what it found of each.
+  std::vector<Finding> Inspect(std::vector<InspectErrand::Subject> subjects) {
+    std::vector<Finding> findings;
+    steps_ = 0;
+    InspectErrand errand(std::move(subjects), [&](const std::vector<InspectErrand::Subject>& inspected) {
+      for (const auto& subject : inspected) findings.push_back(subject.finding);
+    });
+    for (bool done = false; !done && steps_ < 1000; ++steps_) done = errand.Step();
+    EXPECT_TRUE(findings.empty()) << "before Done";
+    errand.Done();
+    return findings;
+  }
+
+  int steps_ = 0;
+};
+
+TEST_F(InspectErrandTest, NobodyToInspect_Done) {
+  EXPECT_TRUE(Inspect({}).empty());
+  EXPECT_EQ(steps_, 1);
+}
+
+TEST_F(InspectErrandTest, WholeLostAndTampered_ToldApart) {
+  Vm first, lost, tampered, both, last;
+  lost.Punch(63);
+  tampered.Punch(0);
+  tampered.Refill(0);
+  both.Punch(3);
+  both.Punch(40);
+  both.Refill(3);
+  const auto findings =
+      Inspect({first.subject(), lost.subject(), tampered.subject(), both.subject(), last.subject()});
+  EXPECT_EQ(findings, (std::vector<Finding>{Finding::kWhole, Finding::kLost, Finding::kTampered, Finding::kLost,
+                                            Finding::kWhole}));
+  EXPECT_EQ(steps_, 5) << "a step for each, so that an attach waits for one only";
+}
+
+// What was found once is not found again: each time that pages are taken away counts by itself.
+TEST_F(InspectErrandTest, TamperedOnce_WholeAfterwards) {
+  Vm vm;
+  vm.Punch(7);
+  vm.Refill(7);
+  EXPECT_EQ(Inspect({vm.subject()}), std::vector<Finding>{Finding::kTampered});
+  EXPECT_TRUE(vm.Whole());
+  EXPECT_EQ(Inspect({vm.subject()}), std::vector<Finding>{Finding::kWhole});
+}
+
+TEST_F(InspectErrandTest, UnmappedMeanwhile_OthersAreInspected) {
+  Vm gone, lost;
+  const auto subject = gone.subject();
+  gone.Unmap();
+  lost.Punch(1);
+  EXPECT_EQ(Inspect({subject, lost.subject()}).at(1), Finding::kLost);
+}
+
+}  // namespace
+}  // namespace vgpu::mediator

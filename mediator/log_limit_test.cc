@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mediator/log_limit.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace vgpu::mediator {
+namespace {
+
+constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kStart = 17 * kSecond;
+
+TEST(LogLimit, SameLine_OnceAMinute) {
+  LogLimit limit;
+  EXPECT_TRUE(limit.Allows("refused", kStart));
+  EXPECT_FALSE(limit.Allows("refused", kStart));
+  EXPECT_FALSE(limit.Allows("refused", kStart + 59 * kSecond));
+  EXPECT_TRUE(limit.Allows("another", kStart + 59 * kSecond));
+  EXPECT_TRUE(limit.Allows("refused", kStart + 60 * kSecond));
+}
+
+TEST(LogLimit, LinesThatAllDiffer_AFewASecond) {
+  LogLimit limit;
+  int allowed = 0;
+  for (int i = 0; i < 100'000; ++i) allowed += limit.Allows("line " + std::to_string(i), kStart) ? 1 : 0;
+  EXPECT_EQ(allowed, 50);
+  allowed = 0;
+  for (int i = 0; i < 100'000; ++i) {
+    allowed += limit.Allows("later " + std::to_string(i), kStart + i * kSecond / 10'000) ? 1 : 0;  // in 10 s
+  }
+  EXPECT_NEAR(allowed, 50, 1);
+}
+
+// What had no token comes as soon as there is one, and not a minute later.
+TEST(LogLimit, LineLeftOutForTheOthersSake_ComesAfterThem) {
+  LogLimit limit;
+  for (int i = 0; i < 100; ++i) limit.Allows("line " + std::to_string(i), kStart);
+  EXPECT_FALSE(limit.Allows("important", kStart));
+  EXPECT_TRUE(limit.Allows("important", kStart + kSecond));
+}
+
+TEST(LogLimit, LeftOut_CountedOnce) {
+  LogLimit limit;
+  EXPECT_EQ(limit.TakeLeftOut(), 0u);
+  for (int i = 0; i < 8; ++i) limit.Allows("refused", kStart);
+  EXPECT_EQ(limit.TakeLeftOut(), 7u);
+  EXPECT_EQ(limit.TakeLeftOut(), 0u);
+}
+
+}  // namespace
+}  // namespace vgpu::mediator
