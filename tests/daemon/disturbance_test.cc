@@ -390,6 +390,7 @@ TEST_F(DisturbanceTest, NoDescriptorsLeft_TheCauseIsNamedAndItDoesNotSpin) {
 class ExactlyOnce {
  public:
   static constexpr uint64_t kVector = 3000;
+  static constexpr int kPairs = 4;
 
   explicit ExactlyOnce(Owner* owner) : owner_(owner), guest_(owner, 0) {
     for (uint64_t k = 0; k < kVector; ++k) {
@@ -398,22 +399,23 @@ class ExactlyOnce {
     }
     guest_.Open();
   }
-  // Some adds, a vector, and some adds, with all of them outstanding at once.
+  // Vectors and adds in turns, all of them outstanding at once: whenever it is called, something waits and something runs.
   void Round() {
-    std::vector<uint32_t> adds;
-    for (int i = 0; i < 4; ++i) adds.push_back(guest_.Add(rounds_, i));
-    const uint32_t vector = guest_.Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kVector, 0, 32768, 0});
-    for (int i = 4; i < 8; ++i) adds.push_back(guest_.Add(rounds_, i));
-    ASSERT_EQ(guest_.Ask(vector).code, VGPU_OK);
-    for (size_t i = 0; i < adds.size(); ++i) {
+    std::vector<uint32_t> adds, vectors;
+    for (int i = 0; i < kPairs; ++i) {
+      vectors.push_back(guest_.Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kVector, 0, 32768, 0}));
+      adds.push_back(guest_.Add(rounds_, i));
+    }
+    for (size_t i = 0; i < kPairs; ++i) {
+      ASSERT_EQ(guest_.Ask(vectors[i]).code, VGPU_OK);
       ASSERT_EQ(guest_.Ask(adds[i]).data, static_cast<uint32_t>(rounds_) + i);
     }
     ++rounds_;
     for (const uint64_t k : {uint64_t{0}, kVector / 2, kVector - 1}) {
-      ASSERT_EQ(sums()[k], static_cast<uint32_t>(rounds_) * ones()[k]) << "after " << rounds_ << " rounds";
+      ASSERT_EQ(sums()[k], static_cast<uint32_t>(rounds_ * kPairs) * ones()[k]) << "after " << rounds_ << " rounds";
     }
   }
-  uint64_t requests() const { return static_cast<uint64_t>(rounds_) * 9; }
+  uint64_t requests() const { return static_cast<uint64_t>(rounds_) * 2 * kPairs; }
 
  private:
   uint32_t* sums() const { return reinterpret_cast<uint32_t*>(owner_->arena(0)); }
