@@ -91,7 +91,7 @@ class CloserTest : public testing::Test {
     for (int i = 0; i < count; ++i) {
       hanging_.push_back(std::make_unique<Hanging>());
       ASSERT_TRUE(*hanging_.back());
-      CloseElsewhere(hanging_.back()->Take());
+      CloseElsewhere(hanging_.back()->Take(), PeerFdKind::kUnknown);
     }
   }
 
@@ -109,7 +109,7 @@ TEST_F(CloserTest, CloseThatHangs_HoldsNobodyUp) {
 TEST_F(CloserTest, OthersBehindOneThatHangs_AreClosed) {
   Hang(1);
   std::vector<Watched> others(100);
-  for (Watched& other : others) CloseElsewhere(other.Take());
+  for (Watched& other : others) CloseElsewhere(other.Take(), PeerFdKind::kUnknown);
   for (const Watched& other : others) EXPECT_TRUE(other.Closed(kPatienceMs));
   EXPECT_FALSE(closer_->Drain());
 }
@@ -117,23 +117,31 @@ TEST_F(CloserTest, OthersBehindOneThatHangs_AreClosed) {
 TEST_F(CloserTest, OthersBehindAllThatMayHang_AreClosed) {
   Hang(Closer::kThreadsMax - 1);
   Watched other;
-  CloseElsewhere(other.Take());
+  CloseElsewhere(other.Take(), PeerFdKind::kUnknown);
   EXPECT_TRUE(other.Closed(kPatienceMs));
 }
 
 TEST_F(CloserTest, MoreHangThanThereAreThreads_TheRestComesWhenOneIsLetGo) {
   Hang(Closer::kThreadsMax);
   Watched other;
-  CloseElsewhere(other.Take());
+  CloseElsewhere(other.Take(), PeerFdKind::kUnknown);
   EXPECT_FALSE(closer_->Drain());
   EXPECT_FALSE(other.Closed(0));
   hanging_.front()->LetGo();
   EXPECT_TRUE(other.Closed(kPatienceMs));
 }
 
+// What nobody can make hang does not wait for what hangs.
+TEST_F(CloserTest, AllThatMayHangHang_OtherKindsAreClosed) {
+  Hang(Closer::kThreadsMax + 1);
+  Watched other;
+  CloseElsewhere(other.Take(), PeerFdKind::kEndsByItself);
+  EXPECT_TRUE(other.Closed(kPatienceMs));
+}
+
 TEST_F(CloserTest, End_ClosesWhatWaits) {
   std::vector<Watched> all(500);
-  for (Watched& one : all) CloseElsewhere(one.Take());
+  for (Watched& one : all) CloseElsewhere(one.Take(), PeerFdKind::kUnknown);
   EXPECT_TRUE(closer_->Drain());
   closer_.reset();
   for (const Watched& one : all) EXPECT_TRUE(one.Closed(0));
@@ -155,11 +163,11 @@ TEST_F(CloserTest, PeerFd_ClosesElsewhere) {
 
 TEST(NoCloser, ClosesInPlace) {
   Watched one;
-  CloseElsewhere(one.Take());
+  CloseElsewhere(one.Take(), PeerFdKind::kUnknown);
   EXPECT_TRUE(one.Closed(0));
   { const Closer closer; }
   Watched other;
-  CloseElsewhere(other.Take());
+  CloseElsewhere(other.Take(), PeerFdKind::kUnknown);
   EXPECT_TRUE(other.Closed(0)) << "after the closer's end";
 }
 

@@ -28,13 +28,17 @@ class Vm {
               0);
   }
   void Refill(size_t page) { owner_.mapping.data()[page * kPage] = 1; }
-  InspectErrand::Subject subject() { return {nullptr, ours_.data(), kBytes}; }
-  void Unmap() { ours_ = ring::Mapping(); }
+  InspectErrand::Subject subject() { return {1, mapped_, ours_.data(), kBytes}; }
+  void Unmap() {
+    mapped_->store(false);
+    ours_ = ring::Mapping();
+  }
   bool Whole() const { return missing_pages::Mapped(ours_.data(), kBytes); }
 
  private:
   ring::OwnedMemory owner_;
   ring::Mapping ours_;
+  const std::shared_ptr<std::atomic<bool>> mapped_ = std::make_shared<std::atomic<bool>>(true);
 };
 
 class InspectErrandTest : public testing::Test {

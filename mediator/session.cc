@@ -23,6 +23,9 @@ std::atomic<uint64_t> g_serials{0};
 // A call, or the reading of a kick, takes about a microsecond.
 constexpr int64_t kSlowByTheClockNs = 50'000;
 constexpr int64_t kSlowNs = 100'000;
+// A virtual machine whose host is busy stands still for a while, too, and takes that for its own work.
+constexpr int64_t kVerySlowNs = 5'000'000;
+constexpr uint32_t kSlowCallsMax = 4;
 constexpr uint32_t kWatchedCalls = 1000;
 
 // What this thread has computed so far; that others had its processor meanwhile does not count.
@@ -108,13 +111,16 @@ void Session::Timed(const Call& call) {
   if (watched_calls_ == 0) [[likely]] {
     const int64_t begin_ns = dispatcher_->Now();
     call();
-    if (dispatcher_->Now() - begin_ns > kSlowByTheClockNs) watched_calls_ = kWatchedCalls;
+    if (dispatcher_->Now() - begin_ns <= kSlowByTheClockNs) return;
+    watched_calls_ = kWatchedCalls;
+    slow_calls_ = 0;
     return;
   }
   --watched_calls_;
   const int64_t begin_ns = ThreadNs();
   call();
-  if (ThreadNs() - begin_ns > kSlowNs) dispatcher_->PeerWasSlow(this);
+  const int64_t took_ns = ThreadNs() - begin_ns;
+  if (took_ns > kVerySlowNs || (took_ns > kSlowNs && ++slow_calls_ == kSlowCallsMax)) dispatcher_->PeerWasSlow(this);
 }
 
 bool Session::SignalOwner(int fd) {
