@@ -23,9 +23,9 @@ std::atomic<uint64_t> g_serials{0};
 // A call, or the reading of a kick, takes about a microsecond.
 constexpr int64_t kSlowByTheClockNs = 50'000;
 constexpr int64_t kSlowNs = 100'000;
-// A virtual machine whose host is busy stands still for a while, too, and takes that for its own work.
-constexpr int64_t kVerySlowNs = 5'000'000;
-constexpr uint32_t kSlowCallsMax = 4;
+// Of slow calls together; each other one in between makes up for kSlowNs. A single slow one may be the machine's doing: what
+// the kernel does besides, and a host that stands still, count as this thread's work, too.
+constexpr int64_t kSlowNsMax = 5'000'000;
 constexpr uint32_t kWatchedCalls = 1000;
 
 // What this thread has computed so far; that others had its processor meanwhile does not count.
@@ -113,14 +113,15 @@ void Session::Timed(const Call& call) {
     call();
     if (dispatcher_->Now() - begin_ns <= kSlowByTheClockNs) return;
     watched_calls_ = kWatchedCalls;
-    slow_calls_ = 0;
+    slow_ns_ = 0;
     return;
   }
   --watched_calls_;
   const int64_t begin_ns = ThreadNs();
   call();
   const int64_t took_ns = ThreadNs() - begin_ns;
-  if (took_ns > kVerySlowNs || (took_ns > kSlowNs && ++slow_calls_ == kSlowCallsMax)) dispatcher_->PeerWasSlow(this);
+  slow_ns_ = took_ns > kSlowNs ? slow_ns_ + took_ns : std::max<int64_t>(0, slow_ns_ - kSlowNs);
+  if (slow_ns_ > kSlowNsMax) dispatcher_->PeerWasSlow(this);
 }
 
 bool Session::SignalOwner(int fd) {

@@ -161,7 +161,7 @@ class Session {
   base::Published<bool> fenced_ = false;
   base::Published<FenceReason> fence_reason_ = FenceReason::kSlotReused;
   uint32_t watched_calls_ = 0;  // so many of its next system calls are timed exactly
-  uint32_t slow_calls_ = 0;     // of those
+  int64_t slow_ns_ = 0;         // of those, together
   bool held_ = false;  // slow: nothing of it is touched until another dispatcher has it
   bool resetting_ = false;
   bool leaving_ = false;
