@@ -310,7 +310,7 @@ void Connection::OnBegun() {
   spdlog::info("{} attached: pool {}, priority {}, {} rings", Name(), static_cast<char>(grant_.pool), grant_.priority,
                layout_.ring_count);
   AfterSend(channel_.Send(VGPU_MSG_GRANT, vgpu_msg_grant{grant_.vm_id, grant_.pool, grant_.priority, 0}));
-  if (session_->fenced() && state_ == State::kAttached) SendRingState();
+  if (fenced_at_begin_ && state_ == State::kAttached) SendRingState();
   if (server_->Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
 }
 
@@ -332,6 +332,7 @@ void Connection::OnFenced(FenceReason reason) {
   server_->Log(fmt::format("{} is fenced: {}; {}", Name(), ToText(reason), remedy));
   fences_asked_ &= ~(1u << static_cast<uint32_t>(reason));
   if (reason == FenceReason::kMemoryLost) server_->Strike(grant_.vm_id);  // it has held up whoever met the hole
+  fenced_at_begin_ = state_ == State::kBeginning;
   if (state_ != State::kAttached) return;
   if (reason == FenceReason::kQuarantined && !server_->Quarantined(grant_.vm_id)) return LetGo();  // released meanwhile
   SendRingState();
