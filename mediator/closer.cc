@@ -9,11 +9,9 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
-#include <system_error>
-#include <thread>
 
 #include "mediator/peer_fd.h"
-#include "mediator/thread_signals.h"
+#include "mediator/threads.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -48,12 +46,10 @@ std::array<std::shared_ptr<Closer::State>, 2> Closer::State::g_states;
 
 // Holds the mutex. Without a thread what is queued waits for the next one.
 void Closer::State::StartThread() {
-  try {
-    const BlockedSignals blocked;
-    std::thread([self = shared_from_this()] { self->Work(); }).detach();
-    ++threads;
-  } catch (const std::system_error&) {
-  }
+  auto thread = mediator::StartThread("that closes descriptors", [self = shared_from_this()] { self->Work(); });
+  if (!thread) return;
+  thread->detach();
+  ++threads;
 }
 
 void Closer::State::Add(int fd) {

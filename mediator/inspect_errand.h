@@ -37,10 +37,10 @@ class InspectErrand final : public Errand {
   void Done() override { done_(subjects_); }
 
  private:
-  std::vector<Subject> subjects_;
-  const std::function<void(const std::vector<Subject>&)> done_;
   bool InspectSome(Subject* subject);
 
+  std::vector<Subject> subjects_;
+  const std::function<void(const std::vector<Subject>&)> done_;
   size_t next_ = 0;
   size_t at_ = 0;  // bytes of the next one that have been looked at
 };
