@@ -163,7 +163,11 @@ class Tables(unittest.TestCase):
         for path in RESULTS:
             name = os.path.basename(path).removesuffix(".json")
             shown = {kind for kind, results in blocks if name in results.split()}
-            self.assertLessEqual({"machine", "losses", "slower_tails"}, shown, name)
+            self.assertIn("losses", shown, name)
+            with open(path, encoding="utf-8") as file:
+                if "cells" in json.load(file):
+                    continue  # of //bench:interference, which has a page of its own
+            self.assertLessEqual({"machine", "slower_tails"}, shown, name)
             self.assertTrue(shown & {"figures", "vectors"}, name)
 
     def test_lines_are_short_enough_to_read(self):
