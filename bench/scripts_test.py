@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""bench/compare and bench/plot."""
+"""bench/compare, bench/plot and bench/tables; and whether the documents have what they make of bench/results."""
 
+import copy
+import glob
 import importlib.machinery
 import importlib.util
+import json
 import os
+import re
 import sys
 import unittest
 import xml.dom.minidom
@@ -24,6 +28,8 @@ def load(name):
 
 compare = load("compare")
 plot = load("plot")
+tables = load("tables")
+RESULTS = sorted(glob.glob(os.path.join(HERE, "results", "*.json")))
 
 
 def figure(median, spread=0.05, better="lower", **more):
@@ -121,6 +127,90 @@ class Plot(unittest.TestCase):
         brightness = [sum(int(plot.heat(ratio)[0][i:i + 2], 16) for i in (1, 3, 5))
                       for ratio in (1, 3, 10, 40, 100, 1e3, 1e6)]
         self.assertEqual(brightness, sorted(brightness, reverse=True))
+
+    def test_drawings_are_what_the_results_give(self):
+        drawn = [path for path in RESULTS if os.path.exists(path.replace(".json", ".svg"))]
+        self.assertTrue(drawn)
+        for path in drawn:
+            with self.subTest(path):
+                with open(path, encoding="utf-8") as result, open(path.replace(".json", ".svg"), encoding="utf-8") as kept:
+                    self.assertTrue(plot.draw(json.load(result)) == kept.read(), f"run bench/plot for {path}")
+
+
+class Tables(unittest.TestCase):
+    RESULT = {"machine": {"cpu": "a processor", "cpus": 2, "kernel": "6.1", "date": "2026-01-01T00:00:00Z"},
+              "figures": [{"name": "rtt", "title": "ours / theirs", "better": "lower", "median": 0.5, "q1": 0.4, "q3": 0.6,
+                           "rounds": 10, "gate": 0.8, "drift": 1.0, "verdict": "holds", "note": "", "detail": None}]}
+
+    def render(self, kind, **changes):
+        result = copy.deepcopy(self.RESULT)
+        result["figures"][0].update(changes)
+        words = f"before\n<!-- bench/tables: {kind} r -->\nstale\n<!-- end of table -->\nafter\n"
+        return tables.render(words, lambda name: result)
+
+    def documents(self):
+        for path in tables.documents():
+            with open(path, encoding="utf-8") as file:
+                yield path, file.read()
+
+    def test_documents_are_what_the_results_give(self):
+        for path, words in self.documents():
+            with self.subTest(path):
+                self.assertTrue(tables.render(words) == words, f"{path}: run bench/tables")
+
+    def test_every_result_has_its_machine_its_figures_and_its_losses_in_the_documents(self):
+        blocks = [match.groups()[1:3] for _, words in self.documents() for match in tables.BLOCK.finditer(words)]
+        for path in RESULTS:
+            name = os.path.basename(path).removesuffix(".json")
+            shown = {kind for kind, results in blocks if name in results.split()}
+            self.assertIn("losses", shown, name)
+            with open(path, encoding="utf-8") as file:
+                if "cells" in json.load(file):
+                    continue  # of //bench:interference, which has a page of its own
+            self.assertLessEqual({"machine", "slower_tails"}, shown, name)
+            self.assertTrue(shown & {"figures", "vectors"}, name)
+
+    def test_lines_are_short_enough_to_read(self):
+        for path, words in self.documents():
+            for number, line in enumerate(words.split("\n"), 1):
+                if not line.startswith(("<!--", "![")):
+                    self.assertLessEqual(len(line), 200 if line.startswith("|") else 110, f"{path}:{number}")
+
+    def test_links_lead_somewhere(self):
+        for path, words in self.documents():
+            for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", words):
+                self.assertTrue(os.path.exists(os.path.join(os.path.dirname(path), link)), f"{path}: {link}")
+
+    def test_a_table_follows_its_result_and_nothing_else_changes(self):
+        words = self.render("figures")
+        self.assertTrue(words.startswith("before\n<!--") and words.endswith("-->\nafter\n") and "stale" not in words)
+        self.assertIn("| ours / theirs | 0.50 (0.40 .. 0.60) | 10 | <= 0.80 |  | 1.00 | holds |", words)
+        self.assertIn("0.70 (0.40 .. 0.60)", self.render("figures", median=0.7))
+        self.assertEqual(words, tables.render(words, lambda name: self.RESULT))  # twice is once
+
+    def test_losses_are_what_misses_cannot_be_judged_or_is_slower(self):
+        self.assertEqual(tables.behind(self.RESULT["figures"][0]), "")
+        for why, changes in (("falls short", {"verdict": "falls short"}),
+                             ("inconclusive: the machine changed 3.0x", {"verdict": "inconclusive", "drift": 3.0}),
+                             ("no gate, and the machine changed 3.0x", {"verdict": "no gate", "drift": 3.0}),
+                             ("slower", {"median": 1.2, "q1": 1.1, "q3": 1.3}),
+                             ("slower", {"better": "higher"}), ("about even", {"median": 1.2})):
+            self.assertIn(f"| {why} |", self.render("losses", **changes))
+
+    def test_what_no_table_can_be_made_of_is_said(self):
+        for words in ("<!-- bench/tables: figures r -->\nno end", "<!-- bench/tables: nonsense r -->\n<!-- end of table -->",
+                      "<!-- bench/tables: figures -->\n<!-- end of table -->",
+                      "<!-- bench/tables: rivals r -->\n<!-- end of table -->"):
+            with self.assertRaises(tables.Wrong):
+                tables.render(words, lambda name: self.RESULT)
+        with self.assertRaises(tables.Wrong):
+            tables.read_result("no-such-result")
+
+    def test_numbers_have_three_digits_that_count(self):
+        self.assertEqual([tables.digits(value) for value in (0, 0.0082, 0.4965, 1, 9.996, 10.57, 4523.4, 1.75e6, 5e-6)],
+                         ["0", "0.008", "0.50", "1.00", "10.0", "10.6", "4,523", "1.75 million", "5e-06"])
+        self.assertEqual([tables.duration(ns) for ns in (335, 999.7, 1631, 999499, 999700, 1.2e9)],
+                         ["335 ns", "1 us", "1.63 us", "999 us", "1 ms", "1.2 s"])
 
 
 if __name__ == "__main__":

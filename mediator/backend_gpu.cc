@@ -526,7 +526,8 @@ bool GpuBackend::HasRoom(const GuestRing& ring, int64_t now_ns) const {
   return PortOf(ring)->HasJobRoom(Gentle(ring, now_ns));
 }
 
-// A higher class has had adds a moment ago: vectors at full speed would triple their p99 (docs/performance.md).
+// A higher class has had adds a moment ago: vectors at full speed would triple their p99
+// (docs/adr/0011-which-work-runs-where.md).
 bool GpuBackend::Gentle(const GuestRing& ring, int64_t now_ns) const {
   for (uint32_t priority = ring.session()->priority() + 1; priority < kPriorities; ++priority) {
     const int64_t last_ns = gpus_[ring.session()->seat.gpu]->last_add_ns[priority];

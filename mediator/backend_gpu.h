@@ -3,7 +3,7 @@
 // stands in for a VM whose region no engine has (yet): it gives the same answers, bit for bit.
 //
 // A GPU that nobody asked for anything for a while is parked: its engines end, since a context alone draws power
-// (docs/adr/0006-engine-processes.md). The next request starts them again.
+// (docs/adr/0012-an-idle-gpu-is-given-back.md). The next request starts them again.
 //
 // When an engine fails (it says so, it ends, or something in flight is overdue) it is killed at once; its VMs go on with the
 // spare one, or with the CPU. What it had in flight waits until it is reaped, since until then it may still write: then what
