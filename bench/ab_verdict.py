@@ -33,6 +33,8 @@ class Verdict(enum.Enum):
 
 
 FAILING = (Verdict.WORSE, Verdict.MISSING, Verdict.WRONG)
+# So improbable by chance that it is not.
+CHANCE_MAX = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,8 +197,19 @@ class _Pairs:
                 if name in old.values and name in new.values]
         self.both = [(old, new) for old, new in both if cost_ratio(old.value, new.value, old.better) is not None]
         self.left_out = len(outcomes) - len(self.both)
+        self.only_old = sum(name in old.values and name not in new.values for old, new in outcomes)
+        self.only_new = sum(name in new.values and name not in old.values for old, new in outcomes)
         self.why_old = [old.why_not(name, measurement) for old, _ in outcomes if name not in old.values]
         self.why_new = [new.why_not(name, measurement) for _, new in outcomes if name not in new.values]
+
+    def lacks_more_than_chance(self):
+        """Were both as likely to fail, would NEW alone have failed so often?"""
+        alone = self.only_old + self.only_new
+        return sum(math.comb(alone, k) for k in range(self.only_new + 1)) / 2**alone < CHANCE_MAX
+
+    def left_out_text(self):
+        sides = (("OLD", self.why_old), ("NEW", self.why_new))
+        return "; ".join(f"{label} lacks {len(why)} rounds: {why[-1]}" for label, why in sides if why)
 
 
 def _of_one(measurement, pairs):
@@ -250,18 +263,11 @@ def _verdict(pairs, result):
         return Verdict.WRONG, wrong[0]
     if pairs.old_rounds == 0:
         return Verdict.NEW, "OLD: " + pairs.why_old[-1]
-    if pairs.new_rounds < pairs.old_rounds / 2:
-        return Verdict.MISSING, f"NEW has it in {pairs.new_rounds} rounds, OLD in {pairs.old_rounds}: {pairs.why_new[-1]}"
+    if pairs.new_rounds == 0 or pairs.lacks_more_than_chance():
+        return Verdict.MISSING, pairs.left_out_text()
     if few := _too_few(pairs.both):
         return Verdict.INCONCLUSIVE, few
-    return _of_quartiles(result), _why_left_out(pairs)
-
-
-def _why_left_out(pairs):
-    for label, why in (("NEW", pairs.why_new), ("OLD", pairs.why_old)):
-        if why:
-            return f"{pairs.left_out} rounds left out, the last of {label}: {why[-1]}"
-    return ""
+    return _of_quartiles(result), pairs.left_out_text()
 
 
 def _too_few(both):
@@ -337,9 +343,15 @@ def _row(comparison, width):
     return line
 
 
+def _is_shown(comparison):
+    """Of what a figure is made of, the median and what is not as it was; the rest, and yardsticks, are in the JSON."""
+    changed = (*FAILING, Verdict.BETTER, Verdict.NOT_AGAIN)
+    is_median = comparison.name.endswith(("/p50", "_p50_ns"))
+    return comparison.ours and (not comparison.is_detail or is_median or comparison.verdict in changed)
+
+
 def table(comparisons):
-    """Figures, and below each what it is made of; yardsticks are in the JSON only."""
-    shown = [comparison for comparison in comparisons if comparison.ours]
+    shown = list(filter(_is_shown, comparisons))
     width = min(66, max([len(comparison.title) + 4 for comparison in shown] + [6]))
     head = f"{'figure':<{width}} {'OLD':>9} {'NEW':>9} {'ratio: median (quartiles)':>25} {'rounds':>6} {'samples':>9}  verdict"
     return "\n".join([head, *(_row(comparison, width) for comparison in shown)])
