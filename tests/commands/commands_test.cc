@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -270,6 +271,41 @@ TEST_F(CommandsTest, InterruptedWhileItWaits_PrintsWhatWasMeasured) {
   EXPECT_EQ(client.Join(), 0);
   EXPECT_TRUE(Says(ReadAll(out), ", interrupted\nlatency p50 ")) << ReadAll(out);
   mediator_->Signal(SIGCONT);
+}
+
+TEST_F(CommandsTest, EndedByAnError_PrintsWhatWasMeasured) {
+  for (const char* command : {"ping", "vadd"}) {
+    const std::string out = InFolder("out");
+    std::ofstream(out, std::ios::trunc).close();
+    Background client(With("guest/vgpu-client", {"--socket", socket_, "--timeout", "2", command, "--count",
+                                                 "1000000000000", "--json"}),
+                      out);
+    ASSERT_TRUE(Eventually([&] { return Answered(std::string(command) == "vadd" ? 3 : 100); }))
+        << command << ": " << ReadAll(out);
+    mediator_->Signal(SIGSTOP);  // from here on no answer comes
+    EXPECT_EQ(client.Join(), 4);
+    mediator_->Signal(SIGCONT);
+    const std::string text = ReadAll(out);  // the error's sentence stands before
+    const auto result = nlohmann::json::parse(text.substr(std::min(text.size(), text.find('{'))), nullptr, false);
+    ASSERT_TRUE(result.is_object()) << text;
+    EXPECT_FALSE(result.value("interrupted", true)) << result;
+    EXPECT_GT(result.value("count", 0), 0) << result;
+    EXPECT_EQ(result.value("wrong", -1), 0) << result;
+    ASSERT_TRUE(result.contains("error")) << result;
+    EXPECT_NE(result["error"].value("text", ""), "") << result;
+  }
+}
+
+TEST_F(CommandsTest, EndedByTheMediatorsEnd_PrintsTheSummary) {
+  Background client(
+      With("guest/vgpu-client", {"--socket", socket_, "--timeout", "2", "ping", "--count", "1000000000000"}),
+      InFolder("out"));
+  ASSERT_TRUE(Eventually([&] { return Answered(100); }));
+  mediator_->Signal(SIGKILL);
+  EXPECT_GT(client.Join(), 2);  // nobody, or no answer in time
+  const std::string text = ReadAll(InFolder("out"));
+  EXPECT_TRUE(Says(text, ", ended by an error\nlatency p50 ")) << text;
+  EXPECT_TRUE(Says(text, "vgpu-client: ")) << text;
 }
 
 TEST_F(CommandsTest, BenchInterrupted_PrintsTheParts) {
