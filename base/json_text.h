@@ -10,9 +10,11 @@ namespace vgpu::base {
 
 // Never throws: names of processors, GPUs, files and drivers are bytes, and what is not UTF-8 becomes U+FFFD. `indent` as in
 // json::dump.
-inline std::string JsonText(const nlohmann::json& json, int indent = -1) {
-  return json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
+template <class Json>
+std::string JsonTextOf(const Json& json, int indent = -1) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
+inline std::string JsonText(const nlohmann::json& json, int indent = -1) { return JsonTextOf(json, indent); }
 
 }  // namespace vgpu::base
 

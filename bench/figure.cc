@@ -11,6 +11,8 @@
 #include <fstream>
 #include <thread>
 
+#include "base/json_text.h"
+
 namespace vgpu::bench {
 namespace {
 
@@ -144,7 +146,7 @@ bool WriteJson(const std::string& path, const std::vector<Figure>& figures) {
 
 bool WriteJsonFile(const std::string& path, const nlohmann::json& json) {
   std::ofstream file(path);
-  file << json.dump(1) << '\n';
+  file << base::JsonText(json, 1) << '\n';
   if (file.good()) return true;
   fmt::print(stderr, "cannot write {}: is its folder there?\n", path);
   return false;

@@ -3,7 +3,6 @@
 // itself, in one run. Every figure is a ratio of both, round by round.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -12,7 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "base/working_folder.h"
+#include "base/cli/options.h"
+#include "base/cli/output.h"
+#include "base/cli/program.h"
 #include "bench/gpu/neighbour.h"
 #include "bench/gpu/setup.h"
 #include "bench/program.h"
@@ -125,29 +126,28 @@ int ParseAndRun(int argc, char** argv) {
   uint32_t seat = 0;
   std::string file;
   bool rehearse = false;
-  CLI::App app("What guests get from the GPU, and what a program on the host gets from it by itself", "gpu");
-  app.add_option("--backend", flags.backend, "of the mediator; cpu: a rehearsal, in which nothing is judged")
-      ->check(CLI::IsMember({"cuda", "cpu"}))
-      ->capture_default_str();
-  app.add_option("--gpu", flags.gpu, "which one, as nvidia-smi counts");
-  app.add_flag("--quick", flags.quick, "few and short rounds: to see that everything works");
-  app.add_option("--only", flags.only, "only these measurements")->check(CLI::IsMember(names));
-  app.add_option("--json", flags.json, "also write everything to this file");
+  cli::Program program("gpu", "What guests get from the GPU, and what a program on the host gets from it by itself.");
+  CLI::App& app = program.app();
+  cli::AddWord(app, "--backend", &flags.backend,
+               "of the mediator; cpu: a rehearsal, in which nothing is judged (default: cuda)", {"cuda", "cpu"});
+  cli::AddInteger(app, "--gpu", &flags.gpu, "which one, as nvidia-smi counts", 0);
+  cli::AddFlag(app, "--quick", &flags.quick, "few and short rounds: to see that everything works");
+  cli::AddWords(app, "--only", &flags.only, "only these measurements", names);
+  cli::AddText(app, "--json", &flags.json, "also write everything to this file", "FILE");
   CLI::App* guest = app.add_subcommand("guest", "")->group("");  // one of our own processes
-  guest->add_option("--board", board)->required();
-  guest->add_option("--seat", seat)->required();
+  cli::AddText(*guest, "--board", &board, "")->required();
+  cli::AddInteger(*guest, "--seat", &seat, "")->required();
   CLI::App* neighbour = app.add_subcommand("neighbour", "")->group("");  // the same, but nothing to do with a mediator
-  neighbour->add_option("--file", file)->required();
-  neighbour->add_flag("--rehearse", rehearse);
-  CLI11_PARSE(app, argc, argv);
+  cli::AddText(*neighbour, "--file", &file, "")->required();
+  cli::AddFlag(*neighbour, "--rehearse", &rehearse, "");
+  if (const auto status = program.Parse(argc, argv)) return *status;
   if (*guest) return RunGuest(board, seat);
-  return *neighbour ? RunNeighbour(file, !rehearse) : Run(flags);
+  return *neighbour ? RunNeighbour(file, !rehearse) : cli::FinishOutput("gpu", Run(flags));
 }
 
 }  // namespace
 }  // namespace vgpu::bench
 
 int main(int argc, char** argv) {
-  if (!vgpu::base::EnterUsersFolder()) return EXIT_FAILURE;
   return vgpu::bench::StatusOf([&] { return vgpu::bench::ParseAndRun(argc, argv); });
 }

@@ -6,14 +6,16 @@
 #include <cstdlib>
 #include <exception>
 
+#include "base/cli/options.h"
+
 namespace vgpu::bench {
 
 void AddRunOptions(CLI::App& app, VectorRun* run) {
-  app.add_option("--count", run->count, "requests")->capture_default_str();
-  app.add_option("--warm-up", run->warm_up, "requests before those")->capture_default_str();
-  app.add_option("--seconds", run->seconds_max, "stop after so long, even with fewer requests");
-  app.add_option("--seed", run->seed, "of operands and pauses")->capture_default_str();
-  app.add_option("--elements", run->elements, "of a vector (default: two numbers)")->check(CLI::PositiveNumber);
+  cli::AddInteger(app, "--count", &run->count, "requests");
+  cli::AddInteger(app, "--warm-up", &run->warm_up, "requests before those");
+  cli::AddSeconds(app, "--seconds", &run->seconds_max, "stop after so long, even with fewer requests");
+  cli::AddInteger(app, "--seed", &run->seed, "of operands and pauses");
+  cli::AddInteger(app, "--elements", &run->elements, "of a vector (default: two numbers)", 1);
 }
 
 int Print(const RunResult& result, const nlohmann::json& more) {

@@ -3,10 +3,10 @@
 #ifndef VGPU_BENCH_GUEST_PROGRAM_H_
 #define VGPU_BENCH_GUEST_PROGRAM_H_
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "base/cli/program.h"
 #include "bench/vector_way.h"
 
 namespace vgpu::bench {

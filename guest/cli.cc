@@ -54,6 +54,22 @@ ExitCode StatusOf(uint64_t measured, uint64_t wrong) {
   return measured > 0 && wrong == 0 ? kExitOk : kExitFailed;
 }
 
+std::string End::text() const {
+  if (error) return ", ended by an error";
+  return interrupted ? ", interrupted" : "";
+}
+
+void End::AddTo(nlohmann::json* json) const {
+  (*json)["interrupted"] = interrupted;
+  if (error) (*json)["error"] = cli::ErrorJson(error->code, CodeName(error->code), error->text);
+}
+
+int Finish(const End& end, uint64_t measured, uint64_t wrong) {
+  if (!end.error) return StatusOf(measured, wrong);
+  cli::Say(kProgram, end.error->text);
+  return ExitCodeOf(end.error->code);
+}
+
 std::string LatencyText(const base::Histogram& latency_ns) {
   if (latency_ns.count() == 0) return "no latency: nothing was answered";
   const auto text = [](uint64_t ns) { return base::DurationText(static_cast<double>(ns)); };

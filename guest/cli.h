@@ -88,6 +88,19 @@ ExitCode ExitCodeOf(uint32_t code);
 // Of a measurement, also one that was interrupted: did it see anything, and was all of that right?
 ExitCode StatusOf(uint64_t measured, uint64_t wrong);
 
+// How a measurement ended whose figures are printed all the same.
+struct End {
+  bool interrupted = false;
+  std::optional<Error> error;  // after which nothing more was measured
+
+  // ", interrupted", or nothing.
+  std::string text() const;
+  // Adds "interrupted" and, if there is one, "error".
+  void AddTo(nlohmann::json* json) const;
+};
+// After the figures: prints the error, if any, to stderr. Returns its exit code, else StatusOf.
+int Finish(const End& end, uint64_t measured, uint64_t wrong);
+
 std::string LatencyText(const base::Histogram& latency_ns);
 
 // The given seed, or a fresh one.

@@ -18,13 +18,13 @@ constexpr uint64_t kWarmUp = 1'000;
 constexpr uint64_t kRequests = 100'000;
 constexpr uint64_t kElements = 1u << 18;
 
-// Parts that an interruption came before are not there.
+// Parts that an interruption or an error came before are not there.
 struct Bench {
   std::optional<PingResult> shallow;
   std::optional<PingResult> deep;
   uint32_t depth = 0;
   std::optional<VaddResult> vectors;
-  bool interrupted = false;
+  End end;
 
   uint64_t measured() const {
     return (shallow ? shallow->latency_ns.count() : 0) + (deep ? deep->latency_ns.count() : 0) +
@@ -48,12 +48,18 @@ class BenchRun {
                    .and_then([&] { return Add("add, depth 1", kRequests, 1, &bench_.shallow); })
                    .and_then([&] { return Add("add, deep", kRequests, bench_.depth, &bench_.deep); })
                    .and_then([&] { return AddVectors(); });
-    if (!ran) return tl::make_unexpected(ran.error());
-    bench_.interrupted = interrupt_.raised();
+    if (!ran && bench_.measured() == 0) return tl::make_unexpected(ran.error());
+    if (!ran) bench_.end.error = ran.error();
+    bench_.end.interrupted = ran && interrupt_.raised();
     return bench_;
   }
 
  private:
+  static Result<void> OkUnless(const std::optional<Error>& error) {
+    if (error) return tl::make_unexpected(*error);
+    return {};
+  }
+
   Result<void> Add(const char* what, uint64_t count, uint32_t depth, std::optional<PingResult>* result) {
     if (interrupt_.raised()) return {};
     progress_.set_what(what);
@@ -61,7 +67,7 @@ class BenchRun {
         Ping(client_, {count, depth, {}, timeout_, seed_, {}, interrupt_.flag(), progress_.if_shown()});
     if (!ran) return tl::make_unexpected(ran.error());
     if (ran->latency_ns.count() > 0) *result = *ran;
-    return {};
+    return OkUnless(ran->error);
   }
 
   Result<void> AddVectors() {
@@ -71,7 +77,7 @@ class BenchRun {
         client_, {kElements, VGPU_TYPE_F32, false, timeout_, seed_, interrupt_.flag(), progress_.if_shown()});
     if (!ran) return tl::make_unexpected(ran.error());
     if (ran->count > 0) bench_.vectors = *ran;
-    return {};
+    return OkUnless(ran->error);
   }
 
   Client& client_;
@@ -87,7 +93,8 @@ double ElementsPerS(const VaddResult& vectors) {
 }
 
 nlohmann::json BenchJson(const Bench& bench, uint64_t seed) {
-  nlohmann::json json = {{"wrong", bench.wrong()}, {"interrupted", bench.interrupted}, {"seed", seed}};
+  nlohmann::json json = {{"wrong", bench.wrong()}, {"seed", seed}};
+  bench.end.AddTo(&json);
   if (bench.shallow) {
     json["add_depth_1"] = {{"rate", bench.shallow->rate()},
                            {"latency", base::LatencyJson(bench.shallow->latency_ns)}};
@@ -117,8 +124,9 @@ void PrintBench(const Bench& bench, uint64_t seed) {
     cli::Print("vector add, f32  {:>12.0f} elements/s, {} elements in {} requests\n",
                ElementsPerS(*bench.vectors), bench.vectors->count, bench.vectors->requests);
   }
+  const std::string end = bench.end.text();
   cli::Print("{} wrong, seed {}{}\n", bench.wrong(), seed,
-             bench.interrupted ? ", interrupted: the rest was not measured" : "");
+             end.empty() ? "" : end + ": the rest was not measured");
 }
 
 }  // namespace
@@ -134,7 +142,7 @@ int RunBench(const Options& options) {
   } else {
     PrintBench(*bench, seed);
   }
-  return StatusOf(bench->measured(), bench->wrong());
+  return Finish(bench->end, bench->measured(), bench->wrong());
 }
 
 }  // namespace vgpu::guest

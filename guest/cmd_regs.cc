@@ -100,6 +100,7 @@ int AddMany(const Options& options, const RegisterWindow& window, const RegsArgs
   const base::Ticks ticks;
   base::Histogram latency_ns;
   uint64_t wrong = 0;
+  End end;
   const TimePoint first = Clock::now();
   const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - first).count(); };
   const auto time_left = [&] { return args.seconds == 0 || seconds() < args.seconds; };
@@ -110,27 +111,33 @@ int AddMany(const Options& options, const RegisterWindow& window, const RegsArgs
     const TimePoint deadline = options.deadline();
     const uint64_t begin = ticks.Now();
     auto sum = window.Add(add.a, add.b, deadline);
-    latency_ns.Record(ticks.Ns(ticks.Now() - begin));
-    if (!sum) return Report(options, sum.error());
+    const uint64_t took = ticks.Now() - begin;
+    if (!sum && latency_ns.count() == 0) return Report(options, sum.error());
+    if (!sum) {
+      end.error = sum.error();
+      break;
+    }
+    latency_ns.Record(ticks.Ns(took));
     if (*sum != WrappingSum(add.a, add.b)) ++wrong;
     progress.ShowIfDue(latency_ns.count(), args.count, wrong);
   }
-  const bool interrupted = interrupt.raised() && latency_ns.count() < args.count;
+  end.interrupted = interrupt.raised() && latency_ns.count() < args.count && !end.error;
   if (options.json) {
-    cli::PrintJson({{"count", latency_ns.count()},
-                    {"wrong", wrong},
-                    {"seconds", seconds()},
-                    {"poll_us", args.poll_us},
-                    {"seed", seed},
-                    {"interrupted", interrupted},
-                    {"latency", base::LatencyJson(latency_ns)}});
+    nlohmann::json json = {{"count", latency_ns.count()},
+                           {"wrong", wrong},
+                           {"seconds", seconds()},
+                           {"poll_us", args.poll_us},
+                           {"seed", seed},
+                           {"latency", base::LatencyJson(latency_ns)}};
+    end.AddTo(&json);
+    cli::PrintJson(json);
   } else {
     cli::Print(
         "{} requests through the register window, STATUS polled every {} us, {} wrong, seed {}{}\n{}\n",
-        latency_ns.count(), args.poll_us, wrong, seed, interrupted ? ", interrupted" : "",
+        latency_ns.count(), args.poll_us, wrong, seed, end.text(),
         LatencyText(latency_ns));
   }
-  return StatusOf(latency_ns.count(), wrong);
+  return Finish(end, latency_ns.count(), wrong);
 }
 
 }  // namespace

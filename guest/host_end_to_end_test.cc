@@ -122,6 +122,7 @@ TEST_F(HostEndToEndTest, Vectors_OfEveryTypeAndManySizes) {
         SCOPED_TRACE(std::string(TypeName(type)) + " x " + std::to_string(count));
         auto result = Vadd(*client, {count, type, in_place, seconds(30), count});
         ASSERT_TRUE(result) << result.error().text;
+        ASSERT_FALSE(result->error) << result->error->text;
         EXPECT_EQ(result->wrong, 0u);
       }
     }
@@ -135,6 +136,7 @@ TEST_F(HostEndToEndTest, Depths_EveryAnswerRight_NothingAllocated) {
   for (const uint32_t depth : {1u, 64u, 256u}) {
     auto result = Ping(*client, {20'000, depth, {}, seconds(30), depth});
     ASSERT_TRUE(result) << result.error().text;
+    ASSERT_FALSE(result->error) << result->error->text;
     EXPECT_EQ(result->wrong, 0u);
   }
   const uint64_t before = AllocationCount();
@@ -153,6 +155,7 @@ TEST_F(HostEndToEndTest, BothSidesSleep_NoWakeUpIsLost) {
   ASSERT_TRUE(client);
   auto result = Ping(*client, {3'000, 1, std::chrono::microseconds(100), seconds(30), 1});
   ASSERT_TRUE(result) << result.error().text;
+  ASSERT_FALSE(result->error) << result->error->text;
   EXPECT_EQ(result->wrong, 0u);
   EXPECT_LT(result->latency_ns.max(), 20'000'000'000u) << "found at the deadline only: a wake-up was lost";
   EXPECT_GT(result->kicks, 2'000u) << "the mediator was to sleep between requests";
@@ -225,6 +228,8 @@ TEST_F(HostEndToEndTest, MediatorKilledAndRestarted_TheClientGoesOn) {
       auto result = Ping(*client, {500, 32, {}, seconds(60), answered});
       if (!result) {
         error = result.error().text;
+      } else if (result->error) {
+        error = result->error->text;
       } else {
         answered += result->latency_ns.count();
         wrong += result->wrong;

@@ -33,21 +33,19 @@ class PingRun {
       if (Stopped()) break;
       Fill();
       LookAtTheClock();
-      auto answer = client_.Wait(Oldest().idx, deadline_, plan_.stop);
-      if (!answer && Stopped()) break;
-      if (!answer) return tl::make_unexpected(answer.error());
-      Answer next = *answer;
-      do {
-        if (next.code != VGPU_OK) return tl::make_unexpected(Refused(next.code));
-        Account(next);
-      } while (taken_ < sent_ && client_.Poll(Oldest().idx, &next));
+      if (const auto taken = TakeAnswers(); !taken) {
+        if (Stopped()) break;
+        if (taken_ == 0) return tl::make_unexpected(taken.error());
+        result_.error = taken.error();
+        break;
+      }
       if (time_max_ns_ > 0 && ticks_.Ns(ticks_.Now() - began) >= time_max_ns_) to_send_ = sent_;
       if (plan_.think.count() > 0) Think();
     }
     result_.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     result_.sleeps = client_.sleeps() - sleeps;
     result_.kicks = client_.kicks() - kicks;
-    result_.interrupted = taken_ < to_send_;
+    result_.interrupted = taken_ < to_send_ && !result_.error;
     return result_;
   }
 
@@ -73,6 +71,18 @@ class PingRun {
       sent.idx = client_.Add(a, b);
     }
     client_.Flush();
+  }
+
+  // Those that are there; waits for the first.
+  Result<void> TakeAnswers() {
+    const auto answer = client_.Wait(Oldest().idx, deadline_, plan_.stop);
+    if (!answer) return tl::make_unexpected(answer.error());
+    Answer next = *answer;
+    do {
+      if (next.code != VGPU_OK) return tl::make_unexpected(Refused(next.code));
+      Account(next);
+    } while (taken_ < sent_ && client_.Poll(Oldest().idx, &next));
+    return {};
   }
 
   void Account(const Answer& answer) {
@@ -117,17 +127,20 @@ class PingRun {
   PingResult result_;
 };
 
+End EndOf(const PingResult& result) { return {result.interrupted, result.error}; }
+
 nlohmann::json PingJson(const PingPlan& plan, const PingResult& result) {
-  return {{"count", result.latency_ns.count()},
-          {"depth", plan.depth},
-          {"wrong", result.wrong},
-          {"seconds", result.seconds},
-          {"rate", result.rate()},
-          {"sleeps", result.sleeps},
-          {"kicks", result.kicks},
-          {"seed", plan.seed},
-          {"interrupted", result.interrupted},
-          {"latency", base::LatencyJson(result.latency_ns)}};
+  nlohmann::json json = {{"count", result.latency_ns.count()},
+                         {"depth", plan.depth},
+                         {"wrong", result.wrong},
+                         {"seconds", result.seconds},
+                         {"rate", result.rate()},
+                         {"sleeps", result.sleeps},
+                         {"kicks", result.kicks},
+                         {"seed", plan.seed},
+                         {"latency", base::LatencyJson(result.latency_ns)}};
+  EndOf(result).AddTo(&json);
+  return json;
 }
 
 }  // namespace
@@ -156,10 +169,10 @@ int RunPing(const Options& options, const PingArgs& args) {
     cli::Print(
         "{} requests, depth {}, {} wrong, seed {}{}\n{}\n{:.0f} requests a second, {} kicks, {} sleeps\n",
         result->latency_ns.count(), plan.depth, result->wrong, plan.seed,
-        result->interrupted ? ", interrupted" : "", LatencyText(result->latency_ns), result->rate(),
+        EndOf(*result).text(), LatencyText(result->latency_ns), result->rate(),
         result->kicks, result->sleeps);
   }
-  return StatusOf(result->latency_ns.count(), result->wrong);
+  return Finish(EndOf(*result), result->latency_ns.count(), result->wrong);
 }
 
 }  // namespace vgpu::guest

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include "base/histogram.h"
 #include "guest/client.h"
@@ -31,12 +32,14 @@ struct PingResult {
   double seconds = 0;
   uint64_t sleeps = 0;
   uint64_t kicks = 0;
-  bool interrupted = false;  // by `stop`
+  bool interrupted = false;    // by `stop`
+  std::optional<Error> error;  // that ended it
 
   double rate() const { return seconds > 0 ? static_cast<double>(latency_ns.count()) / seconds : 0; }
 };
 
-// Stops at the first request that gets no answer or is refused; a wrong sum is counted.
+// Stops at the first request that gets no answer or is refused: an error if it is the very first, else one in the
+// result. A wrong sum is counted.
 Result<PingResult> Ping(Client& client, const PingPlan& plan);
 
 }  // namespace vgpu::guest

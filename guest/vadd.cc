@@ -122,7 +122,11 @@ Result<VaddResult> VaddAs(Client& client, const VaddPlan& plan, uint64_t piece) 
     const uint64_t count = std::min(piece, plan.count - result.count);
     auto added = AddPiece<T>(client, plan, count, random, *vectors, expected, &result);
     if (!added && Stopped(plan)) break;
-    if (!added) return tl::make_unexpected(added.error());
+    if (!added && result.count == 0) return tl::make_unexpected(added.error());
+    if (!added) {
+      result.error = added.error();
+      break;
+    }
     if (plan.progress != nullptr) plan.progress->ShowIfDue(result.count, plan.count, result.wrong);
   }
   return result;
@@ -170,27 +174,28 @@ int RunVadd(const Options& options, const VaddArgs& args) {
                          SeedOf(args.seed), interrupt.flag(), progress.if_shown()};
   auto result = Vadd(**client, plan);
   if (!result) return Report(options, result.error());
-  const bool interrupted = result->count < plan.count;
+  const End end = {result->count < plan.count && !result->error, result->error};
   const double seconds = std::chrono::duration<double>(result->waited).count();
   const double gigabytes = static_cast<double>(result->count) * TypeBytes(plan.type) * 3 / 1e9;
   const double rate = seconds > 0 ? gigabytes / seconds : 0;
   if (options.json) {
-    cli::PrintJson({{"count", result->count},
-                    {"type", TypeName(plan.type)},
-                    {"in_place", plan.in_place},
-                    {"wrong", result->wrong},
-                    {"requests", result->requests},
-                    {"seconds", seconds},
-                    {"gb_per_s", rate},
-                    {"interrupted", interrupted},
-                    {"seed", plan.seed}});
+    nlohmann::json json = {{"count", result->count},
+                           {"type", TypeName(plan.type)},
+                           {"in_place", plan.in_place},
+                           {"wrong", result->wrong},
+                           {"requests", result->requests},
+                           {"seconds", seconds},
+                           {"gb_per_s", rate},
+                           {"seed", plan.seed}};
+    end.AddTo(&json);
+    cli::PrintJson(json);
   } else {
     cli::Print("{} elements of {}{}, {} wrong, seed {}{}\n{} requests, {}, {:.2f} GB/s\n", result->count,
                TypeName(plan.type), plan.in_place ? " in place" : "", result->wrong, plan.seed,
-               interrupted ? ", interrupted" : "", result->requests, base::DurationText(result->waited),
+               end.text(), result->requests, base::DurationText(result->waited),
                rate);
   }
-  return StatusOf(result->count, result->wrong);
+  return Finish(end, result->count, result->wrong);
 }
 
 }  // namespace vgpu::guest

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include "guest/client.h"
 #include "guest/error.h"
@@ -28,6 +29,7 @@ struct VaddResult {
   uint64_t wrong = 0;                  // elements
   uint64_t requests = 0;               // what does not fit the arena at once is sent in pieces
   std::chrono::nanoseconds waited{0};  // from sending to the answer, all requests together
+  std::optional<Error> error;          // that ended it, after the first sums
 };
 
 // Operands are random bits: integers wrap, floats are of every kind; any NaN equals any NaN, else bits are

@@ -5,10 +5,14 @@
 
 namespace vgpu::cli {
 
+nlohmann::json ErrorJson(uint32_t code, const std::string& name, const std::string& text) {
+  return {{"code", code}, {"name", name}, {"text", text}};
+}
+
 void PrintError(const std::string& program, bool json, uint32_t code, const std::string& name,
                 const std::string& text) {
   Say(program, text);
-  if (json) PrintJson(nlohmann::json{{"error", {{"code", code}, {"name", name}, {"text", text}}}});
+  if (json) PrintJson({{"error", ErrorJson(code, name, text)}});
 }
 
 }  // namespace vgpu::cli

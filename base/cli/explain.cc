@@ -17,7 +17,7 @@ const CLI::App& Chosen(const CLI::App& program) {
 
 std::string Commands(const CLI::App& program) {
   std::vector<std::string> names;
-  for (const CLI::App* command : program.get_subcommands({})) names.push_back(command->get_name());
+  for (const CLI::App* command : ShownCommands(program)) names.push_back(command->get_name());
   return fmt::format("commands are {}", fmt::join(names, ", "));
 }
 
@@ -34,7 +34,7 @@ std::string ExplainStranger(const CLI::App& program) {
   const auto word =
       std::find_if(strangers.begin(), strangers.end(), [](const std::string& s) { return s != "--"; });
   if (word == strangers.end()) return "";
-  const bool command = &Chosen(program) == &program && !program.get_subcommands({}).empty();
+  const bool command = &Chosen(program) == &program && !ShownCommands(program).empty();
   return command ? fmt::format("unknown command '{}'; {}", *word, Commands(program))
                  : fmt::format("unexpected argument '{}'", *word);
 }
@@ -63,13 +63,17 @@ bool Is(const CLI::Error& error) {
 
 }  // namespace
 
+std::vector<const CLI::App*> ShownCommands(const CLI::App& program) {
+  return program.get_subcommands([](const CLI::App* command) { return !command->get_group().empty(); });
+}
+
 std::string Explain(const CLI::App& program, const CLI::Error& error) {
   const std::string what = error.what();
   if (Is<CLI::RequiredError>(error) || Is<CLI::RequiresError>(error) || Is<CLI::ExtrasError>(error)) {
     // A word with a typing error is the reason for what is missing.
     if (const std::string stranger = ExplainStranger(program); !stranger.empty()) return stranger;
   }
-  if (Is<CLI::RequiredError>(error) && &Chosen(program) == &program && !program.get_subcommands({}).empty()) {
+  if (Is<CLI::RequiredError>(error) && &Chosen(program) == &program && !ShownCommands(program).empty()) {
     return "no command is given; " + Commands(program);
   }
   if (Is<CLI::ArgumentMismatch>(error)) return ExplainCount(program, what);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/cli/help.h"
 
+#include "base/cli/explain.h"
+
 namespace vgpu::cli {
 
 HelpFormatter::HelpFormatter() {
@@ -29,7 +31,7 @@ std::string HelpFormatter::make_usage(const CLI::App* app, std::string name) con
       text += " " + make_option_name(option, false) + make_option_opts(option);
     }
   }
-  if (!app->get_subcommands({}).empty())
+  if (!ShownCommands(*app).empty())
     text += app->get_require_subcommand_min() > 0 ? " COMMAND" : " [COMMAND]";
   return text + " [OPTIONS]\n\n";
 }

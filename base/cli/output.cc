@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/cli/exit.h"
+#include "base/json_text.h"
 
 namespace vgpu::cli {
 namespace {
@@ -35,7 +36,7 @@ const char* Remedy(int error) {
 
 template <class Json>
 void PrintDumped(const Json& json, int indent) {
-  PrintText(json.dump(indent, ' ', false, Json::error_handler_t::replace));
+  PrintText(base::JsonTextOf(json, indent));
   PrintText("\n");
 }
 

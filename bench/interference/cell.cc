@@ -28,9 +28,9 @@ struct InnocentFlags {
 };
 const std::vector<InnocentFlags>& AllInnocents() {
   static const std::vector<InnocentFlags> kAll = {
-      {"high", 200, {"--vm", "1", "--priority", "2"}},
-      {"medium", 250, {"--vm", "2", "--priority", "1"}},
-      {"vector", 2000, {"--vm", "3", "--priority", "1", "--vector", "32768"}},
+      {kInnocents[0], 200, {"--vm", "1", "--priority", "2"}},
+      {kInnocents[1], 250, {"--vm", "2", "--priority", "1"}},
+      {kInnocents[2], 2000, {"--vm", "3", "--priority", "1", "--vector", "32768"}},
   };
   return kAll;
 }
@@ -67,7 +67,7 @@ class Measurement {
       innocents_.push_back(std::move(*innocent));
     }
     before_ = mediator_->held();
-    return CatchUp();
+    return Settle();
   }
 
   // Answers that an innocent may write down: of three windows a round, and of all that lies between them.
@@ -78,7 +78,6 @@ class Measurement {
   }
 
   Result<void> Round() {
-    std::this_thread::sleep_for(kSettle);
     cell_->ring_cpu_alone.push_back(CpuOf([&] { Wait(&alone_); }));
     if (attack_.kind == Kind::kGuest) {
       const std::string nops = fmt::format("flood --vm 900 --nops 1 --priority {}", attack_.priority);
@@ -107,8 +106,18 @@ class Measurement {
     mediator_->log().Pause(false);  // an attacker may wait for a mediator that waits for its log
     End(&attackers, is_attack);
     if (!result) return result;
-    if (is_attack) LookWhatIsHeld();
-    return CatchUp();
+    return is_attack ? AfterAttack() : CatchUp();
+  }
+
+  Result<void> AfterAttack() {
+    const bool gated = attack_.extra == Extra::kKilled;
+    if (gated) {
+      std::this_thread::sleep_for(kHeldAfter);
+      LookWhatIsHeld();
+    }
+    auto settled = Settle();
+    if (!gated) LookWhatIsHeld();
+    return settled;
   }
 
   Result<void> Start(const std::vector<std::string>& commands,
@@ -159,7 +168,6 @@ class Measurement {
   }
 
   void LookWhatIsHeld() {
-    std::this_thread::sleep_for(attack_.extra == Extra::kKilled ? milliseconds(kHeldAfter) : kSettle);
     Held held = mediator_->held();
     held.all_descriptors -= std::min(held.all_descriptors, before_.all_descriptors);
     cell_->held.push_back(held);
@@ -181,6 +189,13 @@ class Measurement {
         std::this_thread::sleep_for(kLook);
       }
     }
+    return {};
+  }
+
+  // The same, and a while longer.
+  Result<void> Settle() {
+    if (const auto served = CatchUp(); !served) return served;
+    std::this_thread::sleep_for(kSettle);
     return {};
   }
 

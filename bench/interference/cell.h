@@ -31,6 +31,16 @@ struct Noticed {
   uint64_t lost = 0;            // requests without any answer
 };
 
+// The innocents of every cell, in the order of the table.
+inline constexpr const char* kInnocents[] = {"high", "medium", "vector"};
+
+// Of which build it is, where and when it was measured: a result may be of several runs.
+struct Origin {
+  std::string commit;       // empty: nobody said
+  std::string mediator_id;  // of the binary
+  nlohmann::json machine;   // processor, kernel, time
+};
+
 struct Cell {
   const Case* attack = nullptr;
   std::string skipped;  // why it was not measured
@@ -43,6 +53,7 @@ struct Cell {
   uint64_t strays = 0;
   nlohmann::json threads;
   std::vector<std::string> says;  // the attackers, at the end
+  Origin origin;
 
   // Null: there is none of this name.
   const Noticed* innocent(const std::string& name) const;

@@ -34,6 +34,18 @@ std::string Line(const std::string& attack, const Noticed& noticed, bool with_no
       fmt::format("{:.1f}", 100 * b.blind_share()), a.answers, b.answers);
 }
 
+// "high 0, at most 3; medium ..." of the windows, in each of which one VM attacked: late answers.
+std::string LateForEachVm(const Cell& cell) {
+  std::string text;
+  for (const char* name : kGated) {
+    const Noticed* innocent = cell.innocent(name);
+    if (innocent == nullptr) continue;
+    const Spread late = SpreadOf(innocent->beside.late_by_window);
+    text += fmt::format("{}{} {:.0f}, at most {:.0f}", text.empty() ? "" : "; ", name, late.median, late.max);
+  }
+  return text;
+}
+
 std::string Remarks(const Cell& cell) {
   std::string text;
   const auto add = [&](const std::string& line) { text += fmt::format("    {}\n", line); };
@@ -44,6 +56,9 @@ std::string Remarks(const Cell& cell) {
                     SpreadOf(cell.ring_cpu_alone).median, SpreadOf(cell.ring_cpu_beside).median,
                     cell.log_bytes / 1000));
   }
+  if (cell.attack->kind == Kind::kMemory && !cell.held.empty())
+    add(fmt::format("late answers for each attacking VM ({} of them, one a window): {}", cell.held.size(),
+                    LateForEachVm(cell)));
   if (cell.ended_early != 0)
     add(fmt::format("{} attackers had ended before their window did", cell.ended_early));
   if (!cell.says.empty()) add(fmt::format("says: {}", fmt::join(cell.says, " | ")));
@@ -155,6 +170,7 @@ class Figures {
       note += fmt::format("{}{}: longest gap {} ms", note.empty() ? "" : "; ", name,
                           Us(innocent->beside.gap_us / 1000));
     }
+    note += fmt::format("; late answers for each attacking VM: {}", LateForEachVm(cell_));
     Add("stalls", "stalls of each attacking VM", kStallsMax, values, verdict, note);
   }
 
@@ -208,59 +224,6 @@ Figure ErrorsOf(const std::vector<Cell>& cells, bool pinned) {
   return figure;
 }
 
-nlohmann::json ToJson(const Summary& summary) {
-  return {{"answers", summary.answers},
-          {"blind", summary.blind},
-          {"late", summary.late},
-          {"wrong", summary.wrong},
-          {"p50_us", summary.p50_us},
-          {"p99_us", summary.p99_us},
-          {"p999_us", summary.p999_us},
-          {"longest_us", summary.longest_us},
-          {"gap_us", summary.gap_us},
-          {"p99_by_window", summary.p99_by_window},
-          {"late_by_window", summary.late_by_window},
-          {"stalls_by_window", summary.stalls_by_window}};
-}
-
-nlohmann::json ToJson(const Noticed& noticed, bool with_nops) {
-  const LateExcess late = ExcessOf(noticed.alone, noticed.beside);
-  nlohmann::json json = {{"alone", ToJson(noticed.alone)}, {"beside", ToJson(noticed.beside)},
-                         {"lost", noticed.lost},           {"late_excess", late.excess},
-                         {"late_three_sd", late.three_sd}, {"late_burst_three_sd", late.burst_three_sd}};
-  if (with_nops) json["nops"] = ToJson(noticed.nops);
-  return json;
-}
-
-nlohmann::json ToJson(const Cell& cell) {
-  const Case& attack = *cell.attack;
-  const bool with_nops = attack.kind == Kind::kGuest;
-  nlohmann::json json = {{"name", attack.name},
-                         {"title", attack.title},
-                         {"kind", KindName(attack.kind)},
-                         {"commands", attack.commands}};
-  if (with_nops) json["priority"] = attack.priority;
-  if (!cell.skipped.empty()) json["skipped"] = cell.skipped;
-  if (!cell.broken.empty()) json["broken"] = cell.broken;
-  for (const Noticed& innocent : cell.innocents)
-    json["innocents"][innocent.name] = ToJson(innocent, with_nops);
-  json["errors"] = cell.errors();
-  json["ring_cpu_alone"] = cell.ring_cpu_alone;
-  json["ring_cpu_beside"] = cell.ring_cpu_beside;
-  json["held"] = nlohmann::json::array();
-  for (const Held& held : cell.held) {
-    json["held"].push_back({{"attackers_memory", held.descriptors},
-                            {"mappings", held.mappings},
-                            {"descriptors", held.all_descriptors}});
-  }
-  json["log_bytes"] = cell.log_bytes;
-  json["ended_early"] = cell.ended_early;
-  json["threads"] = cell.threads;
-  json["strays"] = cell.strays;
-  json["says"] = cell.says;
-  return json;
-}
-
 }  // namespace
 
 std::string CellTable(const std::vector<Cell>& cells) {
@@ -307,12 +270,6 @@ std::vector<Figure> FiguresOf(const std::vector<Cell>& cells, bool pinned) {
   }
   figures.push_back(ErrorsOf(cells, pinned));
   return figures;
-}
-
-nlohmann::json ToJson(const std::vector<Cell>& cells) {
-  nlohmann::json json = nlohmann::json::array();
-  for (const Cell& cell : cells) json.push_back(ToJson(cell));
-  return json;
 }
 
 }  // namespace vgpu::bench::interference

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What comes out: a table of what innocents noticed, gates, and JSON.
+// What comes out: a table of what innocents noticed, and gates.
 #ifndef VGPU_BENCH_INTERFERENCE_REPORT_H_
 #define VGPU_BENCH_INTERFERENCE_REPORT_H_
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -23,7 +22,6 @@ std::string CellTable(const std::vector<Cell>& cells);
 std::string PlacementText(const std::vector<Cell>& cells, bool pinned);
 // The gates of all cells. Not pinned: the same without bounds.
 std::vector<Figure> FiguresOf(const std::vector<Cell>& cells, bool pinned);
-nlohmann::json ToJson(const std::vector<Cell>& cells);
 
 }  // namespace vgpu::bench::interference
 

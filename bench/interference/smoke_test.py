@@ -53,12 +53,45 @@ class Smoke(unittest.TestCase):
                 result = json.load(stream)
         self.check_result(result, done.stdout)
 
+    def test_goes_on_with_an_earlier_result(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "result.json")
+
+            def resume(*flags):
+                done = self.run_program("--windows", "1", "--seconds", "0.1", "--resume", file, *flags)
+                if done.returncode not in (0, 1) or not os.path.exists(file):
+                    self.fail(done.stdout)
+                with open(file, encoding="utf-8") as stream:
+                    return done, json.load(stream)
+
+            _, first = resume("--only", "churn", "--commit", "first")
+            second, both = resume("--only", "nothing", "--only", "churn", "--commit", "second")
+            self.assertEqual([(cell["name"], cell["commit"]) for cell in both["cells"]],
+                             [("nothing", "second"), ("churn", "first")], second.stdout)
+            self.assertEqual(both["cells"][1], first["cells"][0])  # not measured again, and nothing of it lost
+            self.assertEqual([figure for figure in both["figures"] if figure["name"].startswith("churn")],
+                             [figure for figure in first["figures"] if figure["name"].startswith("churn")])
+            for cell in both["cells"]:
+                self.assertLessEqual({"cpu", "kernel", "date"}, set(cell["machine"]))
+            self.assertIn("the cells are of several builds or machines", second.stdout)
+            other = self.run_program("--windows", "3", "--seconds", "0.1", "--resume", file)
+            self.assertEqual(other.returncode, 1)
+            self.assertIn("windows is 1 there and 3 here; give the same flags", other.stdout)
+            with open(file, "w", encoding="utf-8") as stream:
+                stream.write('{"figures": [')
+            broken = self.run_program("--resume", file)
+            self.assertEqual(broken.returncode, 1)
+            self.assertIn("is no result of this program", broken.stdout)
+
     def check_result(self, result, said):
         self.assertEqual(result["settings"]["windows"], WINDOWS)
         self.assertEqual([cell["name"] for cell in result["cells"]], list(ATTACKS))
         for cell in result["cells"]:
             self.assertNotIn("broken", cell, said)
             self.check_cell(cell)
+        punched = result["cells"][0]
+        self.assertEqual(len(punched["late_for_each_vm"]["high"]), WINDOWS)
+        self.assertIn("late answers for each attacking VM (2 of them, one a window): high ", said)
         names = {figure["name"] for figure in result["figures"]}
         gates = {"churn_p99", "churn_late", "flood-medium_p99", "punch-16m_late", "errors"}
         self.assertLessEqual(gates, names)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // nfs_client_side: the old system's guest program. Prints one line of JSON.
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -9,12 +8,15 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/cli/options.h"
+#include "base/cli/program.h"
 #include "bench/guest_program.h"
 #include "bench/nfs/client_side.h"
 #include "bench/nfs/mount.h"
 
 namespace {
 
+namespace cli = vgpu::cli;
 using vgpu::bench::Print;
 using vgpu::bench::VectorRun;
 using vgpu::bench::nfs::ClientPlan;
@@ -30,13 +32,14 @@ int Run(int argc, char** argv) {
   VectorRun run;
   double poll_ms = 100;
   double pause_max_ms = 0;
-  CLI::App app("The guest's program of the old NFS system", "nfs_client_side");
-  app.add_option("folder", plan.folder, "<mount>/vm<id>")->required();
-  app.add_option("--poll-ms", poll_ms, "between two looks for the answer; 0: none")->capture_default_str();
-  app.add_flag("--direct", plan.direct, "files stay open, direct I/O: not what the old program did");
-  app.add_option("--pause-max-ms", pause_max_ms, "longest pause before a request, at random")->capture_default_str();
+  cli::Program program("nfs_client_side", "The guest's program of the old NFS system.");
+  CLI::App& app = program.app();
+  cli::AddText(app, "FOLDER", &plan.folder, "<mount>/vm<id>")->required();
+  cli::AddSeconds(app, "--poll-ms", &poll_ms, "between two looks for the answer; 0: none")->type_name("MS");
+  cli::AddFlag(app, "--direct", &plan.direct, "files stay open, direct I/O: not what the old program did");
+  cli::AddSeconds(app, "--pause-max-ms", &pause_max_ms, "longest pause before a request, at random")->type_name("MS");
   vgpu::bench::AddRunOptions(app, &run);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto status = program.Parse(argc, argv)) return *status;
   plan.poll_every = std::chrono::microseconds(static_cast<int64_t>(poll_ms * 1e3));
   plan.pause_max = std::chrono::microseconds(static_cast<int64_t>(pause_max_ms * 1e3));
   // Before Ask, which changes the working directory.

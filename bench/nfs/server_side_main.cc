@@ -3,7 +3,6 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -14,6 +13,8 @@
 #include <string>
 #include <thread>
 
+#include "base/cli/options.h"
+#include "base/cli/program.h"
 #include "bench/nfs/server_side.h"
 #include "ring/unique_fd.h"
 
@@ -46,11 +47,11 @@ class Watch {
 int Run(int argc, char** argv) {
   std::string folder;
   uint32_t every_ms = 1000;
-  CLI::App app("The host's program of the old NFS system", "nfs_server_side");
-  app.add_option("folder", folder, "has the folders vm<id>")->required();
-  app.add_option("--every-ms", every_ms, "how often to look; 0: as soon as something is written")
-      ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  vgpu::cli::Program program("nfs_server_side", "The host's program of the old NFS system.");
+  vgpu::cli::AddText(program.app(), "FOLDER", &folder, "has the folders vm<id>")->required();
+  vgpu::cli::AddInteger(program.app(), "--every-ms", &every_ms,
+                        "how often to look; 0: as soon as something is written");
+  if (const auto status = program.Parse(argc, argv)) return *status;
   vgpu::bench::nfs::ServerSide host(folder);
   const Watch watch(folder);
   for (;;) {

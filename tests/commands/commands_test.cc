@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -113,6 +114,30 @@ TEST(Commands, UsageErrors_ExitTwo_AndSayWhatIsRight) {
     EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
     EXPECT_EQ(outcome.err, NameOf(c.program) + ": " + c.text + "\n");
     EXPECT_EQ(outcome.out, "");
+  }
+}
+
+// Measuring takes minutes: what they say before they measure.
+TEST(Commands, Benchmarks_SpeakLikeAllPrograms) {
+  const std::pair<Args, const char*> cases[] = {
+      {{"bench/gpu", "--only", "nonsense"}, "gpu: --only: 'nonsense' is none of idle, rtt, "},
+      {{"bench/gpu", "nonsense"}, "gpu: unexpected argument 'nonsense'; see 'gpu --help'"},
+      {{"bench/gpu", "--gpu", "-1"}, "gpu: --gpu: '-1' is not a decimal integer from 0 to "},
+      {{"bench/interference/interference", "--seconds", "nan"}, "interference: --seconds: 'nan' is "},
+      {{"bench/interference/interference", "--windows", "0"},
+       "interference: --windows: '0' is not a decimal integer from 1 to 10000; see 'interference --help'"},
+      {{"bench/nfs_server_side"}, "nfs_server_side: FOLDER is required; see 'nfs_server_side --help'"},
+      {{"bench/nfs_client_side", "/tmp", "--poll-ms", "inf"}, "nfs_client_side: --poll-ms: 'inf' is "},
+      {{"bench/vector_client"}, "vector_client: no command is given; commands are ring, port; see "},
+      {{"bench/vector_client", "ring", "--elements", "0"}, "vector_client: --elements: '0' is not a decimal integer from 1"},
+  };
+  for (const auto& [argv, text] : cases) {
+    const Outcome outcome = RunProgram(With(argv[0], Args(argv.begin() + 1, argv.end())));
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+    EXPECT_TRUE(outcome.err.starts_with(text)) << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+    const std::string version = RunProgram(With(argv[0], {"--version"})).out;
+    EXPECT_EQ(version, argv[0].substr(argv[0].rfind('/') + 1) + " 0.1.0\n");
   }
 }
 
@@ -270,6 +295,41 @@ TEST_F(CommandsTest, InterruptedWhileItWaits_PrintsWhatWasMeasured) {
   EXPECT_EQ(client.Join(), 0);
   EXPECT_TRUE(Says(ReadAll(out), ", interrupted\nlatency p50 ")) << ReadAll(out);
   mediator_->Signal(SIGCONT);
+}
+
+TEST_F(CommandsTest, EndedByAnError_PrintsWhatWasMeasured) {
+  for (const char* command : {"ping", "vadd"}) {
+    const std::string out = InFolder("out");
+    std::ofstream(out, std::ios::trunc).close();
+    Background client(With("guest/vgpu-client", {"--socket", socket_, "--timeout", "2", command, "--count",
+                                                 "1000000000000", "--json"}),
+                      out);
+    ASSERT_TRUE(Eventually([&] { return Answered(std::string(command) == "vadd" ? 3 : 100); }))
+        << command << ": " << ReadAll(out);
+    mediator_->Signal(SIGSTOP);  // from here on no answer comes
+    EXPECT_EQ(client.Join(), 4);
+    mediator_->Signal(SIGCONT);
+    const std::string text = ReadAll(out);  // the error's sentence stands before
+    const auto result = nlohmann::json::parse(text.substr(std::min(text.size(), text.find('{'))), nullptr, false);
+    ASSERT_TRUE(result.is_object()) << text;
+    EXPECT_FALSE(result.value("interrupted", true)) << result;
+    EXPECT_GT(result.value("count", 0), 0) << result;
+    EXPECT_EQ(result.value("wrong", -1), 0) << result;
+    ASSERT_TRUE(result.contains("error")) << result;
+    EXPECT_NE(result["error"].value("text", ""), "") << result;
+  }
+}
+
+TEST_F(CommandsTest, EndedByTheMediatorsEnd_PrintsTheSummary) {
+  Background client(
+      With("guest/vgpu-client", {"--socket", socket_, "--timeout", "2", "ping", "--count", "1000000000000"}),
+      InFolder("out"));
+  ASSERT_TRUE(Eventually([&] { return Answered(100); }));
+  mediator_->Signal(SIGKILL);
+  EXPECT_GT(client.Join(), 2);  // nobody, or no answer in time
+  const std::string text = ReadAll(InFolder("out"));
+  EXPECT_TRUE(Says(text, ", ended by an error\nlatency p50 ")) << text;
+  EXPECT_TRUE(Says(text, "vgpu-client: ")) << text;
 }
 
 TEST_F(CommandsTest, BenchInterrupted_PrintsTheParts) {
