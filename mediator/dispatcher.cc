@@ -343,7 +343,7 @@ bool Dispatcher::Turn() {
   if (!chores_.empty()) DoChores();
   if (HasAnswers()) CallGuests();
   if (!deaf_.empty()) [[unlikely]] Listen();
-  // To start an engine takes longer than a turn: after the answers.
+  // Nobody waits for that: after the answers.
   if (!ask_for_gpu_.empty()) [[unlikely]] {
     for (Session* session : ask_for_gpu_) backend_->Wake(session);
     ask_for_gpu_.clear();
