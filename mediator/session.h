@@ -117,6 +117,8 @@ class Session {
   bool epoch_pending() const;
   // A page of its memory is gone. What it computed since is worth nothing.
   bool memory_lost() const { return memory_.region.lost() || memory_.private_file.lost(); }
+  // An engine has met a missing page.
+  void LoseMemory() { memory_.region.CountLost(); }
 
   // ---- of its rings, for the dispatcher that has it ----
   void RingKicked(GuestRing* ring);
