@@ -49,6 +49,7 @@ Dispatcher::Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, T
   finished_.reserve(1024);
   faults_ = PageFaults();
   last_tick_ns_ = clock_->Now();
+  SampleComputed(last_tick_ns_);
 }
 
 // ---- sessions ----
@@ -319,6 +320,7 @@ int64_t Dispatcher::Tick() {
   const int64_t now_ns = clock_->Now();
   const int64_t before_ns = std::exchange(last_tick_ns_, now_ns);
   if (now_ns - before_ns > kGapNs) [[unlikely]] OnGap();
+  if (computed_.old(now_ns)) [[unlikely]] SampleComputed(now_ns);
   return now_ns;
 }
 
@@ -614,6 +616,7 @@ void Dispatcher::Idle() {
   backend_->GoingToSleep();
   loop_->Wait(SleepNs());
   last_tick_ns_ = clock_->Now();
+  SampleComputed(last_tick_ns_);
   loop_->RunReady();
   Tick();
 }

@@ -21,6 +21,7 @@
 #include "mediator/guest_ring.h"
 #include "mediator/peer_fd.h"
 #include "mediator/scheduler.h"
+#include "mediator/slow_calls.h"
 #include "ring/abi.h"
 
 namespace vgpu::mediator {
@@ -162,8 +163,7 @@ class Session {
   const std::shared_ptr<std::atomic<bool>> mapped_ = std::make_shared<std::atomic<bool>>(true);
   base::Published<bool> fenced_ = false;
   base::Published<FenceReason> fence_reason_ = FenceReason::kSlotReused;
-  uint32_t watched_calls_ = 0;  // so many of its next system calls are timed exactly
-  int64_t slow_ns_ = 0;         // of those, together
+  SlowCalls slow_calls_;
   bool held_ = false;  // slow: nothing of it is touched until another dispatcher has it
   bool resetting_ = false;
   bool leaving_ = false;
