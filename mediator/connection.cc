@@ -205,6 +205,11 @@ void Connection::AnswerStatus(const std::string& status) {
 
 void Connection::HandleReset() {
   const bool served = state_ == State::kAttached;
+  // What an earlier mediator has left is being taken up again: it may run before GRANT.
+  if (!served && state_ >= State::kWaiting) {
+    reset_wanted_ = true;
+    return;
+  }
   if (!served) return AfterSend(channel_.Send(VGPU_MSG_RESET_DONE, std::string_view()));  // nothing to cancel yet
   if (Fenced(FenceReason::kMemoryLost)) return RefuseLost();
   Reset();
@@ -312,6 +317,7 @@ void Connection::OnBegun() {
   AfterSend(channel_.Send(VGPU_MSG_GRANT, vgpu_msg_grant{grant_.vm_id, grant_.pool, grant_.priority, 0}));
   if (fenced_at_begin_ && state_ == State::kAttached) SendRingState();
   if (server_->Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
+  if (state_ == State::kAttached && std::exchange(reset_wanted_, false)) HandleReset();
 }
 
 void Connection::Fence(FenceReason reason) {

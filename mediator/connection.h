@@ -139,7 +139,7 @@ class Connection final : private ReadyHandler {
   uint32_t fences_asked_ = 0;  // a bit for each reason that was posted and has not been reported
   bool fenced_at_begin_ = false;  // before its owner had been told that it is attached
   bool resetting_ = false;    // a lane resets it
-  bool reset_wanted_ = false; // another RESET came meanwhile
+  bool reset_wanted_ = false; // another RESET came meanwhile, or one before GRANT
 };
 
 }  // namespace vgpu::mediator
