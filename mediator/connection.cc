@@ -293,7 +293,7 @@ void Connection::OnReport(const LaneReport& report) {
       Refuse(VGPU_ERR_QUEUE_FULL, "the mediator watches too many descriptors: raise limits.vms_max");
       return OnEnded();
     case LaneReport::Kind::kFenced: return OnFenced(report.reason);
-    case LaneReport::Kind::kResetDone: return OnResetDone();
+    case LaneReport::Kind::kResetDone: return OnResetDone(report);
     case LaneReport::Kind::kSlow: return OnStall("a call or a kick of its took very long");
     case LaneReport::Kind::kLeft: return OnLeft();
     case LaneReport::Kind::kEnded: return OnEnded();
@@ -315,7 +315,7 @@ void Connection::OnBegun() {
   spdlog::info("{} attached: pool {}, priority {}, {} rings", Name(), static_cast<char>(grant_.pool), grant_.priority,
                layout_.ring_count);
   AfterSend(channel_.Send(VGPU_MSG_GRANT, vgpu_msg_grant{grant_.vm_id, grant_.pool, grant_.priority, 0}));
-  if (fenced_at_begin_ && state_ == State::kAttached) SendRingState();
+  if (fence_ && state_ == State::kAttached) SendRingState();
   if (server_->Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
   if (state_ == State::kAttached && std::exchange(reset_wanted_, false)) HandleReset();
 }
@@ -338,24 +338,22 @@ void Connection::OnFenced(FenceReason reason) {
   server_->Log(fmt::format("{} is fenced: {}; {}", Name(), ToText(reason), remedy));
   fences_asked_ &= ~(1u << static_cast<uint32_t>(reason));
   if (reason == FenceReason::kMemoryLost) server_->Strike(grant_.vm_id);  // it has held up whoever met the hole
-  fenced_at_begin_ = state_ == State::kBeginning;
+  fence_ = reason;
   if (state_ != State::kAttached) return;
   if (reason == FenceReason::kQuarantined && !server_->Quarantined(grant_.vm_id)) return LetGo();  // released meanwhile
   SendRingState();
 }
 
-// The lane decides that; what it has said last is the truth.
-bool Connection::Fenced(FenceReason reason) const { return session_->fenced() && session_->fence_reason() == reason; }
-
 void Connection::SendRingState() {
   vgpu_msg_state state{VGPU_RING_STATE_ATTACHED, VGPU_OK};
-  if (session_->fenced()) state = {VGPU_RING_STATE_FENCED, VGPU_ERR_FENCED};
+  if (fence_) state = {VGPU_RING_STATE_FENCED, VGPU_ERR_FENCED};
   if (Fenced(FenceReason::kQuarantined)) state = {VGPU_RING_STATE_QUARANTINED, VGPU_ERR_QUARANTINED};
   AfterSend(channel_.Send(VGPU_MSG_STATE, state));
 }
 
-void Connection::OnResetDone() {
+void Connection::OnResetDone(const LaneReport& report) {
   resetting_ = false;
+  fence_ = report.fenced ? std::optional(report.reason) : std::nullopt;
   if (state_ != State::kAttached) return;
   if (std::exchange(reset_wanted_, false)) return Reset();
   if (Fenced(FenceReason::kMemoryLost)) return RefuseLost();
