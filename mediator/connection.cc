@@ -2,7 +2,6 @@
 #include "mediator/connection.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -312,8 +311,8 @@ void Connection::OnBegun() {
     return;
   }
   state_ = State::kAttached;
-  spdlog::info("{} attached: pool {}, priority {}, {} rings", Name(), static_cast<char>(grant_.pool), grant_.priority,
-               layout_.ring_count);
+  server_->LogLife(grant_.vm_id, fmt::format("{} attached: pool {}, priority {}, {} rings", Name(),
+                                             static_cast<char>(grant_.pool), grant_.priority, layout_.ring_count));
   AfterSend(channel_.Send(VGPU_MSG_GRANT, vgpu_msg_grant{grant_.vm_id, grant_.pool, grant_.priority, 0}));
   if (fence_ && state_ == State::kAttached) SendRingState();
   if (server_->Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
@@ -420,7 +419,7 @@ void Connection::Close(const std::string& why) {
   wants_status_ = false;
   switch (before) {
     case State::kAttached:
-      spdlog::info("{} detached: {}", Name(), why);
+      server_->LogLife(grant_.vm_id, fmt::format("{} detached: {}", Name(), why));
       if (move_ == Move::kNone) Post(LaneCommand::Kind::kEnd);  // else the lane has it no more, or not yet, and says so
       return;
     case State::kBeginning: return;  // the lane says so
