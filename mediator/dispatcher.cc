@@ -45,7 +45,8 @@ Dispatcher::Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, T
   sessions_.reserve(options.sessions_max);
   for (HotList& list : hot_) list.rings.reserve(rings);
   for (std::vector<GuestRing*>& list : answered_) list.reserve(rings);
-  for (std::vector<GuestRing*>* list : {&ready_, &chores_, &deaf_}) list->reserve(rings);
+  for (std::vector<GuestRing*>* list : {&ready_, &deaf_}) list->reserve(rings);
+  chores_.reserve(options.sessions_max);
   finished_.reserve(1024);
   faults_ = PageFaults();
   last_tick_ns_ = clock_->Now();
@@ -201,22 +202,34 @@ void Dispatcher::PeerWasSlow(Session* session) {
 
 void Dispatcher::HaveChore(GuestRing* ring) {
   if (ring->has_chore) return;
+  Session* session = ring->session();
   ring->has_chore = true;
-  chores_.push_back(ring);
+  if (session->chore_work.rings == 0) {
+    chores_.push_back(session);
+    session->chore_work.last = 31;  // from its first ring on
+  }
+  session->chore_work.rings |= 1u << ring->index();
 }
 
+// Turns of VMs, and of a VM's rings within its own.
 void Dispatcher::DoChores() {
   if (next_chore_ >= chores_.size()) next_chore_ = 0;
-  GuestRing* ring = chores_[next_chore_];
-  Session* session = ring->session();
+  Session* session = chores_[next_chore_];
+  Session::Work& work = session->chore_work;
+  GuestRing* ring = work.NextRing();
   const bool gone = session->ending_ || session->leaving_ || ring->chore() == RingChore::kNone;
   if (!gone && !ring->DoChore(kChoreSlots)) {
     ++next_chore_;  // the others have their turn
     return;
   }
   ring->has_chore = false;
-  chores_[next_chore_] = chores_.back();
-  chores_.pop_back();
+  work.rings &= ~(1u << ring->index());
+  if (work.rings == 0) {
+    chores_[next_chore_] = chores_.back();
+    chores_.pop_back();
+  } else {
+    ++next_chore_;
+  }
   if (gone) return;
   if (!session->fenced_) ring->LookAtEpoch();  // the guest may have asked for the next one meanwhile
   if (ring->phase() == RingPhase::kOpen) MakeHot(ring);
@@ -254,7 +267,8 @@ void Dispatcher::SettleEnding(Session* session) {
   sessions_.erase(entry);
   const auto is_its = [session](const GuestRing* ring) { return ring->session() == session; };
   for (auto& answered : answered_) std::erase_if(answered, is_its);
-  std::erase_if(chores_, is_its);
+  std::erase(chores_, session);
+  session->chore_work.rings = 0;
   for (const auto& ring : session->rings()) ring->has_chore = ring->has_answers = false;
   if (session->ending_) return owner_->OnEnded(session);
   session->leaving_ = session->resetting_ = false;  // whoever wanted a reset asks for it again

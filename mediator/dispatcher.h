@@ -165,7 +165,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   std::array<HotList, kPriorities> hot_;
   std::vector<GuestRing*> ready_;  // of these, in this turn
   std::array<std::vector<GuestRing*>, kPriorities> answered_;  // rings with answers whose guest is to be called
-  std::vector<GuestRing*> chores_;
+  std::vector<Session*> chores_;  // with rings that have one
   size_t next_chore_ = 0;
   std::vector<GuestRing*> deaf_;  // not listened to for a while
   std::vector<Piece> finished_;

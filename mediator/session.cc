@@ -56,7 +56,7 @@ Session::Session(Grant grant, SessionMemory memory, std::vector<RingEventfds> ri
       this, layout.ring_count,
       RingPlace{base, VGPU_WINDOW_ENTRIES, limits, JournalOf(memory_, VGPU_RINGS_MAX), std::move(window.kick),
                 std::move(window.call)}));
-  for (Work* work : {&inline_work, &slot_work, &backend_work}) {
+  for (Work* work : {&inline_work, &slot_work, &backend_work, &chore_work}) {
     work->session = this;
     work->priority = static_cast<uint8_t>(grant.priority);
   }

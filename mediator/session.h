@@ -139,6 +139,7 @@ class Session {
   Work inline_work;
   Work slot_work;     // on a GPU, and nothing but their slot
   Work backend_work;  // in pieces
+  Work chore_work;    // chores: nobody's turn in a scheduler
 
   DeviceSeat seat;
 
