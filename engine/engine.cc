@@ -25,6 +25,8 @@
 #include "engine/regions.h"
 #include "engine/resident.h"
 #include "gpu/kernels.h"
+#include "mediator/bus_error_guard.h"
+#include "mediator/missing_pages.h"
 #include "ring/consumer.h"
 
 namespace vgpu::engine {
@@ -107,7 +109,7 @@ gpu::Result<void> Engine::Open() {
   auto lanes = Lanes::Create(device_.get());
   if (!lanes) return tl::make_unexpected(lanes.error());
   lanes_ = std::move(*lanes);
-  regions_ = std::make_unique<Regions>(device_.get(), area_->resident.slots);
+  regions_ = std::make_unique<Regions>(device_.get(), area_->resident.slots, area_->lost);
   return driver_.Check(driver_.MemAlloc(&left_, kJobEntries * sizeof(uint32_t)), "memory of the GPU")
       .and_then([&] { return driver_.Check(driver_.MemsetD32(left_, 0, kJobEntries), "memory of the GPU"); })
       .and_then([&] { return driver_.Check(lanes_->WarmUp(area_->job_when), "a first launch"); })
@@ -345,6 +347,8 @@ int EngineMain(int argc, char** argv) {
   // It must not outlive the mediator: nobody else would know what it still writes.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NAME, "vgpu-engine");
+  mediator::bus_error_guard::Install();
+  [[maybe_unused]] const auto guarded = mediator::missing_pages::Supported();  // the mediator has said so if not
   base::HideProcess();
   // From a terminal or a service manager these reach the mediator, too, which decides.
   for (const int sign : {SIGINT, SIGTERM, SIGHUP}) signal(sign, SIG_IGN);

@@ -7,6 +7,7 @@
 #ifndef VGPU_ENGINE_ENGINE_ABI_H_
 #define VGPU_ENGINE_ENGINE_ABI_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -30,6 +31,7 @@ struct Area {
   alignas(128) uint64_t resident_state;  // engine: ResidentState; seq = how many times the kernel was started
   alignas(128) uint64_t resident_users;  // mediator: not 0 while it may have requests with the kernel
   alignas(128) uint64_t resident_asked;  // mediator: requests given to the kernel so far; tells an idle kernel
+  alignas(128) std::atomic<uint64_t> lost[kRegionsMax];  // engine: pages of a region that it has missed; there before any answer that was computed from them
   alignas(4096) VgpuResidentRing resident;
   alignas(128) uint64_t job_when[kJobEntries];  // GPU: when a kernel had each job's sum, ns of its own clock; there before the done word
   alignas(4096) unsigned char jobs[VGPU_SLOTS_OFF + kJobEntries * sizeof(vgpu_slot)];

@@ -3,28 +3,48 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "mediator/missing_pages.h"
 #include "ring/memory.h"
 
 namespace vgpu::engine {
+namespace {
+
+namespace missing_pages = mediator::missing_pages;
+
+bool AllPresent(const mediator::GuardedMapping& mapping) {
+  for (size_t at = 0; at < mapping.bytes(); at += missing_pages::kLookMax) {
+    const size_t bytes = std::min(missing_pages::kLookMax, mapping.bytes() - at);
+    if (!missing_pages::Present(mapping.data() + at, bytes)) return false;
+  }
+  return true;
+}
+
+}  // namespace
 
 gpu::Result<void> Regions::Add(uint32_t id, const vgpu_layout& layout, const ring::UniqueFd& fd) {
   if (id >= kRegionsMax || regions_[id]) return tl::make_unexpected(fmt::format("no room for region {}", id));
   if (const auto sealed = ring::CheckSealed(fd.get(), layout.region_bytes); !sealed) {
     return tl::make_unexpected(sealed.error());
   }
-  auto mapping = ring::MapShared(fd.get(), layout.region_bytes);
-  if (!mapping) return tl::make_unexpected(mapping.error());
-  auto registration = gpu::HostRegistration::Create(*device_, mapping->data(), mapping->bytes());
+  auto mapped = ring::MapShared(fd.get(), layout.region_bytes);
+  if (!mapped) return tl::make_unexpected(mapped.error());
+  missing_pages::Guard(mapped->data(), mapped->bytes());
+  lost_[id].store(0, std::memory_order_relaxed);
+  mediator::GuardedMapping mapping(std::move(*mapped), &lost_[id]);
+  if (!AllPresent(mapping)) return tl::make_unexpected("pages of it are gone: its owner has taken them away");
+  auto registration = gpu::HostRegistration::Create(*device_, mapping.data(), mapping.bytes());
   if (!registration) return tl::make_unexpected(registration.error());
   const uint64_t base = registration->address();
-  if (base != reinterpret_cast<uint64_t>(mapping->data())) {
+  if (base != reinterpret_cast<uint64_t>(mapping.data())) {
     return tl::make_unexpected("this GPU does not use the host's addresses (no unified addressing): it is too old");
   }
   for (uint32_t q = 0; q < layout.ring_count; ++q) {
     const uint64_t slots = base + layout.ring_off + q * layout.ring_stride + VGPU_SLOTS_OFF;
     ring::RealMemory::StoreRelease(reinterpret_cast<uint64_t*>(&slots_[id * VGPU_RINGS_MAX + q]), slots);
   }
-  regions_[id].emplace(Region{std::move(*mapping), std::move(*registration)});
+  regions_[id].emplace(Region{std::move(mapping), std::move(*registration)});
   bytes_[id] = layout.region_bytes;
   base_[id] = base;
   return {};

@@ -10,6 +10,7 @@
 
 #include "engine/engine_abi.h"
 #include "gpu/device.h"
+#include "mediator/guarded_mapping.h"
 #include "ring/region.h"
 
 namespace vgpu::engine {
@@ -18,10 +19,14 @@ namespace vgpu::engine {
 // the answer to its REGISTER and its UNREGISTER.
 class Regions {
  public:
-  // `slots` is the resident ring's table of slots. Both outlive this.
-  Regions(const gpu::Device* device, uint64_t** slots) : device_(device), slots_(slots) {}
+  // `slots` is the resident ring's table of slots, `lost` the area's. All outlive this.
+  Regions(const gpu::Device* device, uint64_t** slots, std::atomic<uint64_t>* lost)
+      : device_(device), slots_(slots), lost_(lost) {}
 
-  // Takes about 55 us a MiB, and stalls nobody.
+  // Takes about 55 us a MiB, and stalls nobody. Memory with missing pages is refused: this process allocates none of them, not
+  // even by way of the driver, which would be charged to the mediator. Once it is registered the driver has its pages pinned:
+  // the GPU goes on using those that the owner takes away, and what it writes there nobody sees. Where no driver pins them,
+  // and in this process's own accesses, a missing page is a bus error, and counted in `lost`.
   gpu::Result<void> Add(uint32_t id, const vgpu_layout& layout, const ring::UniqueFd& fd);
   // The driver waits for what runs on the GPU: not while the resident kernel is there.
   void Remove(uint32_t id);
@@ -32,12 +37,13 @@ class Regions {
 
  private:
   struct Region {
-    ring::Mapping mapping;
+    mediator::GuardedMapping mapping;
     gpu::HostRegistration registration;  // ends first
   };
 
   const gpu::Device* const device_;
   uint64_t** const slots_;
+  std::atomic<uint64_t>* const lost_;
   std::array<std::optional<Region>, kRegionsMax> regions_;
   std::array<std::atomic<uint64_t>, kRegionsMax> base_{};
   std::array<std::atomic<uint64_t>, kRegionsMax> bytes_{};

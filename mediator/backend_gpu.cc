@@ -2,6 +2,8 @@
 #include "mediator/backend_gpu.h"
 
 #include <fmt/format.h>
+#include <poll.h>
+#include <sched.h>
 #include <spdlog/spdlog.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -10,6 +12,7 @@
 #include <cassert>
 #include <cerrno>
 #include <cstdio>
+#include <utility>
 
 #include "mediator/engine_environment.h"
 #include "mediator/eventfd.h"
@@ -45,11 +48,6 @@ constexpr uint32_t kEnginesEndedMax = 2;
 constexpr int kLookFirstS = 2;
 constexpr int kLookMaxS = 300;
 
-// Is it worth a process to look? A driver by another name is not the system's.
-bool MayHaveGpu(const GpuConfig& config) {
-  return config.driver_library != GpuConfig().driver_library || access("/proc/driver/nvidia/version", F_OK) == 0;
-}
-
 void SayWhatEnginesDoNotGet() {
   const std::vector<std::string> names = VariablesKeptFromEngines(environ);
   if (!names.empty()) {
@@ -59,21 +57,38 @@ void SayWhatEnginesDoNotGet() {
 
 }  // namespace
 
-GpuBackend::GpuBackend(EventLoop* loop, const GpuConfig& config, EngineRecord record)
-    : loop_(loop), config_(config), record_(std::move(record)) {
-  sched_getaffinity(0, sizeof cpus_, &cpus_);
-}
+GpuBackend::GpuBackend(EventLoop* loop, const GpuConfig& config) : loop_(loop), config_(config) {}
 
 GpuBackend::~GpuBackend() {
   loop_->Unwatch(look_watch_);
-  gpus_.clear();
-  dying_.clear();
-  record_.Write({});
+  loop_->Unwatch(starter_watch_);
+  for (const auto& gpu : gpus_) {
+    for (Engine* engine : {&gpu->current, &gpu->spare}) {
+      if (engine->process != nullptr) Bury(engine);
+    }
+  }
+  for (Engine& engine : dying_) {
+    engine.process->Unwatch();
+    starter_->Bury(std::move(engine.process));
+  }
+}
+
+ring::Result<void> GpuBackend::OpenStarter(EngineRecord record) {
+  cpu_set_t cpus{};  // the mediator's own at its start: whoever pins its thread later does not mean the engines
+  sched_getaffinity(0, sizeof cpus, &cpus);
+  auto starter = EngineStarter::Create(std::move(record), cpus);
+  if (!starter) return tl::make_unexpected(starter.error());
+  starter_ = std::move(*starter);
+  engines_started_.backend = this;
+  starter_watch_ = loop_->Watch(starter_->fd(), &engines_started_);
+  if (starter_watch_ < 0) return tl::make_unexpected(std::string("the event loop has no room"));
+  return {};
 }
 
 ring::Result<std::unique_ptr<GpuBackend>> GpuBackend::Create(EventLoop* loop, const GpuConfig& config,
                                                              std::unique_ptr<CpuBackend>* cpu, EngineRecord record) {
-  std::unique_ptr<GpuBackend> backend(new GpuBackend(loop, config, std::move(record)));
+  std::unique_ptr<GpuBackend> backend(new GpuBackend(loop, config));
+  if (const auto starter = backend->OpenStarter(std::move(record)); !starter) return tl::make_unexpected(starter.error());
   if (const auto opened = backend->Open(); !opened) return tl::make_unexpected(opened.error());
   backend->cpu_ = std::move(*cpu);
   SayWhatEnginesDoNotGet();
@@ -83,14 +98,15 @@ ring::Result<std::unique_ptr<GpuBackend>> GpuBackend::Create(EventLoop* loop, co
 ring::Result<std::unique_ptr<GpuBackend>> GpuBackend::CreateWithoutGpu(EventLoop* loop, const GpuConfig& config,
                                                                        std::unique_ptr<CpuBackend>* cpu,
                                                                        EngineRecord record) {
-  std::unique_ptr<GpuBackend> backend(new GpuBackend(loop, config, std::move(record)));
+  std::unique_ptr<GpuBackend> backend(new GpuBackend(loop, config));
+  if (const auto starter = backend->OpenStarter(std::move(record)); !starter) return tl::make_unexpected(starter.error());
   std::vector<GpuChoice> wanted = config.gpus;
   if (wanted.empty()) wanted.push_back({0, {'A', 'B'}});
   for (const GpuChoice& choice : wanted) {
     auto gpu = std::make_unique<Gpu>();
     gpu->ordinal = choice.ordinal;
     gpu->pools = choice.pools;
-    gpu->parked = true;
+    gpu->use = GpuUse::kParked;
     gpu->seen = false;
     backend->gpus_.push_back(std::move(gpu));
   }
@@ -124,58 +140,91 @@ ring::Result<void> GpuBackend::Open() {
 
 // ---- engines ----
 
-ring::Result<GpuBackend::Engine> GpuBackend::Start(int ordinal, int delay_ms) {
-  const engine::EngineOptions options{.gpu = ordinal,
-                                      .driver_library = config_.driver_library,
-                                      .resident = config_.resident,
-                                      .idle_ms = static_cast<int>(config_.idle_ms),
-                                      .park_s = static_cast<int>(config_.park_s),
-                                      .start_ms = static_cast<int>(config_.start_ms),
-                                      .delay_ms = delay_ms};
-  auto process = EngineProcess::Start(loop_, this, options, cpus_);
-  if (!process) return tl::make_unexpected(process.error());
-  return Engine{ordinal, std::move(*process), nullptr};
+std::unique_ptr<EngineOrder> GpuBackend::OrderFor(int ordinal, int delay_ms) const {
+  auto order = std::make_unique<EngineOrder>();
+  order->options = {.gpu = ordinal,
+                    .driver_library = config_.driver_library,
+                    .resident = config_.resident,
+                    .idle_ms = static_cast<int>(config_.idle_ms),
+                    .park_s = static_cast<int>(config_.park_s),
+                    .start_ms = static_cast<int>(config_.start_ms),
+                    .delay_ms = delay_ms};
+  return order;
 }
 
+// Before anybody is served. Nothing else is ordered meanwhile.
 ring::Result<GpuBackend::Engine> GpuBackend::StartAndWait(int ordinal) {
-  auto engine = Start(ordinal, 0);
-  if (!engine) return engine;
-  record_.Write({engine->process->pid()});
-  const auto ready = engine->process->AwaitReady(std::chrono::milliseconds(config_.start_ms) + kStartMargin);
-  if (!ready) return tl::make_unexpected(ready.error());
-  engine->port = std::make_unique<EnginePort>(engine->process->area(), engine->process->kick_fd(), &watched_);
+  starter_->Order(OrderFor(ordinal, 0));
+  std::unique_ptr<EngineOrder> order;
+  while (order = starter_->Take(), order == nullptr) {
+    pollfd answered{starter_->fd(), POLLIN, 0};
+    poll(&answered, 1, -1);
+    DrainEventfd(starter_->fd());
+  }
+  if (order->process == nullptr) return tl::make_unexpected(order->error);
+  Engine engine{EngineLife::kServing, ordinal, std::move(order->process), nullptr};
+  auto ready = engine.process->AwaitReady(std::chrono::milliseconds(config_.start_ms) + kStartMargin);
+  if (ready && !engine.process->Watch(loop_, this)) ready = tl::make_unexpected(std::string("the event loop has no room"));
+  if (!ready) {
+    starter_->Bury(std::move(engine.process));
+    return tl::make_unexpected(ready.error());
+  }
+  engine.port = std::make_unique<EnginePort>(engine.process->area(), engine.process->kick_fd(), &watched_);
   return engine;
 }
 
-// Starts what is missing. After early deaths each start comes later than the one before.
-void GpuBackend::Replace(Gpu* gpu) {
+// After early deaths each start comes later than the one before.
+void GpuBackend::Order(Gpu* gpu, Engine* engine) {
   const int delay_ms = gpu->deaths == 0 ? 0 : std::min(kDelayMaxMs, 50 << std::min(gpu->deaths, 10u));
-  const auto start = [&](Engine* engine, const char* what) {
-    auto started = Start(gpu->ordinal, delay_ms);
-    if (started) {
-      *engine = std::move(*started);
-    } else {
-      spdlog::error("GPU {}: cannot start {}: {}", gpu->ordinal, what, started.error());
-    }
-  };
-  if (!gpu->parked && gpu->current.process == nullptr) start(&gpu->current, "an engine");
-  if (!gpu->parked && gpu->current.process == nullptr && gpu->spare.process == nullptr) ParkFailing(gpu);
-  const bool spare_wanted = config_.spare && !gpu->spare_refused && gpu->current.port != nullptr;
-  if (!gpu->parked && gpu->spare.process == nullptr && spare_wanted) start(&gpu->spare, "a spare engine");
-  WriteRecord();
+  auto order = OrderFor(gpu->ordinal, delay_ms);
+  order->gpu = static_cast<uint32_t>(
+      std::find_if(gpus_.begin(), gpus_.end(), [gpu](const auto& entry) { return entry.get() == gpu; }) - gpus_.begin());
+  order->spare = engine == &gpu->spare;
+  order->unseen = !gpu->seen;
+  engine->life = EngineLife::kStarting;
+  starter_->Order(std::move(order));
 }
 
-void GpuBackend::WriteRecord() {
-  std::vector<pid_t> pids;
-  const auto add = [&](const Engine& engine) {
-    if (engine.process != nullptr) pids.push_back(engine.process->pid());
-  };
-  for (const auto& gpu : gpus_) {
-    add(gpu->current);
-    add(gpu->spare);
+// Orders what is missing.
+void GpuBackend::Replace(Gpu* gpu) {
+  if (gpu->use != GpuUse::kInUse) return;
+  if (gpu->current.life == EngineLife::kAbsent) Order(gpu, &gpu->current);
+  const bool spare_wanted = config_.spare && !gpu->spare_refused && gpu->current.life == EngineLife::kServing;
+  if (spare_wanted && gpu->spare.life == EngineLife::kAbsent) Order(gpu, &gpu->spare);
+}
+
+void GpuBackend::TakeStarted() {
+  DrainEventfd(starter_->fd());
+  while (const auto order = starter_->Take()) Started(order.get());
+}
+
+// Engines of one GPU are alike, and come in the order in which they were asked for.
+void GpuBackend::Started(EngineOrder* order) {
+  Gpu* gpu = gpus_[order->gpu].get();
+  Engine unwanted;
+  Engine* engine = &unwanted;
+  if (gpu->unwanted_starts != 0) {
+    --gpu->unwanted_starts;
+  } else {
+    engine = gpu->current.life == EngineLife::kStarting ? &gpu->current : &gpu->spare;
+    assert(engine->life == EngineLife::kStarting);
   }
-  for (const Engine& engine : dying_) add(engine);
-  record_.Write(pids);
+  if (order->process != nullptr && !order->process->Watch(loop_, this)) {
+    order->error = "the event loop has no room for an engine";
+    starter_->Bury(std::move(order->process));
+  }
+  if (order->process == nullptr) return StartRefused(gpu, engine, *order);
+  *engine = {EngineLife::kLoading, gpu->ordinal, std::move(order->process), nullptr};
+  if (engine == &unwanted) Bury(engine);
+}
+
+void GpuBackend::StartRefused(Gpu* gpu, Engine* engine, const EngineOrder& order) {
+  const char* what = order.spare ? "a spare engine" : "an engine";
+  if (!order.error.empty()) spdlog::error("GPU {}: cannot start {}: {}", gpu->ordinal, what, order.error);
+  engine->life = EngineLife::kAbsent;
+  const auto absent = [](const Engine& entry) { return entry.life == EngineLife::kAbsent; };
+  if (gpu->use == GpuUse::kInUse && absent(gpu->current) && absent(gpu->spare)) ParkFailing(gpu);
+  if (UnparkIfWanted(gpu)) Replace(gpu);
 }
 
 GpuBackend::Gpu* GpuBackend::GpuOf(const EngineProcess* engine) {
@@ -189,8 +238,9 @@ void GpuBackend::OnEngineReady(EngineProcess* process) {
   Gpu* gpu = GpuOf(process);
   if (gpu == nullptr) return;
   // A spare one that is ready before a new one that is to work does the work.
-  if (gpu->spare.process.get() == process && gpu->current.port == nullptr) std::swap(gpu->current, gpu->spare);
+  if (gpu->spare.process.get() == process && gpu->current.life != EngineLife::kServing) std::swap(gpu->current, gpu->spare);
   Engine& engine = gpu->current.process.get() == process ? gpu->current : gpu->spare;
+  engine.life = EngineLife::kServing;
   engine.port = std::make_unique<EnginePort>(process->area(), process->kick_fd(), &watched_);
   RegisterAll(*gpu, process);
   if (&engine != &gpu->current) return;
@@ -286,12 +336,13 @@ void GpuBackend::OnEngineIdle(EngineProcess* process) {
 
 void GpuBackend::Park(Gpu* gpu) {
   spdlog::debug("GPU {}: parked", gpu->ordinal);
-  gpu->parked = true;
-  gpu->wanted = false;
+  gpu->use = GpuUse::kParked;
   gpu->deaths = gpu->stillborn = 0;
   SetParked(*gpu, true);
   for (Engine* engine : {&gpu->current, &gpu->spare}) {
     if (engine->process != nullptr) Bury(engine);
+    if (engine->life == EngineLife::kStarting) ++gpu->unwanted_starts;
+    engine->life = EngineLife::kAbsent;
   }
 }
 
@@ -314,16 +365,16 @@ void GpuBackend::SetParked(const Gpu& gpu, bool parked) {
 
 void GpuBackend::Wake(Session* session) {
   Gpu* gpu = gpus_[session->seat.gpu].get();
-  if (!gpu->parked || !gpu->seen || clock_.Now() < gpu->not_before_ns) return;
-  gpu->wanted = true;
+  if (gpu->use == GpuUse::kInUse || !gpu->seen || clock_.Now() < gpu->not_before_ns) return;
+  gpu->use = GpuUse::kWanted;
   if (UnparkIfWanted(gpu)) Replace(gpu);
 }
 
 // True: it needs its engines again. Not beside its old ones: a GPU may have no room for both, or take one process only.
 bool GpuBackend::UnparkIfWanted(Gpu* gpu) {
-  if (!gpu->wanted || HasDying(*gpu)) return false;
+  if (gpu->use != GpuUse::kWanted || HasDying(*gpu)) return false;
   spdlog::debug("GPU {}: asked for", gpu->ordinal);
-  gpu->wanted = gpu->parked = false;
+  gpu->use = GpuUse::kInUse;
   SetParked(*gpu, false);
   return true;
 }
@@ -352,22 +403,23 @@ void GpuBackend::LookForGpus() {
   const auto unseen = [](const auto& gpu) { return !gpu->seen; };
   if (std::none_of(gpus_.begin(), gpus_.end(), unseen)) return;
   LookLater();
-  if (!MayHaveGpu(config_)) return;
   for (const auto& gpu : gpus_) {
-    if (gpu->seen || !gpu->parked || HasDying(*gpu)) continue;
-    gpu->parked = false;
+    if (gpu->seen || gpu->use == GpuUse::kInUse || HasDying(*gpu)) continue;
+    gpu->use = GpuUse::kInUse;
     Replace(gpu.get());
   }
 }
 
+// Or one that is to die as soon as it has been started.
 bool GpuBackend::HasDying(const Gpu& gpu) const {
-  return std::any_of(dying_.begin(), dying_.end(),
+  return gpu.unwanted_starts != 0 || std::any_of(dying_.begin(), dying_.end(),
                      [&gpu](const Engine& engine) { return engine.ordinal == gpu.ordinal; });
 }
 
 // Kills it; what it has in flight waits for its end.
 void GpuBackend::Bury(Engine* engine) {
   engine->process->Kill();
+  engine->life = EngineLife::kEnding;
   dying_.push_back(std::move(*engine));
   *engine = {};
 }
@@ -387,7 +439,6 @@ void GpuBackend::Adopt(Gpu* gpu) {
 }
 
 void GpuBackend::OnEngineGone(EngineProcess* process) {
-  dead_.clear();
   const auto engine = std::find_if(dying_.begin(), dying_.end(),
                                    [process](const Engine& entry) { return entry.process.get() == process; });
   assert(engine != dying_.end());
@@ -398,10 +449,12 @@ void GpuBackend::OnEngineGone(EngineProcess* process) {
     Recover(std::move(pieces));
   }
   Blame(*process);
-  dead_.push_back(std::move(*engine));
+  Engine dead = std::exchange(*engine, {});
+  dead.port.reset();  // it looks into the engine's area
   dying_.erase(engine);
+  starter_->Bury(std::move(dead.process));  // before the orders: it has a place among the tasks
   for (const auto& gpu : gpus_) {
-    if (gpu->ordinal == dead_.back().ordinal && !HasDying(*gpu)) gpu->alone_since_ns = watched_.Now();
+    if (gpu->ordinal == dead.ordinal && !HasDying(*gpu)) gpu->alone_since_ns = watched_.Now();
     UnparkIfWanted(gpu.get());
     Replace(gpu.get());
   }
@@ -476,7 +529,7 @@ void GpuBackend::Attach(Session* session) {
   if (session->seat.refused) {
     spdlog::warn("VM {} stays on the CPU: engines ended while they registered its memory before", session->vm_id());
   }
-  session->seat.parked = best->parked && best->seen && !session->seat.refused;
+  session->seat.parked = best->use != GpuUse::kInUse && best->seen && !session->seat.refused;
   if (best->current.port != nullptr) Register(session, best->current.process.get());
 }
 

@@ -6,7 +6,7 @@
 // (docs/adr/0012-an-idle-gpu-is-given-back.md). The next request starts them again.
 //
 // When an engine fails (it says so, it ends, or something in flight is overdue) it is killed at once; its VMs go on with the
-// spare one, or with the CPU. What it had in flight waits until it is reaped, since until then it may still write: then what
+// spare one, or with the CPU. What it had in flight waits until it is gone, since until then it may still write: then what
 // is harmless to repeat runs on the CPU, all else is answered VGPU_ERR_INTERRUPTED.
 #ifndef VGPU_MEDIATOR_BACKEND_GPU_H_
 #define VGPU_MEDIATOR_BACKEND_GPU_H_
@@ -24,10 +24,27 @@
 #include "mediator/engine_port.h"
 #include "mediator/engine_process.h"
 #include "mediator/engine_record.h"
+#include "mediator/engine_starter.h"
 #include "mediator/scheduler.h"
 #include "mediator/watched_clock.h"
 
 namespace vgpu::mediator {
+
+// An engine's, seen from the lane. A dead one is the starter's.
+enum class EngineLife : uint8_t {
+  kAbsent,    // there is none, and nobody has asked for one
+  kStarting,  // the starter has the order
+  kLoading,   // its process is there, and not ready
+  kServing,   // it has a port
+  kEnding,    // killed, and not gone: it may still write
+};
+
+// A GPU's engines as a whole.
+enum class GpuUse : uint8_t {
+  kInUse,
+  kParked,  // none is wanted
+  kWanted,  // parked, and a request has asked for it: they start when the old ones are gone
+};
 
 class GpuBackend final : public Backend, private EngineOwner {
  public:
@@ -62,9 +79,10 @@ class GpuBackend final : public Backend, private EngineOwner {
 
  private:
   struct Engine {
+    EngineLife life = EngineLife::kAbsent;
     int ordinal = -1;
-    std::unique_ptr<EngineProcess> process;
-    std::unique_ptr<EnginePort> port;  // once it is ready
+    std::unique_ptr<EngineProcess> process;  // while it is loading, serving or ending
+    std::unique_ptr<EnginePort> port;        // while it is serving, and of one that has, while it is ending
   };
   struct Gpu {
     int ordinal = 0;
@@ -74,8 +92,8 @@ class GpuBackend final : public Backend, private EngineOwner {
     Engine spare;
     bool spare_refused = false;
     std::atomic<bool> seen{true};  // once it is, `hello` stays as it is, and any thread may read it. False: none of its engines has ever been ready, and its VMs know nothing of it
-    bool parked = false;
-    bool wanted = false;        // parked, and a request has asked for it
+    GpuUse use = GpuUse::kInUse;
+    uint32_t unwanted_starts = 0;  // ordered before it was parked, and not come yet
     int64_t not_before_ns = 0;  // parked because no engine lived: when to try again
     uint32_t deaths = 0;     // in a row
     uint32_t stillborn = 0;  // engines in a row that died before they were ready
@@ -85,11 +103,16 @@ class GpuBackend final : public Backend, private EngineOwner {
     std::array<int64_t, kPriorities> last_add_ns{};  // by class, of the dispatcher's clock
   };
 
-  GpuBackend(EventLoop* loop, const GpuConfig& config, EngineRecord record);
+  GpuBackend(EventLoop* loop, const GpuConfig& config);
+  ring::Result<void> OpenStarter(EngineRecord record);
   ring::Result<void> Open();
   ring::Result<Engine> StartAndWait(int ordinal);
-  ring::Result<Engine> Start(int ordinal, int delay_ms);
+  std::unique_ptr<EngineOrder> OrderFor(int ordinal, int delay_ms) const;
+  void Order(Gpu* gpu, Engine* engine);
   void Replace(Gpu* gpu);
+  void TakeStarted();
+  void Started(EngineOrder* order);
+  void StartRefused(Gpu* gpu, Engine* engine, const EngineOrder& order);
 
   void OnEngineReady(EngineProcess* engine) override;
   void OnRegistered(EngineProcess* engine, uint32_t region, const std::string& error) override;
@@ -102,6 +125,10 @@ class GpuBackend final : public Backend, private EngineOwner {
   void Blame(const EngineProcess& engine);
   void Park(Gpu* gpu);
   void ParkFailing(Gpu* gpu);
+  struct EnginesStarted final : ReadyHandler {
+    void OnReady() override { backend->TakeStarted(); }
+    GpuBackend* backend;
+  };
   struct TimeToLook final : ReadyHandler {
     void OnReady() override { backend->LookForGpus(); }
     GpuBackend* backend;
@@ -124,19 +151,18 @@ class GpuBackend final : public Backend, private EngineOwner {
   EnginePort* PortOf(const GuestRing& ring) const;
   bool Copies(const Request& request) const;
   bool Gentle(const GuestRing& ring, int64_t now_ns) const;
-  void WriteRecord();
 
   EventLoop* const loop_;
   const GpuConfig config_;
   std::unique_ptr<CpuBackend> cpu_;
-  const EngineRecord record_;
-  cpu_set_t cpus_{};  // the mediator's own at its start: whoever pins its thread later does not mean the engines
+  std::unique_ptr<EngineStarter> starter_;
+  EnginesStarted engines_started_;
+  int starter_watch_ = -1;
   const Clock clock_;
   WatchedClock watched_{&clock_};  // for time-outs
   BackendListener* listener_ = nullptr;
   std::vector<std::unique_ptr<Gpu>> gpus_;
-  std::vector<Engine> dying_;  // killed, not reaped
-  std::vector<Engine> dead_;   // reaped just now: not freed within its own callback
+  std::vector<Engine> dying_;  // kEnding
   std::array<Session*, engine::kRegionsMax> seats_{};  // by region
   std::map<uint32_t, uint32_t> engines_ended_by_;  // VM -> how many hung or crashed while they registered its memory
   std::vector<Piece> again_;   // of dead engines: to be run on the CPU

@@ -22,6 +22,7 @@ struct Range {
   std::atomic<uintptr_t> begin{0};
   std::atomic<size_t> bytes{0};
   std::atomic<uint64_t> hits{0};
+  std::atomic<std::atomic<uint64_t>*> told{nullptr};
 };
 Range g_ranges[kRangesMax];
 std::mutex g_places;  // held by who takes one
@@ -50,14 +51,19 @@ bool Replace(const Range& range, uintptr_t address) {
          ReplaceChunk(range, address, kGiant);
 }
 
+void CountIn(Range* range) {
+  range->hits.fetch_add(1, std::memory_order_relaxed);
+  g_hits.fetch_add(1, std::memory_order_relaxed);
+  if (std::atomic<uint64_t>* told = range->told.load(std::memory_order_relaxed)) told->fetch_add(1, std::memory_order_release);
+}
+
 void OnBusError(int signal, siginfo_t* info, void*) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(info->si_addr);
   for (Range& range : g_ranges) {
     const uintptr_t begin = range.begin.load(std::memory_order_acquire);
     if (begin == 0 || address < begin || address - begin >= range.bytes.load(std::memory_order_relaxed)) continue;
     if (!Replace(range, address)) break;
-    range.hits.fetch_add(1, std::memory_order_relaxed);
-    g_hits.fetch_add(1, std::memory_order_relaxed);
+    CountIn(&range);
     return;
   }
   struct sigaction fallback {};
@@ -75,12 +81,13 @@ void Install() {
   assert(result == 0);
 }
 
-int Guard(const void* begin, size_t bytes) {
+int Guard(const void* begin, size_t bytes, std::atomic<uint64_t>* told) {
   const std::lock_guard lock(g_places);
   for (int id = 0; id < kRangesMax; ++id) {
     Range& range = g_ranges[id];
     if (range.begin.load(std::memory_order_relaxed) != 0) continue;
     range.hits.store(0, std::memory_order_relaxed);
+    range.told.store(told, std::memory_order_relaxed);
     range.bytes.store(bytes, std::memory_order_relaxed);
     range.begin.store(reinterpret_cast<uintptr_t>(begin), std::memory_order_release);
     return id;
@@ -94,6 +101,10 @@ void Forget(int id) {
 
 void Shrink(int id, size_t bytes) {
   if (id >= 0) g_ranges[id].bytes.store(bytes, std::memory_order_relaxed);
+}
+
+void Count(int id) {
+  if (id >= 0) CountIn(&g_ranges[id]);
 }
 
 uint64_t Hits(int id) { return id < 0 ? 0 : g_ranges[id].hits.load(std::memory_order_relaxed); }

@@ -13,8 +13,9 @@ namespace vgpu::mediator::bus_error_guard {
 // Installs the handler for the whole process. Once.
 void Install();
 
-// Guards [begin, begin + bytes). Returns an id for Hits and Forget, or -1 when all places are taken. Any thread.
-int Guard(const void* begin, size_t bytes);
+// Guards [begin, begin + bytes). Returns an id for Hits and Forget, or -1 when all places are taken. Any thread. `told`, unless
+// null, is added one to at each bus error before the access goes on: whoever sees what that access led to sees this, too.
+int Guard(const void* begin, size_t bytes, std::atomic<uint64_t>* told = nullptr);
 void Forget(int id);
 // The range ends earlier from now on.
 void Shrink(int id, size_t bytes);
@@ -23,6 +24,8 @@ void Shrink(int id, size_t bytes);
 extern std::atomic<uint64_t> g_hits;
 inline uint64_t TotalHits() { return g_hits.load(std::memory_order_relaxed); }
 uint64_t Hits(int id);
+// Another process has met one in the same memory: counts here, too.
+void Count(int id);
 
 }  // namespace vgpu::mediator::bus_error_guard
 

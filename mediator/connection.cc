@@ -2,7 +2,6 @@
 #include "mediator/connection.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -205,6 +204,11 @@ void Connection::AnswerStatus(const std::string& status) {
 
 void Connection::HandleReset() {
   const bool served = state_ == State::kAttached;
+  // What an earlier mediator has left is being taken up again: it may run before GRANT.
+  if (!served && state_ >= State::kWaiting) {
+    reset_wanted_ = true;
+    return;
+  }
   if (!served) return AfterSend(channel_.Send(VGPU_MSG_RESET_DONE, std::string_view()));  // nothing to cancel yet
   if (Fenced(FenceReason::kMemoryLost)) return RefuseLost();
   Reset();
@@ -288,7 +292,7 @@ void Connection::OnReport(const LaneReport& report) {
       Refuse(VGPU_ERR_QUEUE_FULL, "the mediator watches too many descriptors: raise limits.vms_max");
       return OnEnded();
     case LaneReport::Kind::kFenced: return OnFenced(report.reason);
-    case LaneReport::Kind::kResetDone: return OnResetDone();
+    case LaneReport::Kind::kResetDone: return OnResetDone(report);
     case LaneReport::Kind::kSlow: return OnStall("a call or a kick of its took very long");
     case LaneReport::Kind::kLeft: return OnLeft();
     case LaneReport::Kind::kEnded: return OnEnded();
@@ -307,11 +311,12 @@ void Connection::OnBegun() {
     return;
   }
   state_ = State::kAttached;
-  spdlog::info("{} attached: pool {}, priority {}, {} rings", Name(), static_cast<char>(grant_.pool), grant_.priority,
-               layout_.ring_count);
+  server_->LogLife(grant_.vm_id, fmt::format("{} attached: pool {}, priority {}, {} rings", Name(),
+                                             static_cast<char>(grant_.pool), grant_.priority, layout_.ring_count));
   AfterSend(channel_.Send(VGPU_MSG_GRANT, vgpu_msg_grant{grant_.vm_id, grant_.pool, grant_.priority, 0}));
-  if (fenced_at_begin_ && state_ == State::kAttached) SendRingState();
+  if (fence_ && state_ == State::kAttached) SendRingState();
   if (server_->Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
+  if (state_ == State::kAttached && std::exchange(reset_wanted_, false)) HandleReset();
 }
 
 void Connection::Fence(FenceReason reason) {
@@ -332,24 +337,22 @@ void Connection::OnFenced(FenceReason reason) {
   server_->Log(fmt::format("{} is fenced: {}; {}", Name(), ToText(reason), remedy));
   fences_asked_ &= ~(1u << static_cast<uint32_t>(reason));
   if (reason == FenceReason::kMemoryLost) server_->Strike(grant_.vm_id);  // it has held up whoever met the hole
-  fenced_at_begin_ = state_ == State::kBeginning;
+  fence_ = reason;
   if (state_ != State::kAttached) return;
   if (reason == FenceReason::kQuarantined && !server_->Quarantined(grant_.vm_id)) return LetGo();  // released meanwhile
   SendRingState();
 }
 
-// The lane decides that; what it has said last is the truth.
-bool Connection::Fenced(FenceReason reason) const { return session_->fenced() && session_->fence_reason() == reason; }
-
 void Connection::SendRingState() {
   vgpu_msg_state state{VGPU_RING_STATE_ATTACHED, VGPU_OK};
-  if (session_->fenced()) state = {VGPU_RING_STATE_FENCED, VGPU_ERR_FENCED};
+  if (fence_) state = {VGPU_RING_STATE_FENCED, VGPU_ERR_FENCED};
   if (Fenced(FenceReason::kQuarantined)) state = {VGPU_RING_STATE_QUARANTINED, VGPU_ERR_QUARANTINED};
   AfterSend(channel_.Send(VGPU_MSG_STATE, state));
 }
 
-void Connection::OnResetDone() {
+void Connection::OnResetDone(const LaneReport& report) {
   resetting_ = false;
+  fence_ = report.fenced ? std::optional(report.reason) : std::nullopt;
   if (state_ != State::kAttached) return;
   if (std::exchange(reset_wanted_, false)) return Reset();
   if (Fenced(FenceReason::kMemoryLost)) return RefuseLost();
@@ -416,7 +419,7 @@ void Connection::Close(const std::string& why) {
   wants_status_ = false;
   switch (before) {
     case State::kAttached:
-      spdlog::info("{} detached: {}", Name(), why);
+      server_->LogLife(grant_.vm_id, fmt::format("{} detached: {}", Name(), why));
       if (move_ == Move::kNone) Post(LaneCommand::Kind::kEnd);  // else the lane has it no more, or not yet, and says so
       return;
     case State::kBeginning: return;  // the lane says so

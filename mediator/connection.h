@@ -6,6 +6,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -94,14 +95,14 @@ class Connection final : private ReadyHandler {
   void Prepared(AttachErrand* errand);
   void OnBegun();
   void OnFenced(FenceReason reason);
-  void OnResetDone();
+  void OnResetDone(const LaneReport& report);
   void OnLeft();
   void OnEnded();
   void TornDown();
 
   void Post(LaneCommand::Kind kind, FenceReason reason = {});
   void Reset();
-  bool Fenced(FenceReason reason) const;
+  bool Fenced(FenceReason reason) const { return fence_ == reason; }
   void MoveToSuspects();
   void Breach(const std::string& text) { Refuse(VGPU_ERR_INVALID_REQUEST, text); }
   void SendRingState();
@@ -137,9 +138,9 @@ class Connection final : private ReadyHandler {
   Lane* lane_ = nullptr;  // that has the session, or is about to
   Move move_ = Move::kNone;
   uint32_t fences_asked_ = 0;  // a bit for each reason that was posted and has not been reported
-  bool fenced_at_begin_ = false;  // before its owner had been told that it is attached
+  std::optional<FenceReason> fence_;  // as a lane has said last: its owner is told of one after the other
   bool resetting_ = false;    // a lane resets it
-  bool reset_wanted_ = false; // another RESET came meanwhile
+  bool reset_wanted_ = false; // another RESET came meanwhile, or one before GRANT
 };
 
 }  // namespace vgpu::mediator

@@ -109,6 +109,16 @@ void ControlServer::DoDue(int64_t now_ns) {
 void ControlServer::Log(const std::string& line) {
   const int64_t now_ns = MonotonicNs();
   if (log_limit_.Allows(line, now_ns)) return spdlog::warn("{}", line);
+  LeftOut(now_ns);
+}
+
+void ControlServer::LogLife(uint32_t vm_id, const std::string& line) {
+  const int64_t now_ns = MonotonicNs();
+  if (log_limit_.AllowsLife(vm_id, now_ns)) return spdlog::info("{}", line);
+  LeftOut(now_ns);
+}
+
+void ControlServer::LeftOut(int64_t now_ns) {
   if (log_left_out_ns_ == INT64_MAX) log_left_out_ns_ = now_ns + kLeftOutPauseNs;
 }
 

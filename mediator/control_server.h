@@ -60,6 +60,8 @@ class ControlServer final : private ReadyHandler {
   // A status was asked for. It is answered soon: one look at all counters serves all who ask meanwhile.
   void WantStatus() { status_wanted_ = true; }
   void Log(const std::string& line);
+  // That a VM came, or went.
+  void LogLife(uint32_t vm_id, const std::string& line);
 
   bool Quarantined(uint32_t vm_id) const { return quarantined_.contains(vm_id); }
   // False: there are as many as there may be.
@@ -79,6 +81,7 @@ class ControlServer final : private ReadyHandler {
   };
   ControlServer(ControlContext context, Listener listener);
   void OnReady() override;
+  void LeftOut(int64_t now_ns);
   bool Accept();
   void AcceptWithoutDescriptors(int error);
   void Admit(PeerFd fd);

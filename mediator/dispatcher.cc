@@ -45,10 +45,12 @@ Dispatcher::Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, T
   sessions_.reserve(options.sessions_max);
   for (HotList& list : hot_) list.rings.reserve(rings);
   for (std::vector<GuestRing*>& list : answered_) list.reserve(rings);
-  for (std::vector<GuestRing*>* list : {&ready_, &chores_, &deaf_}) list->reserve(rings);
+  for (std::vector<GuestRing*>* list : {&ready_, &deaf_}) list->reserve(rings);
+  chores_.reserve(options.sessions_max);
   finished_.reserve(1024);
   faults_ = PageFaults();
   last_tick_ns_ = clock_->Now();
+  SampleComputed(last_tick_ns_);
 }
 
 // ---- sessions ----
@@ -200,22 +202,34 @@ void Dispatcher::PeerWasSlow(Session* session) {
 
 void Dispatcher::HaveChore(GuestRing* ring) {
   if (ring->has_chore) return;
+  Session* session = ring->session();
   ring->has_chore = true;
-  chores_.push_back(ring);
+  if (session->chore_work.rings == 0) {
+    chores_.push_back(session);
+    session->chore_work.last = 31;  // from its first ring on
+  }
+  session->chore_work.rings |= 1u << ring->index();
 }
 
+// Turns of VMs, and of a VM's rings within its own.
 void Dispatcher::DoChores() {
   if (next_chore_ >= chores_.size()) next_chore_ = 0;
-  GuestRing* ring = chores_[next_chore_];
-  Session* session = ring->session();
+  Session* session = chores_[next_chore_];
+  Session::Work& work = session->chore_work;
+  GuestRing* ring = work.NextRing();
   const bool gone = session->ending_ || session->leaving_ || ring->chore() == RingChore::kNone;
   if (!gone && !ring->DoChore(kChoreSlots)) {
     ++next_chore_;  // the others have their turn
     return;
   }
   ring->has_chore = false;
-  chores_[next_chore_] = chores_.back();
-  chores_.pop_back();
+  work.rings &= ~(1u << ring->index());
+  if (work.rings == 0) {
+    chores_[next_chore_] = chores_.back();
+    chores_.pop_back();
+  } else {
+    ++next_chore_;
+  }
   if (gone) return;
   if (!session->fenced_) ring->LookAtEpoch();  // the guest may have asked for the next one meanwhile
   if (ring->phase() == RingPhase::kOpen) MakeHot(ring);
@@ -253,7 +267,8 @@ void Dispatcher::SettleEnding(Session* session) {
   sessions_.erase(entry);
   const auto is_its = [session](const GuestRing* ring) { return ring->session() == session; };
   for (auto& answered : answered_) std::erase_if(answered, is_its);
-  std::erase_if(chores_, is_its);
+  std::erase(chores_, session);
+  session->chore_work.rings = 0;
   for (const auto& ring : session->rings()) ring->has_chore = ring->has_answers = false;
   if (session->ending_) return owner_->OnEnded(session);
   session->leaving_ = session->resetting_ = false;  // whoever wanted a reset asks for it again
@@ -319,6 +334,7 @@ int64_t Dispatcher::Tick() {
   const int64_t now_ns = clock_->Now();
   const int64_t before_ns = std::exchange(last_tick_ns_, now_ns);
   if (now_ns - before_ns > kGapNs) [[unlikely]] OnGap();
+  if (computed_.old(now_ns)) [[unlikely]] SampleComputed(now_ns);
   return now_ns;
 }
 
@@ -343,7 +359,7 @@ bool Dispatcher::Turn() {
   if (!chores_.empty()) DoChores();
   if (HasAnswers()) CallGuests();
   if (!deaf_.empty()) [[unlikely]] Listen();
-  // To start an engine takes longer than a turn: after the answers.
+  // Nobody waits for that: after the answers.
   if (!ask_for_gpu_.empty()) [[unlikely]] {
     for (Session* session : ask_for_gpu_) backend_->Wake(session);
     ask_for_gpu_.clear();
@@ -614,6 +630,7 @@ void Dispatcher::Idle() {
   backend_->GoingToSleep();
   loop_->Wait(SleepNs());
   last_tick_ns_ = clock_->Now();
+  SampleComputed(last_tick_ns_);
   loop_->RunReady();
   Tick();
 }

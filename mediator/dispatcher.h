@@ -71,6 +71,8 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   // Any thread.
   const LoopCounters& counters() const { return counters_; }
   int64_t Now() const { return clock_->Now(); }
+  // This thread, since that moment of the clock.
+  int64_t ComputedAtLeast(int64_t begin_ns) const { return computed_.AtLeast(begin_ns, ThreadNs()); }
 
  private:
   // Bounds of one turn: nobody and no class can keep the others waiting for longer than some tens of microseconds.
@@ -128,6 +130,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   bool ArmSome();
   void ArmIdleRings();
   int64_t Tick();
+  void SampleComputed(int64_t now_ns) { computed_.Take(now_ns, ThreadNs()); }
   void OnGap();
 
   void AskForGpu(Session* session);
@@ -162,7 +165,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   std::array<HotList, kPriorities> hot_;
   std::vector<GuestRing*> ready_;  // of these, in this turn
   std::array<std::vector<GuestRing*>, kPriorities> answered_;  // rings with answers whose guest is to be called
-  std::vector<GuestRing*> chores_;
+  std::vector<Session*> chores_;  // with rings that have one
   size_t next_chore_ = 0;
   std::vector<GuestRing*> deaf_;  // not listened to for a while
   std::vector<Piece> finished_;
@@ -174,6 +177,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   uint32_t in_flight_ = 0;      // pieces with the backend
   int64_t now_ns_ = 0;          // of this turn
   int64_t last_tick_ns_ = 0;
+  ComputedSample computed_;     // taken after each sleep, and when it is a millisecond old
   long faults_ = 0;             // of pages, of this thread, when it was last asked
   bool idle_ = false;
   bool backend_progress_ = false;

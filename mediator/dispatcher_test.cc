@@ -781,5 +781,26 @@ TEST_F(DispatcherTest, EightRings_OneShare) {
   EXPECT_GE(of_eight, kMany / 2) << "and no less";
 }
 
+// Clearing a ring of 4096 slots takes 64 turns: whoever has eight of them does not get eight turns for each of another VM's.
+TEST_F(DispatcherTest, Chores_VmsHaveTurnsAndNotRings) {
+  constexpr uint32_t kMany = 4096, kRings = 8;
+  Vm many(1, 1, kMany, kRings), one(2, 1, kMany);
+  int turns = 0;
+  Play({{kNow,
+         [&] {
+           for (Vm* vm : {&many, &one}) {
+             owners_.Add(vm);
+             ASSERT_TRUE(dispatcher_->Begin(vm->session(), true));
+             for (uint32_t q = 0; q < vm->ring_count(); ++q) vm->AskEpoch(true, q);
+           }
+         }},
+        {[&] {
+          ++turns;
+          return one.EpochIs(VGPU_EPOCH_OPEN);
+        }},
+        {[&] { return many.EpochIs(VGPU_EPOCH_OPEN, kRings - 1); }}});
+  EXPECT_LT(turns, 3 * 64) << "every ring had a turn of its own";
+}
+
 }  // namespace
 }  // namespace vgpu::mediator

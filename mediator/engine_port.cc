@@ -117,6 +117,12 @@ void EnginePort::Flush() {
 
 // ---- answers ----
 
+// Before what has finished is answered: was it computed from pages that are gone?
+void EnginePort::NoteLost(Session* session) const {
+  if (area_->lost[session->seat.region].load(std::memory_order_relaxed) == 0) [[likely]] return;
+  if (!session->memory_lost()) session->LoseMemory();
+}
+
 void EnginePort::Poll(std::vector<Piece>* finished) {
   while (answered_ != added_) {
     const uint32_t e = static_cast<uint32_t>(answered_ % VGPU_RESIDENT_ENTRIES);
@@ -124,6 +130,7 @@ void EnginePort::Poll(std::vector<Piece>* finished) {
     if (vgpu_word_seq(word) != LapOf(answered_)) break;
     const Add add = adds_[e];
     add.request->result = vgpu_word_data(word);
+    NoteLost(add.ring->session());
     finished->push_back({add.ring, add.request, 0, 0});
     Memory::Prefetch(add.ring->DoneWord(add.request->idx));
     ++answered_;
@@ -137,6 +144,7 @@ void EnginePort::Poll(std::vector<Piece>* finished) {
     const Job& job = job_table_[idx % engine::kJobEntries];
     if (job.piece.request->op->in_slot != nullptr) job.piece.request->result = answer.data;
     job_bytes_ -= job.bytes;
+    NoteLost(job.piece.ring->session());
     finished->push_back(job.piece);
     finished->back().gpu_ns = Memory::LoadRelaxed(&area_->job_when[idx % engine::kJobEntries]);
   }

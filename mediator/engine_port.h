@@ -68,6 +68,7 @@ class EnginePort {
   uint32_t adds_in_flight() const { return static_cast<uint32_t>(added_ - answered_); }
   bool UseResident();
   void StopUsingResident();
+  void NoteLost(Session* session) const;
   void GiveToResident(GuestRing* ring, Request* request);
   void Stage(const Piece& piece, uint32_t kind, uint32_t flags, const std::array<uint64_t, engine::kJobArgs>& args,
              uint64_t bytes);

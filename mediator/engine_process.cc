@@ -15,7 +15,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cerrno>
+#include <utility>
 #include <vector>
 
 #include "mediator/engine_environment.h"
@@ -103,8 +105,7 @@ std::vector<std::string> Arguments(const engine::EngineOptions& options) {
 
 }  // namespace
 
-ring::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(EventLoop* loop, EngineOwner* owner,
-                                                                  const engine::EngineOptions& options,
+ring::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(const engine::EngineOptions& options,
                                                                   const cpu_set_t& cpus) {
   auto area_fd = ring::MakeSealedMemfd("vgpu-engine", sizeof(engine::Area));
   if (!area_fd) return tl::make_unexpected(area_fd.error());
@@ -120,35 +121,42 @@ ring::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(EventLoop* loo
   ring::UniqueFd kick(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!kick) return tl::make_unexpected(Errno("cannot create an eventfd"));
 
-  std::unique_ptr<EngineProcess> process(
-      new EngineProcess(loop, owner, std::move(channel), std::move(*area), std::move(kick)));
-  // From the loop's thread, which lives as long as the mediator: PDEATHSIG is about the thread.
+  std::unique_ptr<EngineProcess> process(new EngineProcess(std::move(channel), std::move(*area), std::move(kick)));
   const Affinity affinity(cpus);
   const pid_t pid = SpawnThisProgram(Arguments(options), {theirs.get(), area_fd->get(), process->kick_.get()});
   if (pid < 0) return tl::make_unexpected(Refused("cannot start an engine process", -pid));
   process->pid_ = pid;
   process->pidfd_ = ring::UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!process->pidfd_) return tl::make_unexpected(Errno("cannot watch the engine process"));
-  process->socket_watch_ = loop->Watch(process->channel_.fd(), &process->socket_ready_);
-  process->process_watch_ = loop->Watch(process->pidfd_.get(), &process->process_gone_);
-  if (process->socket_watch_ < 0 || process->process_watch_ < 0) {
-    return tl::make_unexpected(std::string("the event loop has no room for an engine"));
-  }
   return process;
 }
 
-EngineProcess::EngineProcess(EventLoop* loop, EngineOwner* owner, engine::Channel channel, ring::Mapping area,
-                             ring::UniqueFd kick)
-    : loop_(loop), owner_(owner), channel_(std::move(channel)), area_(std::move(area)), kick_(std::move(kick)) {
+EngineProcess::EngineProcess(engine::Channel channel, ring::Mapping area, ring::UniqueFd kick)
+    : channel_(std::move(channel)), area_(std::move(area)), kick_(std::move(kick)) {
   socket_ready_.process = process_gone_.process = this;
 }
 
 EngineProcess::~EngineProcess() {
-  if (socket_watch_ >= 0) loop_->Unwatch(socket_watch_);
-  if (process_watch_ >= 0) loop_->Unwatch(process_watch_);
-  if (pid_ < 0 || reaped_) return;
+  assert(socket_watch_ < 0 && process_watch_ < 0);
+  if (pid_ < 0) return;
   Kill();
-  waitpid(pid_, nullptr, 0);
+  Reap();
+}
+
+bool EngineProcess::Watch(EventLoop* loop, EngineOwner* owner) {
+  loop_ = loop;
+  owner_ = owner;
+  socket_watch_ = loop->Watch(channel_.fd(), &socket_ready_);
+  process_watch_ = loop->Watch(pidfd_.get(), &process_gone_);
+  if (socket_watch_ >= 0 && process_watch_ >= 0) return true;
+  Unwatch();
+  return false;
+}
+
+void EngineProcess::Unwatch() {
+  for (int* watch : {&socket_watch_, &process_watch_}) {
+    if (*watch >= 0) loop_->Unwatch(std::exchange(*watch, -1));
+  }
 }
 
 ring::Result<void> EngineProcess::AwaitReady(std::chrono::milliseconds patience) {
@@ -194,6 +202,11 @@ void EngineProcess::SendNext() {
 
 void EngineProcess::Kill() {
   if (!reaped_) kill(pid_, SIGKILL);  // ours until we have waited for it
+}
+
+void EngineProcess::Reap() {
+  if (!reaped_) waitpid(pid_, nullptr, 0);
+  reaped_ = true;
 }
 
 void EngineProcess::Fail(const std::string& reason) {
@@ -255,11 +268,12 @@ void EngineProcess::Handle(const engine::Message& message) {
 void EngineProcess::OnGone() {
   // What it said last comes first.
   if (socket_watch_ >= 0) OnMessage();
-  int status = 0;
-  if (waitpid(pid_, &status, WNOHANG) != pid_) return;
-  reaped_ = true;
-  if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) NoteCulprit();
-  loop_->Unwatch(std::exchange(process_watch_, -1));
+  // A look only: to reap it takes what the process table takes.
+  siginfo_t end{};
+  if (waitid(P_PID, static_cast<id_t>(pid_), &end, WEXITED | WNOHANG | WNOWAIT) != 0 || end.si_pid != pid_) return;
+  const bool crashed = end.si_code == CLD_KILLED || end.si_code == CLD_DUMPED;
+  if (crashed && end.si_status != SIGKILL) NoteCulprit();
+  Unwatch();
   Fail("it ended");
   holds_.reset();
   uses_.reset();

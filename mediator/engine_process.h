@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One engine process as the mediator sees it: started, told of regions, killed, and known to be gone only when it is.
+// The starter (engine_starter.h) makes and destroys it; between Watch and Unwatch a lane has it.
 #ifndef VGPU_MEDIATOR_ENGINE_PROCESS_H_
 #define VGPU_MEDIATOR_ENGINE_PROCESS_H_
 
@@ -22,7 +23,7 @@ namespace vgpu::mediator {
 
 class EngineProcess;
 
-// Called on the loop's thread. Within OnEngineGone the process may be destroyed.
+// Called on the loop's thread. Within OnEngineGone the process may be destroyed, also by another thread.
 class EngineOwner {
  public:
   virtual ~EngineOwner() = default;
@@ -34,20 +35,22 @@ class EngineOwner {
   virtual void OnEngineIdle(EngineProcess* engine) = 0;
   // It will not answer any more: it says that its GPU is broken, or its socket closed. It may still write.
   virtual void OnEngineFailed(EngineProcess* engine, const std::string& reason) = 0;
-  // It is reaped: nothing of it writes any more.
+  // It has ended, and its memory is gone with it: nothing of it writes any more.
   virtual void OnEngineGone(EngineProcess* engine) = 0;
 };
 
 class EngineProcess {
  public:
-  // Starts this program again as an engine, which may run on `cpus`. `owner` and `loop` outlive it.
-  static ring::Result<std::unique_ptr<EngineProcess>> Start(EventLoop* loop, EngineOwner* owner,
-                                                            const engine::EngineOptions& options,
-                                                            const cpu_set_t& cpus);
+  // Starts this program again as an engine, which may run on `cpus`, and ends with the thread that has called this.
+  static ring::Result<std::unique_ptr<EngineProcess>> Start(const engine::EngineOptions& options, const cpu_set_t& cpus);
   // Kills it and waits until it is reaped.
   ~EngineProcess();
   EngineProcess(const EngineProcess&) = delete;
   EngineProcess& operator=(const EngineProcess&) = delete;
+
+  // From now on `owner` hears of it, on the loop's thread. Both outlive this, or Unwatch. False: the loop has no room.
+  bool Watch(EventLoop* loop, EngineOwner* owner);
+  void Unwatch();
 
   // Waits for the first message; the owner is not called. An error is its own sentence, or that it died or took too long.
   ring::Result<void> AwaitReady(std::chrono::milliseconds patience);
@@ -70,11 +73,13 @@ class EngineProcess {
 
   // Has it been asked for anything that it has not answered?
   bool busy() const { return !errands_.empty(); }
-  // Once it is reaped: the region at whose registration it hung, or crashed; -1: none. That somebody killed it then is
+  // Once it is gone: the region at whose registration it hung, or crashed; -1: none. That somebody killed it then is
   // no region's fault.
   int culprit() const { return culprit_; }
 
   void Kill();
+  // Waits for its end, and lets its number go. Afterwards it is nobody's child.
+  void Reap();
 
  private:
   struct SocketReady final : ReadyHandler {
@@ -86,7 +91,7 @@ class EngineProcess {
     EngineProcess* process;
   };
 
-  EngineProcess(EventLoop* loop, EngineOwner* owner, engine::Channel channel, ring::Mapping area, ring::UniqueFd kick);
+  EngineProcess(engine::Channel channel, ring::Mapping area, ring::UniqueFd kick);
   struct Errand {
     engine::Message message;
     int fd;
@@ -100,8 +105,8 @@ class EngineProcess {
   void Fail(const std::string& reason);
   void NoteCulprit();
 
-  EventLoop* const loop_;
-  EngineOwner* const owner_;
+  EventLoop* loop_ = nullptr;
+  EngineOwner* owner_ = nullptr;
   const engine::Channel channel_;
   const ring::Mapping area_;
   const ring::UniqueFd kick_;

@@ -3,6 +3,8 @@
 #ifndef VGPU_MEDIATOR_GUARDED_MAPPING_H_
 #define VGPU_MEDIATOR_GUARDED_MAPPING_H_
 
+#include <atomic>
+#include <cstdint>
 #include <utility>
 
 #include "mediator/bus_error_guard.h"
@@ -13,9 +15,9 @@ namespace vgpu::mediator {
 class GuardedMapping {
  public:
   GuardedMapping() = default;
-  // guarded() is false if there is no place for another one.
-  explicit GuardedMapping(ring::Mapping mapping)
-      : mapping_(std::move(mapping)), guard_(bus_error_guard::Guard(mapping_.data(), mapping_.bytes())) {}
+  // guarded() is false if there is no place for another one. `told` as in bus_error_guard.h.
+  explicit GuardedMapping(ring::Mapping mapping, std::atomic<uint64_t>* told = nullptr)
+      : mapping_(std::move(mapping)), guard_(bus_error_guard::Guard(mapping_.data(), mapping_.bytes(), told)) {}
   GuardedMapping(GuardedMapping&& other) noexcept
       : mapping_(std::move(other.mapping_)), guard_(std::exchange(other.guard_, -1)) {}
   GuardedMapping& operator=(GuardedMapping&& other) noexcept {
@@ -32,6 +34,9 @@ class GuardedMapping {
 
   // Was there a bus error in it? Any thread. Cheap as long as there was none in the whole process.
   bool lost() const { return bus_error_guard::TotalHits() != 0 && bus_error_guard::Hits(guard_) != 0; }
+
+  // There was one in another process's mapping of the same memory. Any thread.
+  void CountLost() const { bus_error_guard::Count(guard_); }
 
   // Unmaps up to `bytes` bytes of its end, for who has much and others that wait. False: nothing is left.
   bool UnmapSome(size_t bytes) {

@@ -39,7 +39,8 @@ struct LaneReport {
     kBroken,     // the kernel refuses it its event loop: it has stopped, error() says why. No session
   };
   Kind kind = Kind::kFault;
-  FenceReason reason{};  // of kFenced
+  FenceReason reason{};  // of kFenced, and of kResetDone if it is fenced all the same
+  bool fenced = false;   // of kResetDone: no reset lifts what it is fenced for, or it has lied again
   Session* session = nullptr;
 };
 
@@ -81,11 +82,13 @@ class Lane final : private SessionOwner, private ReadyHandler {
   void OnReady() override;
   void Carry(const LaneCommand& command);
   void Report(LaneReport::Kind kind, Session* session, FenceReason reason = {}) {
-    reports_->Post({kind, reason, session});
+    reports_->Post({kind, reason, false, session});
   }
 
   void OnFenced(Session* session, FenceReason reason) override { Report(LaneReport::Kind::kFenced, session, reason); }
-  void OnResetDone(Session* session) override { Report(LaneReport::Kind::kResetDone, session); }
+  void OnResetDone(Session* session) override {
+    reports_->Post({LaneReport::Kind::kResetDone, session->fence_reason(), session->fenced(), session});
+  }
   void OnSlow(Session* session) override { Report(LaneReport::Kind::kSlow, session); }
   void OnLeft(Session* session) override { Report(LaneReport::Kind::kLeft, session); }
   void OnEnded(Session* session) override { Report(LaneReport::Kind::kEnded, session); }

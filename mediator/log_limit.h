@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which lines a peer may put into the log: each sentence once a minute, and no more than a few a second of all. What was
-// left out is counted. Pure: the caller brings the clock.
+// Which lines a peer may put into the log. Of what went wrong each sentence once a minute, and no more than a few a second of
+// all; of the coming and going of a VM some, then one a second. What was left out is counted. Pure: the caller brings the clock.
 #ifndef VGPU_MEDIATOR_LOG_LIMIT_H_
 #define VGPU_MEDIATOR_LOG_LIMIT_H_
 
@@ -26,6 +26,13 @@ class LogLimit {
     next_ns = now_ns + kAgainNs;
     return true;
   }
+  // May it be logged that this VM came, or went?
+  bool AllowsLife(uint32_t vm_id, int64_t now_ns) {
+    if (lives_.size() >= kLinesMax) lives_.clear();
+    if (lives_.try_emplace(vm_id, 1, 10).first->second.TryTake(now_ns) && lives_a_second_.TryTake(now_ns)) return true;
+    ++left_out_;
+    return false;
+  }
   // How many were left out since the last time that somebody asked.
   uint64_t TakeLeftOut() { return std::exchange(left_out_, 0); }
 
@@ -35,6 +42,8 @@ class LogLimit {
 
   std::map<std::string, int64_t> lines_;  // when each may come again
   TokenBucket lines_a_second_{5, 50};
+  std::map<uint32_t, TokenBucket> lives_;
+  TokenBucket lives_a_second_{20, 600};
   uint64_t left_out_ = 0;
 };
 

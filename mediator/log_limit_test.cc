@@ -48,5 +48,23 @@ TEST(LogLimit, LeftOut_CountedOnce) {
   EXPECT_EQ(limit.TakeLeftOut(), 0u);
 }
 
+TEST(LogLimit, ComingAndGoing_EachVmByItself) {
+  LogLimit limit;
+  int allowed = 0;
+  for (int i = 0; i < 1000; ++i) allowed += limit.AllowsLife(1, kStart) ? 1 : 0;
+  EXPECT_EQ(allowed, 10);
+  EXPECT_EQ(limit.TakeLeftOut(), 990u);
+  for (uint32_t vm = 2; vm < 200; ++vm) EXPECT_TRUE(limit.AllowsLife(vm, kStart));
+  EXPECT_TRUE(limit.AllowsLife(1, kStart + kSecond));
+  EXPECT_FALSE(limit.AllowsLife(1, kStart + kSecond));
+}
+
+TEST(LogLimit, ComingAndGoingUnderEverNewNumbers_BoundedAllTheSame) {
+  LogLimit limit;
+  int allowed = 0;
+  for (uint32_t vm = 0; vm < 100'000; ++vm) allowed += limit.AllowsLife(vm, kStart) ? 1 : 0;
+  EXPECT_EQ(allowed, 600);
+}
+
 }  // namespace
 }  // namespace vgpu::mediator

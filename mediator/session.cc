@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
-#include <ctime>
 
 #include "mediator/clock.h"
 #include "mediator/dispatcher.h"
@@ -19,21 +18,6 @@ vgpu_journal* JournalOf(const SessionMemory& memory, uint32_t ring) {
 }
 
 std::atomic<uint64_t> g_serials{0};
-
-// A call, or the reading of a kick, takes about a microsecond.
-constexpr int64_t kSlowByTheClockNs = 50'000;
-constexpr int64_t kSlowNs = 100'000;
-// Of slow calls together; each other one in between makes up for kSlowNs. A single slow one may be the machine's doing: what
-// the kernel does besides, and a host that stands still, count as this thread's work, too.
-constexpr int64_t kSlowNsMax = 5'000'000;
-constexpr uint32_t kWatchedCalls = 1000;
-
-// What this thread has computed so far; that others had its processor meanwhile does not count.
-int64_t ThreadNs() {
-  timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 }  // namespace
 
@@ -72,7 +56,7 @@ Session::Session(Grant grant, SessionMemory memory, std::vector<RingEventfds> ri
       this, layout.ring_count,
       RingPlace{base, VGPU_WINDOW_ENTRIES, limits, JournalOf(memory_, VGPU_RINGS_MAX), std::move(window.kick),
                 std::move(window.call)}));
-  for (Work* work : {&inline_work, &slot_work, &backend_work}) {
+  for (Work* work : {&inline_work, &slot_work, &backend_work, &chore_work}) {
     work->session = this;
     work->priority = static_cast<uint8_t>(grant.priority);
   }
@@ -103,25 +87,19 @@ int64_t Session::Recover(int64_t now_ns) {
 
 void Session::RingKicked(GuestRing* ring) { dispatcher_->RingKicked(ring); }
 
-// A system call walks the list of all who wait for the same descriptor: its owner can make that long. A look at the clock
-// is cheap, but says little: others may have had the processor meanwhile. So whoever was slow by the clock is watched for a
-// while: what this thread has computed for it is its fault alone.
+// By the wall clock, which costs little, as long as that says nothing.
 template <class Call>
 void Session::Timed(const Call& call) {
-  if (watched_calls_ == 0) [[likely]] {
+  if (!slow_calls_.exact()) [[likely]] {
     const int64_t begin_ns = dispatcher_->Now();
     call();
-    if (dispatcher_->Now() - begin_ns <= kSlowByTheClockNs) return;
-    watched_calls_ = kWatchedCalls;
-    slow_ns_ = 0;
+    if (dispatcher_->Now() - begin_ns <= SlowCalls::kSlowByTheClockNs) return;
+    if (slow_calls_.Noticed(dispatcher_->ComputedAtLeast(begin_ns))) dispatcher_->PeerWasSlow(this);
     return;
   }
-  --watched_calls_;
   const int64_t begin_ns = ThreadNs();
   call();
-  const int64_t took_ns = ThreadNs() - begin_ns;
-  slow_ns_ = took_ns > kSlowNs ? slow_ns_ + took_ns : std::max<int64_t>(0, slow_ns_ - kSlowNs);
-  if (slow_ns_ > kSlowNsMax) dispatcher_->PeerWasSlow(this);
+  if (slow_calls_.Timed(ThreadNs() - begin_ns)) dispatcher_->PeerWasSlow(this);
 }
 
 bool Session::SignalOwner(int fd) {
@@ -137,7 +115,6 @@ bool Session::SignalOwner(int fd) {
 void Session::DrainKick(int fd) {
   Timed([fd] { DrainEventfd(fd); });
 }
-
 
 GuestRing* Session::Work::NextRing() {
   assert(rings != 0);

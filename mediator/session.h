@@ -21,6 +21,7 @@
 #include "mediator/guest_ring.h"
 #include "mediator/peer_fd.h"
 #include "mediator/scheduler.h"
+#include "mediator/slow_calls.h"
 #include "ring/abi.h"
 
 namespace vgpu::mediator {
@@ -117,6 +118,8 @@ class Session {
   bool epoch_pending() const;
   // A page of its memory is gone. What it computed since is worth nothing.
   bool memory_lost() const { return memory_.region.lost() || memory_.private_file.lost(); }
+  // An engine has met a missing page.
+  void LoseMemory() { memory_.region.CountLost(); }
 
   // ---- of its rings, for the dispatcher that has it ----
   void RingKicked(GuestRing* ring);
@@ -136,6 +139,7 @@ class Session {
   Work inline_work;
   Work slot_work;     // on a GPU, and nothing but their slot
   Work backend_work;  // in pieces
+  Work chore_work;    // chores: nobody's turn in a scheduler
 
   DeviceSeat seat;
 
@@ -160,8 +164,7 @@ class Session {
   const std::shared_ptr<std::atomic<bool>> mapped_ = std::make_shared<std::atomic<bool>>(true);
   base::Published<bool> fenced_ = false;
   base::Published<FenceReason> fence_reason_ = FenceReason::kSlotReused;
-  uint32_t watched_calls_ = 0;  // so many of its next system calls are timed exactly
-  int64_t slow_ns_ = 0;         // of those, together
+  SlowCalls slow_calls_;
   bool held_ = false;  // slow: nothing of it is touched until another dispatcher has it
   bool resetting_ = false;
   bool leaving_ = false;

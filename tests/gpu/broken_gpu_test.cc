@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // When a GPU breaks, hangs, or its engine process dies: every request is answered exactly once, no VM is lost, and nothing
 // is repeated while the old engine could still write.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -249,6 +251,60 @@ TEST_F(BrokenGpuTest, SecondMediatorByMistake_TheRecordStays) {
   EXPECT_NE(daemon_->Log().find("another mediator serves"), std::string::npos) << daemon_->Log();
   EXPECT_EQ(ReadFile(folder_ / "socket.engines"), record);
 }
+
+#ifndef VGPU_REAL_GPU  // its driver pins what it has registered
+uint64_t BlocksOf(int fd) {
+  struct stat info {};
+  EXPECT_EQ(fstat(fd, &info), 0);
+  return static_cast<uint64_t>(info.st_blocks);
+}
+
+bool Punch(int fd, uint64_t off) {
+  return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(off / 4096 * 4096), 4096) == 0;
+}
+
+// The engine pays for no page that a VM gives up, computes nothing from it, and serves the others as before.
+TEST_F(BrokenGpuTest, HoleInARegisteredRegion_ItsRequestIsRefusedAndItIsFenced) {
+  constexpr uint64_t kCount = 65536;
+  Start();
+  if (IsSkipped() || HasFatalFailure()) return;
+  std::unique_ptr<Guest> guest, other;
+  const auto owner = Attach(1, &guest);
+  const auto bystander = Attach(2, &other);
+  const std::vector<pid_t> engines = ChildrenOf(daemon_->pid());
+  const int region = owner->AttachFds()[3];
+  ASSERT_TRUE(Punch(region, static_cast<uint64_t>(owner->arena(0) - owner->region()) + 65536));
+  const uint64_t blocks = BlocksOf(region);
+  const uint64_t before = GpuPieces(1);
+  const ring::Answer answer = guest->Ask(guest->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, 4 * kCount, 8 * kCount}));
+  EXPECT_EQ(answer.code, VGPU_ERR_FENCED) << "computed from pages that are gone";
+  EXPECT_EQ(BlocksOf(region), blocks) << "somebody has paid for a page of the VM's";
+  EXPECT_GT(GpuPieces(1), before) << "this was to be about the engine";
+  EXPECT_TRUE(Eventually([&] { return daemon_->StatusText(Vm(1) + "/state") == "fenced"; })) << daemon_->Log();
+  const uint64_t served = GpuPieces(2);
+  Ask(other.get(), 1000);
+  EXPECT_GT(GpuPieces(2), served);
+  EXPECT_EQ(ChildrenOf(daemon_->pid()), engines) << daemon_->Log();
+}
+
+TEST_F(BrokenGpuTest, HoleBeforeAnEngineComes_TheGpuDoesNotGetThatMemory) {
+  Start("park_s = 1\n");
+  if (IsSkipped() || HasFatalFailure()) return;
+  ASSERT_TRUE(Ready(0)) << daemon_->Log();
+  std::unique_ptr<Guest> guest, other;
+  const auto owner = AttachAnywhere(1, &guest);
+  const auto bystander = AttachAnywhere(2, &other);
+  const int region = owner->AttachFds()[3];
+  ASSERT_TRUE(Punch(region, static_cast<uint64_t>(owner->arena(0) - owner->region()) + 65536));
+  const uint64_t blocks = BlocksOf(region);
+  KeepAsking(other.get(), [&] {
+    return OnGpu(2) && daemon_->Log().find("VM 1 stays on the CPU: the GPU cannot use its memory: pages of it are gone") !=
+                           std::string::npos;
+  });
+  EXPECT_EQ(BlocksOf(region), blocks);
+  Ask(guest.get(), 100);
+}
+#endif
 
 // What an earlier mediator's record says is true only of the very same process.
 TEST_F(BrokenGpuTest, OrphansOfARecord_AreGoneBeforeAnythingIsServed) {

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -248,6 +249,43 @@ TEST(RestartTest, DiedWithinAReset_OldRequestsAreLeftAlone) {
   EXPECT_EQ(survivor.crashes(), 1u);
   EXPECT_EQ(ring.Ask(ring.Add(1, 2)).data, 3u);
   EXPECT_EQ(work.Check({VGPU_OK, 0}), "");
+}
+
+// Requests that the mediator before had not answered are taken up again as soon as the memory is there: a reset that comes
+// before GRANT is told to be done when none of them runs any more.
+TEST(RestartTest, ResetBeforeGrant_NothingOfBeforeRunsAfterItsAnswer) {
+  constexpr uint64_t kCount = 2 << 20;
+  const TempFolder folder;
+  const auto start = [&] {
+    return std::make_unique<Daemon>(DaemonOptions{.binary = kCrashMediator, .socket = folder / "socket", .log = folder / "log"});
+  };
+  auto daemon = start();
+  ASSERT_TRUE(daemon->Serving()) << daemon->Log();
+  Owner owner({.region_bytes = 64 << 20});
+  ASSERT_TRUE(owner.Attach(daemon->socket()));
+  Guest guest(&owner, 0);
+  guest.Open();
+  for (int i = 0; i < 40; ++i) guest.Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, 4 * kCount, 8 * kCount});
+  guest.Flush();
+  ring::Answer answer;
+  ASSERT_EQ(guest.Await(0, &answer), Outcome::kDone);
+  daemon->Kill();
+  owner.Hangup();
+  daemon = start();
+  ASSERT_TRUE(daemon->Serving()) << daemon->Log();
+  Peer peer(daemon->socket());
+  owner.SendAttach(&peer);
+  peer.Send(VGPU_MSG_RESET);
+  peer.Expect(VGPU_MSG_HELLO);
+  peer.Expect(VGPU_MSG_GRANT);
+  peer.Expect(VGPU_MSG_STATE);
+  peer.Expect(VGPU_MSG_RESET_DONE);
+  char* const sums = owner.arena(0) + 8 * kCount;
+  std::memset(sums, 0x55, 4 * kCount);
+  peer.Send(VGPU_MSG_RESET);  // waits for whatever runs
+  peer.Expect(VGPU_MSG_STATE);
+  peer.Expect(VGPU_MSG_RESET_DONE);
+  EXPECT_TRUE(std::all_of(sums, sums + 4 * kCount, [](char byte) { return byte == 0x55; })) << "a request of before the reset has run";
 }
 
 class CrashPoint : public testing::TestWithParam<const char*> {};
