@@ -170,6 +170,13 @@ class Scripts(unittest.TestCase):
         self.assertEqual((status, out.splitlines()[-1]), (1, "1 passed, 1 failed, 0 skipped"), self.said)
         self.assertIn("bazel-bin leads to /k8-opt-asan/bin", self.said)
 
+    def test_long_tests_are_asked_for(self):
+        for arguments, wanted in ((("--only", "gcc"), False), (("--full", "--only", "gcc"), True)):
+            with self.subTest(arguments=arguments):
+                status, _, calls = self.run_script("tools/test", (*arguments, "//some:test"), self.checkout)
+                self.assertEqual(status, 0, self.said)
+                self.assertEqual(any("--test_env=VGPU_FULL=1" in call for call in calls), wanted, calls)
+
     def test_every_script_begins_alike(self):
         """bash -p: without it BASH_ENV and exported functions come first."""
         for folder in ("tools", "tools/lib", "qemu", ".ci"):
