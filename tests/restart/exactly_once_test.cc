@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// SIGKILL at random moments under full rings: every request is answered once, none is lost, none is run twice, and whoever
-// sleeps is called. One VM keeps three rings busy: 256 additions, vectors added to themselves (twice would show), vectors
-// elsewhere; another VM asks for one addition at a time and sleeps without any time-out that could hide a lost call.
+// SIGKILL at random moments under full rings: every request is answered once, none is lost, none is run twice,
+// and whoever sleeps is called. One VM keeps three rings busy: 256 additions, vectors to which another is added
+// again and again (twice would show), vectors elsewhere; another VM asks for one addition at a time and sleeps
+// without any time-out that could hide a lost call.
 //
-// VGPU_TEST_SEED repeats the choices; the moments depend on the machine. With VGPU_FULL (tools/test --full) the long run, too.
+// VGPU_TEST_SEED repeats the choices; the moments depend on the machine. VGPU_FULL (tools/test --full): the long
+// run, too.
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <unistd.h>
@@ -100,7 +102,9 @@ class BusyVm {
     }
     uint64_t off = 0;
     uint32_t step = 0;
-    for (const uint64_t count : {256, 1000, 40'000, 150'000}) sums_.emplace_back(owner_.arena(kInPlace), &off, count, ++step);
+    for (const uint64_t count : {256, 1000, 40'000, 150'000}) {
+      sums_.emplace_back(owner_.arena(kInPlace), &off, count, ++step);
+    }
     auto* word = reinterpret_cast<uint32_t*>(owner_.arena(kElsewhere));
     for (uint32_t i = 0; i < kCount; ++i) word[i] = 3 * i, word[kCount + i] = 5 * i;
   }
@@ -110,7 +114,8 @@ class BusyVm {
     while (!testing::Test::HasFailure()) {
       const bool some = DoAdditions() | DoSums() | DoElsewhere();
       if (some) continue;
-      const bool idle = std::all_of(guests_.begin(), guests_.end(), [](const auto& guest) { return guest->producer().outstanding() == 0; });
+      const bool idle = std::all_of(guests_.begin(), guests_.end(),
+                                    [](const auto& guest) { return guest->producer().outstanding() == 0; });
       if (idle && run_->over()) return;
       Sleep();
     }
@@ -229,6 +234,8 @@ void LiveAsleep(Run* run) {
   }
 }
 
+unsigned long long Number(uint64_t number) { return number; }
+
 // At least so many kills, with so much done in between.
 void KillUnderLoad(uint64_t kills_min, uint64_t additions_min, std::chrono::microseconds longest_life) {
   std::mt19937_64 random(TestSeed());
@@ -255,13 +262,11 @@ void KillUnderLoad(uint64_t kills_min, uint64_t additions_min, std::chrono::micr
   run.stop = true;
   busy.join();
   asleep.join();
-  std::printf("%llu kills, %llu attaches, %llu additions, %llu of them asleep; vectors: %llu in place, %llu elsewhere, "
-              "%llu interrupted\n",
-              static_cast<unsigned long long>(kills), static_cast<unsigned long long>(run.attaches),
-              static_cast<unsigned long long>(run.additions + run.asleep), static_cast<unsigned long long>(run.asleep),
-              static_cast<unsigned long long>(run.in_place), static_cast<unsigned long long>(run.elsewhere),
-              static_cast<unsigned long long>(run.interrupted));
-  EXPECT_GT(run.attaches, kills / 4) << "hardly any mediator was attached to before it was killed: this test proves little";
+  std::printf("%llu kills, %llu attaches, %llu additions, %llu of them asleep; ", Number(kills),
+              Number(run.attaches), Number(run.additions + run.asleep), Number(run.asleep));
+  std::printf("vectors: %llu in place, %llu elsewhere, %llu interrupted\n", Number(run.in_place),
+              Number(run.elsewhere), Number(run.interrupted));
+  EXPECT_GT(run.attaches, kills / 4) << "hardly any mediator lived until it was attached to: this proves little";
   // A kill interrupts at most the one request that the ring of sums has started.
   EXPECT_LE(run.interrupted, kills);
 }
