@@ -88,7 +88,9 @@ tl::expected<void, Refusal> CheckIsEventfd(const char* what, int fd) {
     return Refuse(VGPU_ERR_UNSUPPORTED, fmt::format("the mediator cannot tell what {} is ({}: {}): give it /proc", what, link,
                                                     std::strerror(errno)));
   }
-  if (std::string_view(target.data(), static_cast<size_t>(length)) == "anon_inode:[eventfd]") return {};
+  // A mere path to an eventfd (O_PATH) has the same name, but can be neither read, written nor waited for.
+  const bool usable = (fcntl(fd, F_GETFL) & O_PATH) == 0;
+  if (usable && std::string_view(target.data(), static_cast<size_t>(length)) == "anon_inode:[eventfd]") return {};
   return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("{} is no eventfd", what));
 }
 

@@ -200,6 +200,10 @@ TEST(CheckKindTest, MemfdsAndEventfds_AreToldFromAllElse) {
   EXPECT_TRUE(CheckIsEventfd("it", counter.get()));
   EXPECT_FALSE(CheckIsMemfd("it", counter.get()));
   EXPECT_FALSE(CheckIsEventfd("it", memory.get()));
+  // Of the right kind, but opened as a path: good for nothing.
+  const auto path_to = [](int fd) { return ring::UniqueFd(open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_PATH | O_CLOEXEC)); };
+  EXPECT_FALSE(CheckIsMemfd("it", path_to(memory.get()).get()));
+  EXPECT_FALSE(CheckIsEventfd("it", path_to(counter.get()).get()));
   EXPECT_FALSE(CheckIsMemfd("it", ends[0].get()));
   EXPECT_FALSE(CheckIsEventfd("it", ends[0].get()));
 }

@@ -261,11 +261,12 @@ ring::Result<Config> ParseConfig(const std::string& text, const std::string& nam
         reader.Integer(*trace, "records", 1, 1 << 30).value_or(static_cast<int64_t>(config.trace_records)));
   }
   if (const toml::table* limits = reader.Table(root, "limits")) {
-    reader.OnlyKeys(*limits, {"vms_max", "region_bytes_max"});
+    reader.OnlyKeys(*limits, {"vms_max", "region_bytes_max", "silent_s"});
     config.vms_max = static_cast<uint32_t>(reader.Integer(*limits, "vms_max", 1, 1024).value_or(config.vms_max));
     config.region_bytes_max = static_cast<uint64_t>(
         reader.Integer(*limits, "region_bytes_max", VGPU_REGION_BYTES_MIN, int64_t{VGPU_REGION_BYTES_MAX})
             .value_or(int64_t{VGPU_REGION_BYTES_MAX}));
+    config.silent_s = static_cast<uint32_t>(reader.Integer(*limits, "silent_s", 1, 3600).value_or(config.silent_s));
   }
   ReadGpu(&reader, root, &config.gpu);
   ReadVms(&reader, root, &config);

@@ -51,6 +51,7 @@ struct Config {
   uint64_t trace_records = 1 << 20;
   uint32_t vms_max = 256;
   uint64_t region_bytes_max = VGPU_REGION_BYTES_MAX;
+  uint32_t silent_s = 30;  // a connection that is not attached and says nothing for so long is closed
   GpuConfig gpu;
   std::vector<VmConfig> vms;
 };

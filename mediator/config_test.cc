@@ -26,6 +26,7 @@ TEST(ConfigTest, Empty_Defaults) {
   EXPECT_EQ(config->trace, "");
   EXPECT_EQ(config->vms_max, 256u);
   EXPECT_EQ(config->region_bytes_max, VGPU_REGION_BYTES_MAX);
+  EXPECT_EQ(config->silent_s, 30u);
   EXPECT_TRUE(config->vms.empty());
 }
 
@@ -41,6 +42,7 @@ records = 1000
 [limits]
 vms_max = 8
 region_bytes_max = 1048576
+silent_s = 5
 [[vm]]
 id = 7
 pool = "B"
@@ -58,6 +60,7 @@ id = 4294967295
   EXPECT_EQ(config->trace_records, 1000u);
   EXPECT_EQ(config->vms_max, 8u);
   EXPECT_EQ(config->region_bytes_max, 1048576u);
+  EXPECT_EQ(config->silent_s, 5u);
   ASSERT_EQ(config->vms.size(), 2u);
   EXPECT_EQ(config->vms[0].vm_id, 7u);
   EXPECT_EQ(config->vms[0].pool, 'B');
@@ -95,7 +98,7 @@ TEST(ConfigTest, Mistakes_NameFileLineAndReason) {
     const char* error;
   } cases[] = {
       {"\nsockt = \"x\"", "a.toml:2: unknown key 'sockt'; known here: "},
-      {"[limits]\nvm_max = 3", "a.toml:2: unknown key 'vm_max'; known here: region_bytes_max, vms_max"},
+      {"[limits]\nvm_max = 3", "a.toml:2: unknown key 'vm_max'; known here: region_bytes_max, silent_s, vms_max"},
       {"[trace]\nrecord = 3", "a.toml:2: unknown key 'record'"},
       {"[[vm]]\nid = 1\n\nprio = \"low\"", "a.toml:4: unknown key 'prio'"},
       {"socket = 3", "a.toml:1: socket is not a string"},
@@ -113,6 +116,7 @@ TEST(ConfigTest, Mistakes_NameFileLineAndReason) {
       {"[limits]\nregion_bytes_max = 65535",
        "a.toml:2: region_bytes_max is not an integer from 65536 to 68719476736"},
       {"[limits]\nregion_bytes_max = 68719476737", "a.toml:2: region_bytes_max is not an integer from"},
+      {"[limits]\nsilent_s = 0", "a.toml:2: silent_s is not an integer from 1 to 3600"},
       {"[gpu]\npark_ms = 1", "a.toml:2: unknown key 'park_ms'"},
       {"[gpu]\npark_s = -1", "a.toml:2: park_s is not an integer from 0 to 86400"},
       {"[gpu]\nstart_ms = 999", "a.toml:2: start_ms is not an integer from 1000 to 600000"},

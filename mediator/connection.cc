@@ -20,9 +20,8 @@ namespace {
 
 // A connection that floods the loop gets this many messages a turn.
 constexpr int kMessagesPerTurn = 16;
-// A peer that has said nothing for so long, and is nobody yet, is hung up on.
+// A peer that has not said hello within so long is hung up on; one that has may be silent for limits.silent_s.
 constexpr int64_t kHelloNs = 5'000'000'000;
-constexpr int64_t kSilentNs = 30'000'000'000;
 // Questions of a peer that has not read the answer to an earlier one.
 constexpr uint32_t kUnreadMax = 1000;
 // A call that took so long when the VM attached: it is a suspect from the start.
@@ -40,7 +39,7 @@ Connection::~Connection() {
 
 bool Connection::Open() {
   watch_ = server_->context().loop->Watch(channel_.fd(), this);
-  due_ns_ = heard_ns_ + kHelloNs;
+  due_ns_ = heard_ns_ + std::min(kHelloNs, int64_t{server_->context().config->silent_s} * 1'000'000'000);
   return watch_ >= 0;
 }
 
@@ -58,7 +57,8 @@ void Connection::DoDue(int64_t now_ns) {
   due_ns_ = INT64_MAX;
   if (state_ == State::kWaiting) return Retry();
   if (!idle()) return;
-  const int64_t patience_ns = state_ == State::kNew ? kHelloNs : kSilentNs;
+  const int64_t silent_ns = int64_t{server_->context().config->silent_s} * 1'000'000'000;
+  const int64_t patience_ns = state_ == State::kNew ? std::min(kHelloNs, silent_ns) : silent_ns;
   if (now_ns - heard_ns_ >= patience_ns) {
     return Refuse(VGPU_ERR_TIMEOUT, fmt::format("nothing was heard for {} s: a connection that is not attached must speak",
                                                 patience_ns / 1'000'000'000));

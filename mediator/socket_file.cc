@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <utility>
 
@@ -22,6 +23,7 @@ namespace {
 constexpr int kLockTries = 16;
 constexpr int kConnectTries = 3;
 constexpr int kConnectPatienceMs = 500;
+constexpr int kDeadPatienceMs = 20'000;
 constexpr size_t kLockBytesMax = 32;  // a pid and a newline
 
 tl::unexpected<std::string> SystemError(const std::string& what, const char* remedy = "") {
@@ -84,18 +86,20 @@ sockaddr_un Address(const std::string& path) {
   return address;
 }
 
-std::string ListenerPid(int fd) {
+// 0: not known.
+pid_t ListenerPid(int fd) {
   ucred peer{};
   socklen_t length = sizeof peer;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0 || peer.pid <= 0) return "";
-  return fmt::format(" (pid {})", peer.pid);
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 ? peer.pid : 0;
 }
 
+bool IsGone(pid_t pid) { return pid > 0 && kill(pid, 0) != 0 && errno == ESRCH; }
+
 // Does nobody listen on the socket that is there? The kernel may keep the listener of a mediator that was killed for a moment
-// longer: then it hangs up on us.
+// longer, seconds on a machine that is busy (its io_uring is taken apart in the background): then it hangs up on us.
 ring::Result<void> CheckAbandoned(const std::string& path) {
   const sockaddr_un address = Address(path);
-  std::string pid;
+  pid_t pid = 0;
   for (int i = 0; i < kConnectTries; ++i) {
     const ring::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return SystemError("cannot make a socket");
@@ -107,10 +111,11 @@ ring::Result<void> CheckAbandoned(const std::string& path) {
     }
     if (connected == 0) pid = ListenerPid(fd.get());
     pollfd hangup{fd.get(), 0, 0};
-    if (connected != 0 || poll(&hangup, 1, kConnectPatienceMs) == 0) break;
+    if (connected != 0 || poll(&hangup, 1, IsGone(pid) ? kDeadPatienceMs : kConnectPatienceMs) == 0) break;
   }
   return tl::make_unexpected(
-      fmt::format("another program{} listens on {}: stop it, or choose another socket with --socket", pid, path));
+      fmt::format("another program{} listens on {}: stop it, or choose another socket with --socket",
+                                          pid > 0 ? fmt::format(" (pid {})", pid) : "", path));
 }
 
 ring::Result<void> MakeRoom(const std::string& path) {

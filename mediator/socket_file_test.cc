@@ -3,17 +3,21 @@
 #include "mediator/socket_file.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <optional>
 #include <string>
+#include <thread>
 
 namespace vgpu::mediator {
 namespace {
@@ -106,6 +110,30 @@ TEST_F(SocketFileTest, SocketOfALivingProgram_IsRefusedAndStays) {
 TEST_F(SocketFileTest, SocketOfADeadProgram_IsReplaced) {
   Foreign(SOCK_STREAM).reset();
   const auto lock = LockSocket(path_);
+  ASSERT_TRUE(lock) << lock.error();
+  EXPECT_TRUE(ListenOn(path_));
+}
+
+// The listener of a mediator that was killed, which the kernel keeps for longer than one waits for the living.
+TEST_F(SocketFileTest, SocketOfADeadProgramThatGoesLate_IsReplaced) {
+  ring::UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path_.copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  const pid_t dead = fork();
+  if (dead == 0) _exit(listen(listener.get(), 8));
+  int status = -1;
+  ASSERT_EQ(waitpid(dead, &status, 0), dead);
+  ASSERT_EQ(status, 0);
+  std::thread kernel([&listener] {
+    pollfd knock{listener.get(), POLLIN, 0};
+    poll(&knock, 1, -1);
+    std::this_thread::sleep_for(std::chrono::seconds(1));  // what is late is the point
+    listener.reset();
+  });
+  const auto lock = LockSocket(path_);
+  kernel.join();
   ASSERT_TRUE(lock) << lock.error();
   EXPECT_TRUE(ListenOn(path_));
 }

@@ -47,7 +47,10 @@ ring::Result<void> Trace::TakeOver(int fd, const std::string& path) {
 ring::Result<std::unique_ptr<Trace>> Trace::Create(const std::string& path, uint64_t records_max) {
   ring::UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
   const uint64_t bytes = sizeof(Header) + records_max * sizeof(TraceRecord);
-  if (!fd) return tl::make_unexpected(fmt::format("cannot create the trace {}: {}", path, std::strerror(errno)));
+  if (!fd) {
+    const char* why = std::strerror(errno);
+    return tl::make_unexpected(fmt::format("cannot create the trace {}: {} (choose another file for it)", path, why));
+  }
   if (const auto ours = TakeOver(fd.get(), path); !ours) return tl::make_unexpected(ours.error());
   if (const int error = posix_fallocate(fd.get(), 0, static_cast<off_t>(bytes)); error != 0) {
     return tl::make_unexpected(

@@ -150,6 +150,15 @@ class Scripts(unittest.TestCase):
         home = pwd.getpwuid(os.getuid()).pw_dir
         self.assertEqual((status, out), (0, os.path.join(home, ".cache", "vgpu-ring")), self.said)
 
+    def test_what_cannot_be_installed_is_named(self):
+        for arguments, text in (((), "no argument is given"), (("what", "d"), "'what' is neither guest nor host"),
+                                (("guest",), "no folder DIR is given"), (("guest", ""), "no folder DIR is given"),
+                                (("host", "a", "b"), "unexpected argument 'b'")):
+            with self.subTest(arguments=arguments):
+                status, out, calls = self.run_script("tools/install", arguments, self.checkout)
+                self.assertEqual((status, out, calls), (2, "", []), self.said)
+                self.assertTrue(self.said.startswith(f"install: {text}\n"), self.said)
+
     def test_installs_where_the_user_said(self):
         script = os.path.join(self.checkout, "tools", "install")
         status, _, _ = self.run_script(script, ("guest", "new/folder"), self.elsewhere)
@@ -169,6 +178,13 @@ class Scripts(unittest.TestCase):
         status, out, _ = self.run_script("tools/test", ("--only", "asan"), self.checkout)
         self.assertEqual((status, out.splitlines()[-1]), (1, "1 passed, 1 failed, 0 skipped"), self.said)
         self.assertIn("bazel-bin leads to /k8-opt-asan/bin", self.said)
+
+    def test_long_tests_are_asked_for(self):
+        for arguments, wanted in ((("--only", "gcc"), False), (("--full", "--only", "gcc"), True)):
+            with self.subTest(arguments=arguments):
+                status, _, calls = self.run_script("tools/test", (*arguments, "//some:test"), self.checkout)
+                self.assertEqual(status, 0, self.said)
+                self.assertEqual(any("--test_env=VGPU_FULL=1" in call for call in calls), wanted, calls)
 
     def test_every_script_begins_alike(self):
         """bash -p: without it BASH_ENV and exported functions come first."""

@@ -34,6 +34,7 @@ class UsageTest(unittest.TestCase):
         for bad in ("-1", "4294967296", "9" * 30, long, "1_0", " 1", "0x1", "one", "", "1.0"):
             self.refused(["--vm_id", bad, "--", "true"],
                          f"--vm-id: '{bad}' is not a decimal integer from 0 to 4294967295")
+        self.refused(["--mem", "1", "--", "true"], "--mem: '1' is not a decimal integer from 64 to ")
         for option in ("--rings", "--entries", "--cpus"):
             self.refused([option, "0", "--", "true"], f"{option}: '0' is not a decimal integer from 1 to ")
 
@@ -50,6 +51,13 @@ class UsageTest(unittest.TestCase):
         for good in ("--vm_id 7", "--vm-id 7", "--vm_id=7", "--pool_id B", "--pool-id B", "--pool B",
                      "--priority high", "--priority 2", "--boot_timeout 5", "--boot-timeout 5"):
             self.refused([*good.split(), "--socket", "/no/such", "--", "true"], "no mediator answers at /no/such")
+
+    def test_what_is_no_socket(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for path in (folder, os.path.realpath(__file__)):
+                self.refused(["--socket", path, "--", "true"],
+                             f"'{path}' is no socket: name the one that the mediator serves")
+        self.refused(["--socket", "", "--", "true"], "--socket: the value is empty")
 
     def test_another_users_mediator(self):
         with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:

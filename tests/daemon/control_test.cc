@@ -423,6 +423,30 @@ TEST_F(ControlTest, MoreVmsThanAllowed_Refused) {
   EXPECT_SAYS(peer.ExpectError(), "limits.vms_max");
 }
 
+// Everything that is not attached yet and has fallen silent: after a greeting, within an attach, within a message.
+TEST_F(ControlTest, SilentForTooLong_HungUpOnUnlessAttached) {
+  TearDown();
+  daemon_->Kill();
+  const std::string config = folder_ / "config.toml";
+  WriteFile(config, "[limits]\nsilent_s = 1\n");
+  StartWith({"--config", config});
+  Peer mute(socket()), greeted(socket()), half(socket()), without_start(socket());
+  greeted.Hello(VGPU_ROLE_OPERATOR);
+  half.Hello(VGPU_ROLE_DEVICE);
+  half.SendBytes(Encode(VGPU_MSG_ATTACH, Bytes(owner_.Claim())).substr(0, 20), owner_.AttachFds());
+  without_start.Hello(VGPU_ROLE_DEVICE);
+  without_start.Send(VGPU_MSG_ATTACH, Bytes(owner_.Claim()), owner_.AttachFds());
+  for (Peer* peer : {&mute, &greeted, &half, &without_start}) {
+    uint32_t code = VGPU_OK;
+    EXPECT_SAYS(peer->ExpectError(&code), "nothing was heard for 1 s");
+    EXPECT_EQ(code, VGPU_ERR_TIMEOUT);
+  }
+  EXPECT_TRUE(owner_.Attach(socket())) << "the id of the half attach is free";
+  EXPECT_EQ(daemon_->VmCount(), 2u) << "the honest one, which has been silent for as long";
+  owner_.Hangup();
+  EXPECT_TRUE(Eventually([this] { return daemon_->VmCount() == 1; }));
+}
+
 // ---- the operator ----
 
 TEST_F(ControlTest, Status_CountsWhatTheGuestDid) {

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// A file of a file system (FUSE) whose server can stop answering: what asks it, or closes it, waits for as long as a test wants.
+#ifndef VGPU_TESTS_DAEMON_UNANSWERED_FILE_H_
+#define VGPU_TESTS_DAEMON_UNANSWERED_FILE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "ring/unique_fd.h"
+
+namespace vgpu::test {
+
+// Mounted in a mount namespace of this process, so that nothing stays behind: made before any thread is.
+class UnansweredFile {
+ public:
+  // See problem().
+  UnansweredFile();
+  ~UnansweredFile();
+  UnansweredFile(const UnansweredFile&) = delete;
+  UnansweredFile& operator=(const UnansweredFile&) = delete;
+
+  // Why there is no such file here; "" if there is.
+  const std::string& problem() const { return problem_; }
+  int fd() const { return file_.get(); }
+  // From now on nobody gets an answer.
+  void Stop() { stopped_ = true; }
+  // How many wait for one.
+  size_t waiting();
+  // All who wait are answered, and whoever comes later.
+  void GoOn();
+
+ private:
+  struct Request {
+    uint64_t unique;
+    uint64_t node;
+    uint32_t opcode;
+  };
+  bool Mount();
+  void Serve();
+  void Answer(const Request& request);
+  void Reply(uint64_t unique, int error, const void* data, size_t bytes);
+
+  std::string problem_;
+  std::string folder_;
+  ring::UniqueFd server_;
+  ring::UniqueFd file_;
+  std::thread thread_;
+  std::atomic<bool> stopped_{false};
+  std::mutex mutex_;
+  std::vector<Request> waiting_;
+};
+
+}  // namespace vgpu::test
+
+#endif  // VGPU_TESTS_DAEMON_UNANSWERED_FILE_H_
