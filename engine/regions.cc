@@ -7,12 +7,26 @@
 
 namespace vgpu::engine {
 
-gpu::Result<void> Regions::Add(uint32_t id, const vgpu_layout& layout, const ring::UniqueFd& fd) {
+namespace {
+
+// As the mediator has it. Both files have been checked by it; what could shrink would kill this process.
+ring::Result<ring::Mapping> Map(const vgpu_layout& layout, int fd, int rings_fd) {
+  if (const auto sealed = ring::CheckSealed(fd, layout.region_bytes); !sealed) return tl::make_unexpected(sealed.error());
+  auto mapping = ring::MapShared(fd, layout.region_bytes);
+  if (!mapping || rings_fd < 0) return mapping;
+  const auto sealed = ring::CheckSealed(rings_fd, vgpu_rings_bytes(&layout));
+  if (!sealed) return tl::make_unexpected(sealed.error());
+  const auto laid = ring::OverlayRings(mapping->data(), layout, rings_fd);
+  if (!laid) return tl::make_unexpected(laid.error());
+  return mapping;
+}
+
+}  // namespace
+
+gpu::Result<void> Regions::Add(uint32_t id, const vgpu_layout& layout, const ring::UniqueFd& fd,
+                               const ring::UniqueFd& rings_fd) {
   if (id >= kRegionsMax || regions_[id]) return tl::make_unexpected(fmt::format("no room for region {}", id));
-  if (const auto sealed = ring::CheckSealed(fd.get(), layout.region_bytes); !sealed) {
-    return tl::make_unexpected(sealed.error());
-  }
-  auto mapping = ring::MapShared(fd.get(), layout.region_bytes);
+  auto mapping = Map(layout, fd.get(), rings_fd.get());
   if (!mapping) return tl::make_unexpected(mapping.error());
   auto registration = gpu::HostRegistration::Create(*device_, mapping->data(), mapping->bytes());
   if (!registration) return tl::make_unexpected(registration.error());

@@ -21,8 +21,8 @@ class Regions {
   // `slots` is the resident ring's table of slots. Both outlive this.
   Regions(const gpu::Device* device, uint64_t** slots) : device_(device), slots_(slots) {}
 
-  // Takes about 55 us a MiB, and stalls nobody.
-  gpu::Result<void> Add(uint32_t id, const vgpu_layout& layout, const ring::UniqueFd& fd);
+  // `rings_fd` is laid over the region; invalid if there is none. Takes about 55 us a MiB, and stalls nobody.
+  gpu::Result<void> Add(uint32_t id, const vgpu_layout& layout, const ring::UniqueFd& fd, const ring::UniqueFd& rings_fd);
   // The driver waits for what runs on the GPU: not while the resident kernel is there.
   void Remove(uint32_t id);
 
