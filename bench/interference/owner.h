@@ -22,6 +22,7 @@
 #include "ring/memory.h"
 #include "ring/producer.h"
 #include "ring/ring_ref.h"
+#include "ring/region.h"
 #include "ring/unique_fd.h"
 
 namespace vgpu::bench::interference {
