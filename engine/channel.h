@@ -3,6 +3,7 @@
 #ifndef VGPU_ENGINE_CHANNEL_H_
 #define VGPU_ENGINE_CHANNEL_H_
 
+#include <array>
 #include <string_view>
 
 #include "engine/engine_abi.h"
@@ -10,18 +11,25 @@
 
 namespace vgpu::engine {
 
+// What travels with a message. A packet has all of them that are valid, in this order.
+struct MessageFds {
+  int region = -1;
+  int rings = -1;
+};
+using ReceivedFds = std::array<ring::UniqueFd, 2>;
+
 class Channel {
  public:
   explicit Channel(ring::UniqueFd socket) : socket_(std::move(socket)) {}
 
   int fd() const { return socket_.get(); }
 
-  // False: the other side is gone, or (non-blocking) does not read. `fd` travels with it unless -1.
-  bool Send(const Message& message, int fd = -1) const;
+  // False: the other side is gone, or (non-blocking) does not read.
+  bool Send(const Message& message, const MessageFds& fds = {}) const;
 
   enum class Received : uint8_t { kMessage, kNothingYet, kClosed };
   // Blocks unless `wait` is false. A packet of another size counts as kClosed: the other side is broken.
-  Received Receive(Message* message, ring::UniqueFd* fd, bool wait) const;
+  Received Receive(Message* message, ReceivedFds* fds, bool wait) const;
 
  private:
   ring::UniqueFd socket_;

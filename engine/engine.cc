@@ -66,7 +66,7 @@ class Engine {
   int SleepMs(steady_clock::time_point now) const;
   bool Sleep(steady_clock::time_point now);
   static void KickJobThread();
-  void HandleRegister(const Message& message, const ring::UniqueFd& fd);
+  void HandleRegister(const Message& message, const ReceivedFds& fds);
   void HandleUnregister(const Message& message);
 
   const EngineOptions options_;
@@ -292,13 +292,13 @@ void Engine::KickJobThread() {
   if (write(kKickFd, &one, sizeof one) < 0) std::_Exit(EXIT_FAILURE);
 }
 
-void Engine::HandleRegister(const Message& message, const ring::UniqueFd& fd) {
+void Engine::HandleRegister(const Message& message, const ReceivedFds& fds) {
   Message answer{};
   answer.type = kRegistered;
   answer.region = message.region;
   const auto added = [&] {
     const Deadline deadline(std::chrono::milliseconds(options_.start_ms), "to register a VM's memory");
-    return regions_->Add(message.region, message.layout, fd);
+    return regions_->Add(message.region, message.layout, fds[0], fds[1]);
   }();
   answer.ok = added.has_value();
   if (!added) SetText(answer.text, added.error());
@@ -326,9 +326,9 @@ void Engine::Control() {
   if (!device_->MakeCurrent()) std::_Exit(EXIT_FAILURE);
   for (;;) {
     Message message;
-    ring::UniqueFd fd;
-    if (channel_->Receive(&message, &fd, true) != Channel::Received::kMessage) std::_Exit(EXIT_SUCCESS);
-    if (message.type == kRegister) HandleRegister(message, fd);
+    ReceivedFds fds;
+    if (channel_->Receive(&message, &fds, true) != Channel::Received::kMessage) std::_Exit(EXIT_SUCCESS);
+    if (message.type == kRegister) HandleRegister(message, fds);
     if (message.type == kUnregister) HandleUnregister(message);
   }
 }

@@ -52,7 +52,7 @@ enum JobFlags : uint32_t {
 // Bytes of one operand in a job with kJobCopies, at most.
 inline constexpr uint64_t kCopyBytesMax = 2560 << 10;
 
-// ---- control: one message a packet; REGISTER carries the region's descriptor. An answer's type is its question's + 1 ----
+// ---- control: one message a packet; REGISTER carries the region's descriptor, and that of its rings file if it has one. An answer's type is its question's + 1 ----
 
 enum MessageType : uint32_t {
   kReady = 1,     // engine: name, driver, memory_bytes, gpus

@@ -21,14 +21,24 @@ bool AllPresent(const mediator::GuardedMapping& mapping) {
   return true;
 }
 
+// As the mediator has it. Both files have been checked by it; what could shrink would kill this process.
+ring::Result<ring::Mapping> Map(const vgpu_layout& layout, int fd, int rings_fd) {
+  if (const auto sealed = ring::CheckSealed(fd, layout.region_bytes); !sealed) return tl::make_unexpected(sealed.error());
+  auto mapping = ring::MapShared(fd, layout.region_bytes);
+  if (!mapping || rings_fd < 0) return mapping;
+  const auto sealed = ring::CheckSealed(rings_fd, vgpu_rings_bytes(&layout));
+  if (!sealed) return tl::make_unexpected(sealed.error());
+  const auto laid = ring::OverlayRings(mapping->data(), layout, rings_fd);
+  if (!laid) return tl::make_unexpected(laid.error());
+  return mapping;
+}
+
 }  // namespace
 
-gpu::Result<void> Regions::Add(uint32_t id, const vgpu_layout& layout, const ring::UniqueFd& fd) {
+gpu::Result<void> Regions::Add(uint32_t id, const vgpu_layout& layout, const ring::UniqueFd& fd,
+                               const ring::UniqueFd& rings_fd) {
   if (id >= kRegionsMax || regions_[id]) return tl::make_unexpected(fmt::format("no room for region {}", id));
-  if (const auto sealed = ring::CheckSealed(fd.get(), layout.region_bytes); !sealed) {
-    return tl::make_unexpected(sealed.error());
-  }
-  auto mapped = ring::MapShared(fd.get(), layout.region_bytes);
+  auto mapped = Map(layout, fd.get(), rings_fd.get());
   if (!mapped) return tl::make_unexpected(mapped.error());
   missing_pages::Guard(mapped->data(), mapped->bytes());
   lost_[id].store(0, std::memory_order_relaxed);

@@ -23,11 +23,11 @@ class Regions {
   Regions(const gpu::Device* device, uint64_t** slots, std::atomic<uint64_t>* lost)
       : device_(device), slots_(slots), lost_(lost) {}
 
-  // Takes about 55 us a MiB, and stalls nobody. Memory with missing pages is refused: this process allocates none of them, not
+  // `rings_fd` is laid over the region; invalid if there is none. Takes about 55 us a MiB, and stalls nobody. Memory with missing pages is refused: this process allocates none of them, not
   // even by way of the driver, which would be charged to the mediator. Once it is registered the driver has its pages pinned:
   // the GPU goes on using those that the owner takes away, and what it writes there nobody sees. Where no driver pins them,
   // and in this process's own accesses, a missing page is a bus error, and counted in `lost`.
-  gpu::Result<void> Add(uint32_t id, const vgpu_layout& layout, const ring::UniqueFd& fd);
+  gpu::Result<void> Add(uint32_t id, const vgpu_layout& layout, const ring::UniqueFd& fd, const ring::UniqueFd& rings_fd);
   // The driver waits for what runs on the GPU: not while the resident kernel is there.
   void Remove(uint32_t id);
 

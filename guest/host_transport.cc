@@ -76,11 +76,10 @@ Result<void> HostTransport::MakeMemory() {
                     "two of {} to {} entries, and a power of two of bytes that holds them",
                     o.rings, o.entries, o.region_bytes, VGPU_RINGS_MAX, VGPU_ENTRIES_MIN, VGPU_ENTRIES_MAX));
   }
-  auto region = ring::MakeOwnedMemory("vgpu-region", o.region_bytes);
+  auto region = ring::MakeOwnedRegion(layout_);
   if (!region) return tl::make_unexpected(SystemError(region.error()));
   auto file = ring::MakeOwnedMemory("vgpu-private", VGPU_PRIVATE_BYTES);
   if (!file) return tl::make_unexpected(SystemError(file.error()));
-  vgpu_region_header_fill(reinterpret_cast<vgpu_region_header*>(region->mapping.data()), &layout_);
   vgpu_private_fill(file->mapping.data());
   region_memory_ = std::move(*region);
   private_memory_ = std::move(*file);
@@ -91,8 +90,8 @@ Result<void> HostTransport::MakeMemory() {
 // A mediator takes no memory with missing pages: it would be charged for them. They may have gone since the
 // last attach (a hole was punched); those that are there cost next to nothing.
 Result<void> HostTransport::MakePresent() const {
-  for (const ring::OwnedMemory* memory : {&region_memory_, &private_memory_}) {
-    if (auto present = ring::Populate(memory->mapping); !present) {
+  for (const ring::Mapping* memory : {&region_memory_.mapping, &private_memory_.mapping}) {
+    if (auto present = ring::Populate(*memory); !present) {
       return tl::make_unexpected(SystemError(present.error()));
     }
   }
@@ -148,7 +147,7 @@ Result<void> HostTransport::SendAttach(ControlLink& link) const {
   auto sent = link.Send(VGPU_MSG_HELLO, &hello, sizeof(hello)).and_then([&] {
     return link.Send(VGPU_MSG_ATTACH, &attach, sizeof(attach),
                      {private_memory_.fd.get(), window_events_[kKick].get(), window_events_[kCall].get(),
-                      region_memory_.fd.get()});
+                      region_memory_.fd.get(), region_memory_.rings_fd.get()});
   });
   for (uint32_t q = 0; q < options_.rings && sent; ++q) {
     const vgpu_msg_ring ring = {q, 0};

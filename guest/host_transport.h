@@ -61,7 +61,7 @@ class HostTransport final : public Transport {
   void SetRingState(uint32_t state);
 
   const HostOptions options_;
-  ring::OwnedMemory region_memory_;
+  ring::OwnedRegion region_memory_;
   ring::OwnedMemory private_memory_;
   std::array<ring::UniqueFd, 2> window_events_;  // kick, call; no window here, but an attach has them
   std::vector<std::array<ring::UniqueFd, 2>> ring_events_;  // kick, call

@@ -216,9 +216,10 @@ TEST_F(HostTransportTest, Attach_SendsASealedRegionAndEveryDescriptor) {
   EXPECT_EQ(asked.priority, 0u);
   EXPECT_EQ(asked.ring_count, 2u);
   EXPECT_EQ(asked.entries, 16u);
-  ASSERT_EQ(attach[1].fds.size(), 4u);
+  ASSERT_EQ(attach[1].fds.size(), 5u);
   EXPECT_TRUE(ring::CheckSealed(attach[1].fds[0].get(), VGPU_PRIVATE_BYTES));
   EXPECT_TRUE(ring::CheckSealed(attach[1].fds[3].get(), options_.region_bytes));
+  EXPECT_TRUE(ring::CheckSealed(attach[1].fds[4].get(), vgpu_rings_bytes(&(*transport)->layout())));
   for (uint32_t q = 0; q < 2; ++q) {
     EXPECT_EQ(attach[2 + q].type, VGPU_MSG_RING);
     EXPECT_EQ(As<vgpu_msg_ring>(attach[2 + q]).ring, q);
@@ -226,6 +227,8 @@ TEST_F(HostTransportTest, Attach_SendsASealedRegionAndEveryDescriptor) {
   }
   auto region = ring::MapShared(attach[1].fds[3].get(), options_.region_bytes);
   ASSERT_TRUE(region);
+  ASSERT_FALSE(ring::ReadLayout(*region)) << "its header is in the rings file";
+  ASSERT_TRUE(ring::OverlayRings(region->data(), (*transport)->layout(), attach[1].fds[4].get()));
   auto layout = ring::ReadLayout(*region);
   ASSERT_TRUE(layout) << layout.error();
   EXPECT_EQ(layout->entries, 16u);
@@ -419,14 +422,19 @@ TEST_F(HostTransportTest, LinkLost_TheSameMemoryIsAttachedAgain) {
 }
 
 TEST_F(HostTransportTest, EveryPageIsPresentAtEachAttach) {
-  long missing[2][2] = {{-1, -1}, {-1, -1}};
+  long missing[2][3] = {{-1, -1, -1}, {-1, -1, -1}};
+  vgpu_layout layout{};
+  ASSERT_EQ(vgpu_layout_make(options_.region_bytes, options_.rings, options_.entries, &layout), 0);
+  // The region's own pages below the rings file are never there.
+  const long covered = static_cast<long>(vgpu_rings_bytes(&layout) / VGPU_PAGE_BYTES);
   Server server(options_.socket, [&](int socket, int nth) {
     const std::vector<Got> attach = ReadAttach(socket);
     if (nth >= 2 || attach.size() < 2) return;
-    for (const size_t i : {0u, 1u}) {
-      const ring::UniqueFd& memory = attach[1].fds[i * 3];  // the private file, then the region
+    for (const size_t i : {0u, 1u, 2u}) {
+      const ring::UniqueFd& memory = attach[1].fds[i == 0 ? 0 : 2 + i];  // the private file, the region, the rings file
       missing[nth][i] = MissingPages(memory);
-      EXPECT_EQ(fallocate(memory.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 32 << 10, 64 << 10), 0);
+      const off_t begin = i == 2 ? 0 : 32 << 10;
+      EXPECT_EQ(fallocate(memory.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, 64 << 10), 0);
     }
     SendGrant(socket);
     if (nth == 1) AwaitEnd(socket);
@@ -437,7 +445,8 @@ TEST_F(HostTransportTest, EveryPageIsPresentAtEachAttach) {
   ASSERT_TRUE((*transport)->AwaitLink(Soon()));
   for (const auto& attach : missing) {
     EXPECT_EQ(attach[0], 0);
-    EXPECT_EQ(attach[1], 0);
+    EXPECT_EQ(attach[1], covered);
+    EXPECT_EQ(attach[2], 0);
   }
 }
 

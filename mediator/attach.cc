@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "mediator/missing_pages.h"
+#include "mediator/short_file.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -37,6 +38,27 @@ tl::expected<void, std::string> MapPresent(char* data, size_t bytes) {
   if (madvise(data, bytes, MADV_POPULATE_WRITE) == 0 || errno == EINVAL) return {};  // not known before Linux 5.14
   if (errno == EFAULT) return tl::make_unexpected(std::string(kMissing));
   return tl::make_unexpected(fmt::format("its pages cannot be mapped: {}", std::strerror(errno)));
+}
+
+tl::unexpected<Refusal> RefuseFile(const char* what, const std::string& why) {
+  return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("{}: {}", what, why));
+}
+
+tl::expected<ring::Mapping, Refusal> MapSealed(const char* what, int fd, uint64_t bytes) {
+  if (const auto sealed = ring::CheckSealed(fd, bytes); !sealed) return RefuseFile(what, sealed.error());
+  ring::Result<ring::Mapping> mapping = ring::MapShared(fd, bytes);
+  if (!mapping) return RefuseFile(what, mapping.error());
+  return std::move(*mapping);
+}
+
+tl::expected<GuardedMapping, Refusal> Guard(const char* what, ring::Mapping mapping) {
+  const bool supported = missing_pages::Supported().has_value();
+  if (!missing_pages::Guard(mapping.data(), mapping.bytes()) && supported) {
+    return RefuseFile(what, "its missing pages cannot be guarded against: use memory-backend-memfd");
+  }
+  GuardedMapping guarded(std::move(mapping));
+  if (!guarded.guarded()) return Refuse(VGPU_ERR_QUEUE_FULL, "the mediator guards as much memory as it can: attach fewer VMs");
+  return guarded;
 }
 
 }  // namespace
@@ -100,38 +122,45 @@ MemoryId MemoryIdOf(int fd) {
   return {info.st_dev, info.st_ino};
 }
 
-MemoryPreparer::MemoryPreparer(const vgpu_layout& layout, PeerFd private_file, PeerFd region)
+MemoryPreparer::MemoryPreparer(const vgpu_layout& layout, PeerFd private_file, PeerFd region, PeerFd rings)
     : private_fd_(std::move(private_file)) {
   memory_.layout = layout;
   memory_.region_fd = std::move(region);
+  memory_.rings_fd = std::move(rings);
 }
 
-tl::expected<GuardedMapping, Refusal> MemoryPreparer::Map(const char* what, int fd, uint64_t bytes) {
-  auto refuse = [what](const std::string& why) {
-    return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("{}: {}", what, why));
-  };
-  if (const auto sealed = ring::CheckSealed(fd, bytes); !sealed) return refuse(sealed.error());
-  ring::Result<ring::Mapping> mapping = ring::MapShared(fd, bytes);
-  if (!mapping) return refuse(mapping.error());
-  const bool supported = missing_pages::Supported().has_value();
-  if (!missing_pages::Guard(mapping->data(), mapping->bytes()) && supported) {
-    return refuse("its missing pages cannot be guarded against: use memory-backend-memfd");
+tl::expected<GuardedMapping, Refusal> MemoryPreparer::MapPrivateFile() {
+  auto mapping = MapSealed("the private file", private_fd_.get(), VGPU_PRIVATE_BYTES);
+  if (!mapping) return tl::make_unexpected(std::move(mapping.error()));
+  return Guard("the private file", std::move(*mapping));
+}
+
+tl::expected<GuardedMapping, Refusal> MemoryPreparer::MapRegion() {
+  const vgpu_layout& layout = memory_.layout;
+  auto mapping = MapSealed("the region", memory_.region_fd.get(), layout.region_bytes);
+  if (!mapping) return tl::make_unexpected(std::move(mapping.error()));
+  if (memory_.rings_fd) {
+    const int rings = memory_.rings_fd.get();
+    if (const auto sealed = ring::CheckSealed(rings, vgpu_rings_bytes(&layout)); !sealed) {
+      return RefuseFile("the rings file", sealed.error());
+    }
+    if (const auto laid = ring::OverlayRings(mapping->data(), layout, rings); !laid) return RefuseFile("the rings file", laid.error());
   }
-  GuardedMapping guarded(std::move(*mapping));
-  if (!guarded.guarded()) return Refuse(VGPU_ERR_QUEUE_FULL, "the mediator guards as much memory as it can: attach fewer VMs");
-  return guarded;
+  return Guard("the region", std::move(*mapping));  // what lies over it, too
 }
 
 tl::expected<void, Refusal> MemoryPreparer::MapAll() {
-  auto mapped = Map("the private file", private_fd_.get(), VGPU_PRIVATE_BYTES);
+  auto mapped = MapPrivateFile();
   if (!mapped) return tl::make_unexpected(std::move(mapped.error()));
   memory_.private_file = std::move(*mapped);
   const auto present = MapPresent(memory_.private_file.data(), VGPU_PRIVATE_BYTES);
-  if (!present) return Refuse(VGPU_ERR_INVALID_REQUEST, "the private file: " + present.error());
+  if (!present) return RefuseFile("the private file", present.error());
   if (memory_.layout.ring_count == 0) return {};
-  mapped = Map("the region", memory_.region_fd.get(), memory_.layout.region_bytes);
+  mapped = MapRegion();
   if (!mapped) return tl::make_unexpected(std::move(mapped.error()));
   memory_.region = std::move(*mapped);
+  memory_.arenas_are_short = IsShortFile(memory_.region_fd.get(), memory_.layout.region_bytes);
+  memory_.rings_are_short = memory_.rings_fd || memory_.arenas_are_short;
   return {};
 }
 
@@ -143,7 +172,7 @@ tl::expected<bool, Refusal> MemoryPreparer::Step() {
   }
   const size_t step = std::min(kStepBytes, memory_.region.bytes() - present_bytes_);
   const auto present = MapPresent(memory_.region.data() + present_bytes_, step);
-  if (!present) return Refuse(VGPU_ERR_INVALID_REQUEST, "the region: " + present.error());
+  if (!present) return RefuseFile(memory_.rings_fd ? "the region or its rings file" : "the region", present.error());
   present_bytes_ += step;
   return present_bytes_ == memory_.region.bytes();
 }

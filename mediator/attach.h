@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <compare>
 
 #include "mediator/config.h"
@@ -34,13 +35,15 @@ struct MemoryId {
 };
 // Of a memfd.
 MemoryId MemoryIdOf(int fd);
+// Of one attach: the private file, the region, the rings file.
+using MemoryIds = std::array<MemoryId, 3>;
 
 // Maps and checks the memory of a session, a few milliseconds at a time. The pages are there already: their owner has made
 // them present, so that its own memory cgroup pays for them. Memory with missing pages is refused.
 class MemoryPreparer {
  public:
-  // `region` is invalid with ring=off. Both have passed CheckIsMemfd.
-  MemoryPreparer(const vgpu_layout& layout, PeerFd private_file, PeerFd region);
+  // `region` and `rings` are invalid with ring=off, and `rings` of an older owner. All have passed CheckIsMemfd.
+  MemoryPreparer(const vgpu_layout& layout, PeerFd private_file, PeerFd region, PeerFd rings);
 
   // True: ready. Not to be called again then.
   tl::expected<bool, Refusal> Step();
@@ -51,7 +54,8 @@ class MemoryPreparer {
   bool UnmapSome(size_t bytes) { return memory_.region.UnmapSome(bytes); }
 
  private:
-  tl::expected<GuardedMapping, Refusal> Map(const char* what, int fd, uint64_t bytes);
+  tl::expected<GuardedMapping, Refusal> MapPrivateFile();
+  tl::expected<GuardedMapping, Refusal> MapRegion();
   tl::expected<void, Refusal> MapAll();
 
   PeerFd private_fd_;

@@ -15,7 +15,7 @@ AttachErrand::AttachErrand(AttachParts parts, const Clock* clock, std::function<
     : parts_(std::move(parts)),
       clock_(clock),
       done_(std::move(done)),
-      preparer_(parts_.layout, std::move(parts_.private_file), std::move(parts_.region)) {}
+      preparer_(parts_.layout, std::move(parts_.private_file), std::move(parts_.region), std::move(parts_.ring_lines)) {}
 
 bool AttachErrand::Step() {
   if (undoing_ || cancelled_.load(std::memory_order_relaxed)) {

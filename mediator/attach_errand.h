@@ -22,6 +22,7 @@ struct AttachParts {
   vgpu_device_info device{};
   PeerFd private_file;
   PeerFd region;
+  PeerFd ring_lines;  // the rings file; invalid with ring=off, and of an older owner
   std::vector<RingEventfds> rings;
   RingEventfds window;
 };

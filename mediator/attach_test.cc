@@ -13,6 +13,7 @@
 
 #include "mediator/bus_error_guard.h"
 #include "mediator/missing_pages.h"
+#include "mediator/short_file.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -114,16 +115,17 @@ class PrepareMemoryTest : public testing::Test {
  protected:
   PrepareMemoryTest() { EXPECT_EQ(vgpu_layout_make(1 << 20, 2, 64, &layout_), 0); }
 
-  tl::expected<SessionMemory, Refusal> Prepare(const ring::UniqueFd& private_file, const ring::UniqueFd& region) const {
-    MemoryPreparer preparer(layout_, Duplicate(private_file), Duplicate(region));
+  tl::expected<SessionMemory, Refusal> Prepare(const ring::UniqueFd& private_file, const ring::UniqueFd& region,
+                                               const ring::UniqueFd& rings = {}) const {
+    MemoryPreparer preparer(layout_, Duplicate(private_file), Duplicate(region), Duplicate(rings));
     for (;;) {
       auto ready = preparer.Step();
       if (!ready) return tl::make_unexpected(std::move(ready.error()));
       if (*ready) return preparer.Take();
     }
   }
-  std::string Error(const ring::UniqueFd& private_file, const ring::UniqueFd& region) {
-    const auto memory = Prepare(private_file, region);
+  std::string Error(const ring::UniqueFd& private_file, const ring::UniqueFd& region, const ring::UniqueFd& rings = {}) {
+    const auto memory = Prepare(private_file, region, rings);
     return memory ? "no error" : memory.error().text;
   }
 
@@ -189,6 +191,84 @@ TEST_F(PrepareMemoryTest, HoleAfterTheAttach_IsABusErrorAndTakesNoMemory) {
   struct stat info;
   ASSERT_EQ(fstat(region.get(), &info), 0);
   EXPECT_EQ(info.st_blocks, 0);
+}
+
+// ---- the rings file ----
+
+TEST_F(PrepareMemoryTest, RingsFile_LiesOverTheRegion) {
+  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
+  const ring::UniqueFd rings = Present(vgpu_rings_bytes(&layout_));
+  const auto memory = Prepare(file, region, rings);
+  ASSERT_TRUE(memory) << memory.error().text;
+  const ring::Mapping theirs = std::move(ring::MapShared(rings.get(), vgpu_rings_bytes(&layout_)).value());
+  const ring::Mapping below = std::move(ring::MapShared(region.get(), 1 << 20).value());
+  const uint64_t ring_1 = layout_.ring_off + layout_.ring_stride;
+  memory->region.data()[ring_1] = 42;
+  memory->region.data()[ring_1 + layout_.arena_off] = 43;
+  EXPECT_EQ(theirs.data()[vgpu_rings_piece_of(&layout_, 1).file_off], 42);
+  EXPECT_EQ(below.data()[ring_1], 0);
+  EXPECT_EQ(below.data()[ring_1 + layout_.arena_off], 43);
+}
+
+TEST_F(PrepareMemoryTest, RingsFileThatIsWrong_IsNamed) {
+  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
+  const uint64_t bytes = vgpu_rings_bytes(&layout_);
+  const ring::UniqueFd unsealed(memfd_create("vgpu-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  ASSERT_EQ(ftruncate(unsealed.get(), static_cast<off_t>(bytes)), 0);
+  EXPECT_EQ(Error(file, region, Present(bytes)), "no error");
+  EXPECT_EQ(Error(file, region, unsealed).rfind("the rings file: the shared memory is not sealed", 0), 0u);
+  EXPECT_EQ(Error(file, region, Present(bytes + 4096)).rfind("the rings file: the shared memory has", 0), 0u);
+  EXPECT_EQ(Error(file, region, Present(bytes - 4096)).rfind("the rings file: the shared memory has", 0), 0u);
+  const ring::UniqueFd missing = Untouched(bytes);
+  EXPECT_NE(Error(file, region, missing).find("the region or its rings file: it has pages that are not present"),
+            std::string::npos);
+  struct stat info;
+  ASSERT_EQ(fstat(missing.get(), &info), 0);
+  EXPECT_EQ(info.st_blocks, 0) << "allocated here";
+}
+
+// The owner of a rings file need not have the pages of the region that it covers.
+TEST_F(PrepareMemoryTest, RegionsPagesBelowTheRingsFile_MayBeMissing) {
+  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
+  const auto off = static_cast<off_t>(layout_.ring_off + layout_.ring_stride);
+  ASSERT_EQ(fallocate(region.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, 4096), 0);
+  EXPECT_NE(Error(file, region).find("pages that are not present"), std::string::npos);
+  EXPECT_EQ(Error(file, region, Present(vgpu_rings_bytes(&layout_))), "no error");
+}
+
+TEST_F(PrepareMemoryTest, HoleInTheRegion_LeavesRingLinesHoleInTheRingsFileDoesNot) {
+  if (const auto supported = missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
+  bus_error_guard::Install();
+  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
+  const ring::UniqueFd rings = Present(vgpu_rings_bytes(&layout_));
+  const auto memory = Prepare(file, region, rings);
+  ASSERT_TRUE(memory) << memory.error().text;
+  volatile char* ring_1 = memory->region.data() + layout_.ring_off + layout_.ring_stride;
+  ASSERT_EQ(fallocate(region.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1 << 20), 0);
+  *ring_1 = 1;
+  EXPECT_FALSE(memory->region.lost());
+  ASSERT_EQ(fallocate(rings.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1 << 20), 0);
+  *ring_1 = 1;
+  EXPECT_TRUE(memory->region.lost());
+  struct stat info;
+  ASSERT_EQ(fstat(rings.get(), &info), 0);
+  EXPECT_EQ(info.st_blocks, 0);
+}
+
+// What the thread that serves rings may touch.
+TEST_F(PrepareMemoryTest, ShortFiles_AreToldFromLongOnes) {
+  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES);
+  for (const uint64_t bytes : {kShortFileBytes, 2 * kShortFileBytes}) {
+    ASSERT_EQ(vgpu_layout_make(bytes, 2, 64, &layout_), 0);
+    const ring::UniqueFd region = Present(bytes), rings = Present(vgpu_rings_bytes(&layout_));
+    const bool is_short = bytes == kShortFileBytes;
+    const auto with = Prepare(file, region, rings), without = Prepare(file, region);
+    ASSERT_TRUE(with && without);
+    EXPECT_TRUE(with->rings_are_short);
+    EXPECT_EQ(with->arenas_are_short, is_short);
+    EXPECT_EQ(without->rings_are_short, is_short);
+    EXPECT_EQ(without->arenas_are_short, is_short);
+  }
 }
 
 TEST(CheckKindTest, MemfdsAndEventfds_AreToldFromAllElse) {

@@ -42,8 +42,8 @@ class Backend {
 
   // ---- pieces ----
 
-  // Is there room for the next piece of this ring? The bound keeps the scheduler in charge of what runs next.
-  virtual bool HasRoom(const GuestRing& ring, int64_t now_ns) const = 0;
+  // Is there room for the next piece of this request? The bound keeps the scheduler in charge of what runs next.
+  virtual bool HasRoom(const GuestRing& ring, const Request& request, int64_t now_ns) const = 0;
   // Elements of the next piece of this request: at most 100 us of work.
   virtual uint64_t PieceElements(const GuestRing& ring, const Request& request, int64_t now_ns) const = 0;
   // Needs HasRoom().

@@ -22,7 +22,7 @@ class CpuBackend final : public Backend {
   ~CpuBackend() override;
 
   bool HasRoom() const { return in_flight_ < in_flight_max_; }
-  bool HasRoom(const GuestRing&, int64_t) const override { return HasRoom(); }
+  bool HasRoom(const GuestRing&, const Request&, int64_t) const override { return HasRoom(); }
   uint64_t PieceElements(const GuestRing& ring, const Request& request, int64_t now_ns) const override;
   void Submit(const Piece& piece, int64_t now_ns) override;
   void Reap(std::vector<Piece>* finished) override;

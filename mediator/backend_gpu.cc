@@ -259,7 +259,8 @@ void GpuBackend::OnEngineReady(EngineProcess* process) {
 void GpuBackend::Register(Session* session, EngineProcess* engine) {
   const DeviceSeat& seat = session->seat;
   if (seat.leaving || seat.refused || engine->Holds(seat.region)) return;
-  engine->Register(seat.region, session->memory().layout, session->memory().region_fd.get());
+  const SessionMemory& memory = session->memory();
+  engine->Register(seat.region, memory.layout, {memory.region_fd.get(), memory.rings_fd.get()});
 }
 
 // A spare engine gets what the current one has survived.
@@ -574,8 +575,13 @@ EnginePort* GpuBackend::PortOf(const GuestRing& ring) const {
 
 uint32_t GpuBackend::SlotRoom(const GuestRing& ring) { return PortOf(ring)->AddRoom(); }
 
-bool GpuBackend::HasRoom(const GuestRing& ring, int64_t now_ns) const {
-  if (!ring.session()->seat.on_device) return again_.empty() && cpu_->HasRoom();
+// What is not the GPU's goes to the CPU's workers, wherever its session is.
+bool GpuBackend::OnGpu(const GuestRing& ring, const Request& request) {
+  return ring.session()->seat.on_device && request.op->gpu_job != kNotOnGpu;
+}
+
+bool GpuBackend::HasRoom(const GuestRing& ring, const Request& request, int64_t now_ns) const {
+  if (!OnGpu(ring, request)) return again_.empty() && cpu_->HasRoom();
   return PortOf(ring)->HasJobRoom(Gentle(ring, now_ns));
 }
 
@@ -594,7 +600,7 @@ bool GpuBackend::Copies(const Request& request) const {
 }
 
 uint64_t GpuBackend::PieceElements(const GuestRing& ring, const Request& request, int64_t now_ns) const {
-  if (!ring.session()->seat.on_device) return cpu_->PieceElements(ring, request, now_ns);
+  if (!OnGpu(ring, request)) return cpu_->PieceElements(ring, request, now_ns);
   const uint64_t element = ElementBytes(request.type);
   if (Gentle(ring, now_ns)) return kGentlePieceBytes / element;
   return (Copies(request) ? kCopyPieceBytes : kDirectPieceBytes) / element;
@@ -602,7 +608,7 @@ uint64_t GpuBackend::PieceElements(const GuestRing& ring, const Request& request
 
 void GpuBackend::Submit(const Piece& piece, int64_t now_ns) {
   Session& session = *piece.ring->session();
-  if (!session.seat.on_device) return cpu_->Submit(piece, now_ns);
+  if (!OnGpu(*piece.ring, *piece.request)) return cpu_->Submit(piece, now_ns);
   ++session.gpu_pieces;
   uint32_t flags = 0;
   if (Gentle(*piece.ring, now_ns)) {

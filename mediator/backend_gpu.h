@@ -58,7 +58,7 @@ class GpuBackend final : public Backend, private EngineOwner {
                                                                     std::unique_ptr<CpuBackend>* cpu, EngineRecord record);
   ~GpuBackend() override;
 
-  bool HasRoom(const GuestRing& ring, int64_t now_ns) const override;
+  bool HasRoom(const GuestRing& ring, const Request& request, int64_t now_ns) const override;
   uint64_t PieceElements(const GuestRing& ring, const Request& request, int64_t now_ns) const override;
   void Submit(const Piece& piece, int64_t now_ns) override;
   void Reap(std::vector<Piece>* finished) override;
@@ -148,6 +148,7 @@ class GpuBackend final : public Backend, private EngineOwner {
   void LookForOverdue();
   void SeatsMayBeFree();
   Gpu* GpuOf(const EngineProcess* engine);
+  static bool OnGpu(const GuestRing& ring, const Request& request);
   EnginePort* PortOf(const GuestRing& ring) const;
   bool Copies(const Request& request) const;
   bool Gentle(const GuestRing& ring, int64_t now_ns) const;

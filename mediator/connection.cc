@@ -43,10 +43,12 @@ bool Connection::Open() {
   return watch_ >= 0;
 }
 
-bool Connection::Holds(uint32_t vm_id, const std::array<MemoryId, 2>& memory) const {
+bool Connection::Holds(uint32_t vm_id, const MemoryIds& memory) const {
   const bool holds = state_ >= State::kPreparing && !gone();
   if (!holds) return false;
-  const auto same = [this](const MemoryId& id) { return id != MemoryId{} && (id == memory_[0] || id == memory_[1]); };
+  const auto same = [this](const MemoryId& id) {
+    return id != MemoryId{} && std::find(memory_.begin(), memory_.end(), id) != memory_.end();
+  };
   return grant_.vm_id == vm_id || std::any_of(memory.begin(), memory.end(), same);
 }
 
@@ -114,9 +116,10 @@ void Connection::HandleHello(const ControlMessage& message) {
 void Connection::HandleAttach(ControlMessage message) {
   const auto* claim = message.As<vgpu_msg_attach>();
   if (claim == nullptr || state_ != State::kGreeted) return Breach("a damaged or repeated ATTACH");
-  const size_t fds = claim->ring_count == 0 ? 3 : 4;
-  if (message.fds.size() != fds) {
-    return Breach(fmt::format("ATTACH came with {} descriptors instead of {}", message.fds.size(), fds));
+  const size_t least = claim->ring_count == 0 ? 3 : 4;
+  const size_t most = claim->ring_count == 0 ? 3 : 5;  // older owners have no rings file
+  if (message.fds.size() < least || message.fds.size() > most) {
+    return Breach(fmt::format("ATTACH came with {} descriptors instead of {}", message.fds.size(), most));
   }
   const auto grant = CheckClaim(*claim, *server_->context().config, &layout_);
   if (!grant) return Refuse(grant.error().code, grant.error().text);
@@ -135,17 +138,25 @@ void Connection::HandleAttach(ControlMessage message) {
 tl::expected<void, Refusal> Connection::TakeAttachFds(ControlMessage* message) {
   private_file_ = std::move(message->fds[0]);
   window_ = {std::move(message->fds[1]), std::move(message->fds[2])};
-  if (message->fds.size() == 4) region_ = std::move(message->fds[3]);
+  if (message->fds.size() > 3) region_ = std::move(message->fds[3]);
+  if (message->fds.size() > 4) ring_lines_ = std::move(message->fds[4]);
   if (const auto is = CheckIsMemfd("the private file", private_file_.get()); !is) return is;
   if (region_) {
     if (const auto is = CheckIsMemfd("the region", region_.get()); !is) return is;
   }
+  if (ring_lines_) {
+    if (const auto is = CheckIsMemfd("the rings file", ring_lines_.get()); !is) return is;
+  }
   if (const auto is = CheckIsEventfd("the window's kick", window_.kick.get()); !is) return is;
   if (const auto is = CheckIsEventfd("the window's call", window_.call.get()); !is) return is;
-  for (PeerFd* fd : {&private_file_, &region_, &window_.kick, &window_.call}) fd->set_ends_by_itself();
-  memory_ = {MemoryIdOf(private_file_.get()), MemoryIdOf(region_.get())};
-  if (memory_[0] != memory_[1]) return {};
-  return tl::make_unexpected(Refusal{VGPU_ERR_INVALID_REQUEST, "the private file and the region are the same memory"});
+  for (PeerFd* fd : {&private_file_, &region_, &ring_lines_, &window_.kick, &window_.call}) fd->set_ends_by_itself();
+  memory_ = {MemoryIdOf(private_file_.get()), MemoryIdOf(region_.get()), MemoryIdOf(ring_lines_.get())};
+  const char* twice = nullptr;
+  if (memory_[0] == memory_[1]) twice = "the private file and the region are the same memory";
+  if (memory_[0] == memory_[2]) twice = "the private file and the rings file are the same memory";
+  if (ring_lines_ && memory_[1] == memory_[2]) twice = "the region and the rings file are the same memory";
+  if (twice == nullptr) return {};
+  return tl::make_unexpected(Refusal{VGPU_ERR_INVALID_REQUEST, twice});
 }
 
 void Connection::HandleRing(ControlMessage message) {
@@ -258,8 +269,8 @@ void Connection::Prepare() {
   state_ = State::kPreparing;
   due_ns_ = INT64_MAX;
   const ControlContext& context = server_->context();
-  AttachParts parts{grant_, layout_, context.device, std::move(private_file_), std::move(region_), std::move(rings_),
-                    std::move(window_)};
+  AttachParts parts{grant_, layout_, context.device, std::move(private_file_), std::move(region_), std::move(ring_lines_),
+                    std::move(rings_), std::move(window_)};
   context.lane->backend().Describe(grant_.pool, &parts.device);
   auto errand = std::make_unique<AttachErrand>(std::move(parts), context.clock,
                                                [this](AttachErrand* done) { Prepared(done); });
@@ -274,13 +285,24 @@ void Connection::Prepared(AttachErrand* errand) {
   session_ = errand->TakeSession();
   if (state_ == State::kClosing) return session_ != nullptr ? OnEnded() : server_->Forget();
   if (session_ == nullptr) return Refuse(errand->refusal().code, errand->refusal().text);
-  const bool slow = errand->longest_call_ns() > kSlowCallNs;
-  if (slow) server_->Log(fmt::format("{} is served apart from the others: a call of its took very long", Name()));
-  const bool suspect = server_->strikes(grant_.vm_id) != 0 || slow;
-  lane_ = suspect ? server_->context().suspects : server_->context().lane;
+  why_apart_ = WhySuspect(*errand);
+  if (!why_apart_.empty()) server_->Log(fmt::format("{} is served apart from the others: {}", Name(), why_apart_));
+  lane_ = why_apart_.empty() ? server_->context().lane : server_->context().suspects;
   state_ = State::kBeginning;
   VGPU_CRASH_POINT("before_begin");
   Post(LaneCommand::Kind::kBegin);
+}
+
+// "" if it is none.
+std::string Connection::WhySuspect(const AttachErrand& errand) const {
+  if (errand.longest_call_ns() > kSlowCallNs) return "a call of its took very long";
+  if (server_->strikes(grant_.vm_id) != 0) {
+    return fmt::format("it has held up the thread that served it before; vgpuctl release {} forgets that", grant_.vm_id);
+  }
+  if (session_->memory().rings_are_short) return "";
+  return fmt::format("its ring lines lie in a file of {} MiB, from which a hole could be punched that stalls the others; a "
+                     "device of this release keeps them in a small file of their own (not in huge pages)",
+                     layout_.region_bytes >> 20);
 }
 
 void Connection::Post(LaneCommand::Kind kind, FenceReason reason) { lane_->Post({kind, reason, session_.get()}); }
@@ -367,6 +389,7 @@ void Connection::OnStall(const char* what) {
   if (state_ != State::kAttached || move_ != Move::kNone || (session_->fenced() && apart)) return;
   if (apart) return Fence(FenceReason::kSlow);
   server_->Log(fmt::format("{} is served apart from the others from now on: {} (stall {} of it)", Name(), what, strikes));
+  why_apart_ = what;
   MoveToSuspects();
 }
 

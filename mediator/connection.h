@@ -33,10 +33,12 @@ class Connection final : private ReadyHandler {
   uint32_t vm_id() const { return grant_.vm_id; }
   const Session* session() const { return session_.get(); }
   const Lane* lane() const { return lane_; }
+  // Why it is served apart from the others; "" if it is not.
+  const std::string& why_apart() const { return why_apart_; }
   bool closing() const { return state_ == State::kClosing; }
   bool served() const { return state_ == State::kAttached; }
   // Holds this VM's id, or one of these memories.
-  bool Holds(uint32_t vm_id, const std::array<MemoryId, 2>& memory) const;
+  bool Holds(uint32_t vm_id, const MemoryIds& memory) const;
   // May the server destroy it?
   bool gone() const { return state_ == State::kClosing && errands_ == 0 && session_ == nullptr; }
   // Not attached, nor on its way there: it may have to go for somebody else. Since when it has been silent.
@@ -103,6 +105,7 @@ class Connection final : private ReadyHandler {
   void Post(LaneCommand::Kind kind, FenceReason reason = {});
   void Reset();
   bool Fenced(FenceReason reason) const { return fence_ == reason; }
+  std::string WhySuspect(const AttachErrand& errand) const;
   void MoveToSuspects();
   void Breach(const std::string& text) { Refuse(VGPU_ERR_INVALID_REQUEST, text); }
   void SendRingState();
@@ -128,7 +131,8 @@ class Connection final : private ReadyHandler {
   Grant grant_{};
   PeerFd private_file_;
   PeerFd region_;
-  std::array<MemoryId, 2> memory_{};
+  PeerFd ring_lines_;  // the rings file
+  MemoryIds memory_{};
   RingEventfds window_;
   std::vector<RingEventfds> rings_;
 
@@ -137,6 +141,7 @@ class Connection final : private ReadyHandler {
   std::unique_ptr<Session> session_;
   Lane* lane_ = nullptr;  // that has the session, or is about to
   Move move_ = Move::kNone;
+  std::string why_apart_;
   uint32_t fences_asked_ = 0;  // a bit for each reason that was posted and has not been reported
   std::optional<FenceReason> fence_;  // as a lane has said last: its owner is told of one after the other
   bool resetting_ = false;    // a lane resets it

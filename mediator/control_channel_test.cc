@@ -134,10 +134,10 @@ TEST_F(ControlChannelTest, Descriptors_BelongToTheirMessage) {
 
 TEST_F(ControlChannelTest, TooManyDescriptors_RefusedAndAllClosed) {
   const size_t before = OpenDescriptors();
-  for (const size_t count : {size_t{5}, size_t{6}, size_t{7}, size_t{64}, size_t{253}}) {
+  for (const size_t count : {size_t{VGPU_CONTROL_FDS_MAX} + 1, size_t{7}, size_t{64}, size_t{253}}) {
     Connect();
     SendBytes(Encode(1, "a"), count);
-    EXPECT_EQ(Error(), "more than 4 descriptors with one message") << count;
+    EXPECT_EQ(Error(), "more than 5 descriptors with one message") << count;
     channel_.reset();
     peer_.reset();
     EXPECT_EQ(OpenDescriptors(), before - 2) << count << " descriptors leaked";
@@ -148,8 +148,8 @@ TEST_F(ControlChannelTest, TooManyDescriptors_RefusedAndAllClosed) {
 TEST_F(ControlChannelTest, TooManyDescriptorsInPortions_Refused) {
   const size_t before = OpenDescriptors();
   const std::string bytes = Encode(1, "abcd");
-  for (size_t i = 0; i < 5; ++i) SendBytes(bytes.substr(i, 1), 1);
-  EXPECT_EQ(Error(), "more than 4 descriptors with one message");
+  for (size_t i = 0; i <= VGPU_CONTROL_FDS_MAX; ++i) SendBytes(bytes.substr(i, 1), 1);
+  EXPECT_EQ(Error(), "more than 5 descriptors with one message");
   channel_.reset();
   peer_.reset();
   EXPECT_EQ(OpenDescriptors(), before - 2);

@@ -198,7 +198,7 @@ bool ControlServer::MakeRoom(const PeerId& peer) {
 
 // ---- connections ----
 
-Connection* ControlServer::Holder(uint32_t vm_id, const std::array<MemoryId, 2>& memory, const Connection* except) {
+Connection* ControlServer::Holder(uint32_t vm_id, const MemoryIds& memory, const Connection* except) {
   const auto found = std::find_if(connections_.begin(), connections_.end(), [&](const auto& connection) {
     return connection.get() != except && connection->Holds(vm_id, memory);
   });
@@ -324,7 +324,7 @@ std::string ControlServer::StatusText() const {
   for (const auto& connection : connections_) {
     if (!connection->served()) continue;
     view.vms.push_back({connection->session(), connection->peer(), Quarantined(connection->vm_id()),
-                        connection->lane() == context_.suspects, strikes(connection->vm_id())});
+                        connection->lane() == context_.suspects, connection->why_apart(), strikes(connection->vm_id())});
   }
   return StatusJson(view);
 }

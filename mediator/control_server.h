@@ -53,7 +53,7 @@ class ControlServer final : private ReadyHandler {
   const ControlContext& context() const { return context_; }
   Door& door() { return door_; }
   // Who holds this VM's id, or one of these memories: attached, on its way there, or not quite gone. Null: nobody else.
-  Connection* Holder(uint32_t vm_id, const std::array<MemoryId, 2>& memory, const Connection* except);
+  Connection* Holder(uint32_t vm_id, const MemoryIds& memory, const Connection* except);
   size_t attached() const;
   // The connection has nothing left. It is destroyed when no function of its own is on the stack any more.
   void Forget() { some_are_gone_ = true; }

@@ -543,9 +543,10 @@ void Dispatcher::SubmitPieces(uint32_t gpu) {
   Scheduler& scheduler = queues_[gpu].pieces;
   while (Session::Work* work = static_cast<Session::Work*>(scheduler.Next())) {
     GuestRing* ring = work->NextRing();
-    if (!backend_->HasRoom(*ring, now_ns_)) return;
+    const Request& head = *ring->Head();
+    if (!backend_->HasRoom(*ring, head, now_ns_)) return;
     Piece piece;
-    const uint64_t length = backend_->PieceElements(*ring, *ring->Head(), now_ns_);
+    const uint64_t length = backend_->PieceElements(*ring, head, now_ns_);
     const bool more = ring->NextPiece(length, now_ns_, trace_, &piece);
     backend_->Submit(piece, now_ns_);
     ++in_flight_;

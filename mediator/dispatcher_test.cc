@@ -34,7 +34,7 @@ ring::UniqueFd MakeEventfd() { return ring::UniqueFd(eventfd(0, EFD_CLOEXEC | EF
 // Keeps what it is given until the test finishes it. One piece at a time.
 class FakeBackend final : public Backend {
  public:
-  bool HasRoom(const GuestRing&, int64_t) const override { return open && !held; }
+  bool HasRoom(const GuestRing&, const Request&, int64_t) const override { return open && !held; }
   uint64_t PieceElements(const GuestRing&, const Request& request, int64_t) const override {
     return request.op->piece(request);
   }
@@ -68,8 +68,10 @@ class FakeBackend final : public Backend {
 // A guest's memory, its session, and what the session told its owner.
 class Vm final {
  public:
-  Vm(uint32_t vm_id, uint32_t priority, uint32_t entries = kEntries, uint32_t ring_count = 1) : guests_(ring_count) {
+  Vm(uint32_t vm_id, uint32_t priority, uint32_t entries = kEntries, uint32_t ring_count = 1, bool arenas_are_short = true)
+      : guests_(ring_count) {
     SessionMemory memory;
+    memory.arenas_are_short = arenas_are_short;
     EXPECT_EQ(vgpu_layout_make(kRegionBytes, ring_count, entries, &memory.layout), 0);
     layout_ = memory.layout;
     const auto region = ring::MakeSealedMemfd("vgpu-test", kRegionBytes);
@@ -114,6 +116,15 @@ class Vm final {
     const uint64_t arg = vgpu_word(a, b);
     return guests_[q].producer->Stage(VGPU_OP_ADD, 0, &arg, 1);
   }
+  uint32_t StageShort() {
+    const uint64_t args[] = {1, 0, 4, 8};
+    return guests_[0].producer->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, args, 4);
+  }
+  uint32_t StageDeviceInfo() {
+    const uint64_t args[] = {1024, sizeof(vgpu_device_info)};
+    return guests_[0].producer->Stage(VGPU_OP_DEVICE_INFO, 0, args, 2);
+  }
+  char* arena() const { return base_.data() + layout_.ring_off + layout_.arena_off; }
   uint32_t Stage(uint32_t opcode) { return guests_[0].producer->Stage(opcode, 0, nullptr, 0); }
   void Publish(uint32_t q = 0) {
     if (guests_[q].producer->Publish()) Kick(q);
@@ -742,6 +753,49 @@ TEST_F(DispatcherTest, ResetWithinAFence_DoneOnceAndTheRingOpensAgain) {
   Play(std::move(steps));
   EXPECT_EQ(answer.data, 42u);
   EXPECT_LT(vm.guest_ring().counters().answered, kQueued / 2) << "the reset came after the fence, not within";
+}
+
+// ---- arenas of which a hole could stall the loop ----
+
+TEST_F(DispatcherTest, LongArena_TouchedByTheBackendOnly) {
+  Vm vm(1, 1, kEntries, 1, /*arenas_are_short=*/false);
+  std::vector<Step> steps = Opened(&vm);
+  std::vector<uint32_t> asked;
+  steps.push_back({kNow, [&] {
+                     asked = {vm.StageShort(), vm.StageAdd(1, 2), vm.StageDeviceInfo()};
+                     vm.Publish();
+                   }});
+  std::vector<uint32_t> opcodes;
+  for (int piece = 0; piece < 2; ++piece) {
+    steps.push_back({[&] { return backend_.held.has_value(); }, [&] {
+                       opcodes.push_back(backend_.held->request->op->opcode);
+                       mediator::Run(backend_.held->request, backend_.held->begin, backend_.held->end);
+                       backend_.Finish();
+                     }});
+  }
+  ring::Answer answer{};
+  steps.push_back({[&] { return vm.Take(asked[2], &answer); }});
+  Play(std::move(steps));
+  EXPECT_EQ(opcodes, (std::vector<uint32_t>{VGPU_OP_VECTOR_ADD, VGPU_OP_DEVICE_INFO}));
+  EXPECT_EQ(answer.code, VGPU_OK);
+  EXPECT_EQ(answer.data, sizeof(vgpu_device_info));
+  EXPECT_EQ(reinterpret_cast<const vgpu_device_info*>(vm.arena() + 1024)->vm_id, 1u);
+}
+
+TEST_F(DispatcherTest, ShortArena_SmallThingsStayInTheLoop) {
+  Vm vm(1, 1);
+  std::vector<Step> steps = Opened(&vm);
+  uint32_t asked = 0;
+  steps.push_back({kNow, [&] {
+                     vm.StageShort();
+                     asked = vm.StageDeviceInfo();
+                     vm.Publish();
+                   }});
+  ring::Answer answer{};
+  steps.push_back({[&] { return vm.Take(asked, &answer); }});
+  Play(std::move(steps));
+  EXPECT_EQ(answer.code, VGPU_OK);
+  EXPECT_TRUE(backend_.order.empty());
 }
 
 // ---- shares ----

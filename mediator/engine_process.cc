@@ -164,7 +164,7 @@ ring::Result<void> EngineProcess::AwaitReady(std::chrono::milliseconds patience)
   if (poll(&socket, 1, static_cast<int>(patience.count())) == 0) {
     return tl::make_unexpected(fmt::format("the GPU's engine is not ready after {} s", patience.count() / 1000));
   }
-  ring::UniqueFd none;
+  engine::ReceivedFds none;
   engine::Message message;
   if (channel_.Receive(&message, &none, false) != engine::Channel::Received::kMessage) {
     return tl::make_unexpected(std::string("the GPU's engine died at its start"));
@@ -175,29 +175,29 @@ ring::Result<void> EngineProcess::AwaitReady(std::chrono::milliseconds patience)
   return {};
 }
 
-void EngineProcess::Register(uint32_t region, const vgpu_layout& layout, int fd) {
+void EngineProcess::Register(uint32_t region, const vgpu_layout& layout, const engine::MessageFds& fds) {
   engine::Message message{};
   message.type = engine::kRegister;
   message.region = region;
   message.layout = layout;
   holds_[region] = true;
-  Ask(message, fd);
+  Ask(message, fds);
 }
 
 void EngineProcess::Unregister(uint32_t region) {
   engine::Message message{};
   message.type = engine::kUnregister;
   message.region = region;
-  Ask(message, -1);
+  Ask(message, {});
 }
 
-void EngineProcess::Ask(const engine::Message& message, int fd) {
-  errands_.push_back({message, fd});
+void EngineProcess::Ask(const engine::Message& message, const engine::MessageFds& fds) {
+  errands_.push_back({message, fds});
   if (errands_.size() == 1) SendNext();
 }
 
 void EngineProcess::SendNext() {
-  if (!errands_.empty() && !channel_.Send(errands_.front().message, errands_.front().fd)) Fail("it does not take messages");
+  if (!errands_.empty() && !channel_.Send(errands_.front().message, errands_.front().fds)) Fail("it does not take messages");
 }
 
 void EngineProcess::Kill() {
@@ -224,7 +224,7 @@ void EngineProcess::NoteCulprit() {
 void EngineProcess::OnMessage() {
   for (;;) {
     engine::Message message;
-    ring::UniqueFd none;
+    engine::ReceivedFds none;
     switch (channel_.Receive(&message, &none, false)) {
       case engine::Channel::Received::kNothingYet: return;
       case engine::Channel::Received::kMessage: Handle(message); break;

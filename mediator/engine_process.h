@@ -63,8 +63,8 @@ class EngineProcess {
   engine::Area* area() const { return reinterpret_cast<engine::Area*>(area_.data()); }
   int kick_fd() const { return kick_.get(); }
 
-  // Answers come to the owner, in order. Need ready(). `fd` stays open until OnRegistered.
-  void Register(uint32_t region, const vgpu_layout& layout, int fd);
+  // Answers come to the owner, in order. Need ready(). `fds` stay open until OnRegistered.
+  void Register(uint32_t region, const vgpu_layout& layout, const engine::MessageFds& fds);
   void Unregister(uint32_t region);
   // May it have this region mapped?
   bool Holds(uint32_t region) const { return holds_[region]; }
@@ -94,10 +94,10 @@ class EngineProcess {
   EngineProcess(engine::Channel channel, ring::Mapping area, ring::UniqueFd kick);
   struct Errand {
     engine::Message message;
-    int fd;
+    engine::MessageFds fds;
   };
 
-  void Ask(const engine::Message& message, int fd);
+  void Ask(const engine::Message& message, const engine::MessageFds& fds);
   void SendNext();
   void OnMessage();
   void Handle(const engine::Message& message);

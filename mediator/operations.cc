@@ -34,6 +34,8 @@ uint32_t DecodeDeviceInfo(const ring::SlotCopy& copy, const RingLimits& limits, 
   if (off % 8 != 0 || room > limits.arena_bytes || off > limits.arena_bytes - room) return VGPU_ERR_INVALID_REQUEST;
   request->c = limits.arena + off;
   request->a = reinterpret_cast<char*>(const_cast<vgpu_device_info*>(limits.device_info));
+  request->count = 1;
+  request->inline_run = limits.arena_in_loop;
   return VGPU_OK;
 }
 
@@ -66,7 +68,7 @@ uint32_t DecodeVectorAdd(const ring::SlotCopy& copy, const RingLimits& limits, R
   request->c = limits.arena + c;
   request->count = count;
   request->repeatable = c_apart_from_a && c_apart_from_b;
-  request->inline_run = bytes <= kInlineBytes;
+  request->inline_run = bytes <= (limits.arena_in_loop ? kInlineBytes : 0);
   return VGPU_OK;
 }
 
@@ -111,6 +113,8 @@ uint32_t DecodeOperands(const ring::SlotCopy& copy, const RingLimits& limits, Re
   return op.decode(copy, limits, request);
 }
 
+uint64_t OnePiece(const Request&) { return 1; }
+
 static_assert(VGPU_JOB_VADD_I32 == VGPU_TYPE_I32 && VGPU_JOB_VADD_F64 == VGPU_TYPE_F64, "a job is its first type's + type");
 
 #ifdef VGPU_CRASH_POINTS
@@ -125,14 +129,13 @@ uint32_t DecodeDebug(const ring::SlotCopy&, const RingLimits&, Request* request)
 }
 
 void RunNothing(Request*, uint64_t, uint64_t) {}
-uint64_t OnePiece(const Request&) { return 1; }
 #endif
 
 constexpr Operation kOperations[] = {
     {.opcode = VGPU_OP_NOP, .name = "NOP", .gpu_job = VGPU_JOB_ADD, .in_slot = AnswerNop},  // of 0 and 0
     {.opcode = VGPU_OP_ADD, .name = "ADD", .gpu_job = VGPU_JOB_ADD, .in_slot = AnswerAdd, .has_operands = true},
     {.opcode = VGPU_OP_DEVICE_INFO, .name = "DEVICE_INFO", .gpu_job = kNotOnGpu, .decode = DecodeDeviceInfo,
-     .run = RunDeviceInfo},
+     .run = RunDeviceInfo, .piece = OnePiece},
     {.opcode = VGPU_OP_VECTOR_ADD, .name = "VECTOR_ADD", .gpu_job = VGPU_JOB_VADD_I32, .decode = DecodeVectorAdd,
      .run = RunVectorAdd, .piece = VectorAddPiece},
 #ifdef VGPU_CRASH_POINTS

@@ -28,7 +28,7 @@ class OperationsTest : public testing::Test {
   }
 
   char* arena() { return reinterpret_cast<char*>(arena_.data()); }
-  RingLimits Limits(bool window = false) { return {arena(), kArenaBytes, window, &info_}; }
+  RingLimits Limits(bool window = false) { return {arena(), kArenaBytes, arena_in_loop_, window, &info_}; }
 
   Request Decoded(uint32_t opcode, uint32_t type, std::initializer_list<uint64_t> args, bool window = false,
                   uint32_t idx = 0) {
@@ -51,6 +51,7 @@ class OperationsTest : public testing::Test {
   }
 
   std::vector<uint64_t> arena_;
+  bool arena_in_loop_ = true;
   vgpu_device_info info_{};
 };
 
@@ -243,6 +244,19 @@ TEST_F(OperationsTest, VectorAdd_OnlyTinyOnesRunInline) {
   EXPECT_FALSE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_F64, {513, 0, 8192, 16384}).inline_run);
   const Request request = Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {1025, 0, 8192, 16384});
   EXPECT_EQ(request.op->piece(request), 32768u);
+}
+
+// Nothing that touches an arena from which a long hole could be punched, but what touches none of it, does.
+TEST_F(OperationsTest, ArenaThatTheLoopMayNotTouch_NothingThatTouchesItRunsInline) {
+  arena_in_loop_ = false;
+  EXPECT_FALSE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {1, 0, 4096, 8192}).inline_run);
+  EXPECT_TRUE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {0, 0, 4096, 8192}).inline_run);
+  EXPECT_TRUE(Decoded(VGPU_OP_ADD, 0, {7}).inline_run);
+  EXPECT_TRUE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {1, 1, 4096, 8192}).inline_run) << "refused";
+  const Request info = Decoded(VGPU_OP_DEVICE_INFO, 3, {0, 256});
+  EXPECT_FALSE(info.inline_run);
+  EXPECT_EQ(info.count, 1u);
+  EXPECT_EQ(info.op->piece(info), 1u);
 }
 
 // Runs [begin, end) of `count` elements with a at 0, and compares every byte of the arena.

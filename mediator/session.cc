@@ -44,14 +44,14 @@ Session::Session(Grant grant, SessionMemory memory, std::vector<RingEventfds> ri
   device_info_.vector_max = VectorMax(layout.arena_bytes);
   for (uint32_t q = 0; q < layout.ring_count; ++q) {
     char* base = memory_.region.data() + layout.ring_off + q * layout.ring_stride;
-    const RingLimits limits{base + layout.arena_off, layout.arena_bytes, false, &device_info_};
+    const RingLimits limits{base + layout.arena_off, layout.arena_bytes, memory_.arenas_are_short, false, &device_info_};
     rings_.push_back(std::make_unique<GuestRing>(
         this, q,
         RingPlace{base, layout.entries, limits, JournalOf(memory_, q), std::move(rings[q].kick),
                   std::move(rings[q].call)}));
   }
   char* base = memory_.private_file.data() + VGPU_WINDOW_RING_OFF;
-  const RingLimits limits{base + VGPU_WINDOW_ARENA_OFF, VGPU_WINDOW_ARENA_BYTES, true, &device_info_};
+  const RingLimits limits{base + VGPU_WINDOW_ARENA_OFF, VGPU_WINDOW_ARENA_BYTES, true, true, &device_info_};
   rings_.push_back(std::make_unique<GuestRing>(
       this, layout.ring_count,
       RingPlace{base, VGPU_WINDOW_ENTRIES, limits, JournalOf(memory_, VGPU_RINGS_MAX), std::move(window.kick),

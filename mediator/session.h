@@ -62,10 +62,15 @@ struct Grant {
 
 // Checked, mapped and populated memory of a session (attach.h makes it).
 struct SessionMemory {
-  GuardedMapping region;  // empty with ring=off
+  GuardedMapping region;  // the rings file over the region's; empty with ring=off
   PeerFd region_fd;       // for engines that come later
+  PeerFd rings_fd;        // likewise; invalid with ring=off, and of an owner that has none
   GuardedMapping private_file;
   vgpu_layout layout{};   // ring_count 0 with ring=off
+  // Are ring lines, or arenas, in a file that is punched quickly (short_file.h), so that the thread that serves rings may
+  // touch them?
+  bool rings_are_short = true;
+  bool arenas_are_short = true;
 };
 
 // Where a session's requests run. Kept by the backend, but for on_device, which the dispatcher sets for it.

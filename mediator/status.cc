@@ -71,6 +71,7 @@ json VmStatus(const VmView& vm) {
           {"priority", kPriorityNames[session.priority()]},
           {"state", StateName(vm)},
           {"apart", vm.apart},
+          {"why_apart", vm.why_apart},
           {"stalls", vm.strikes},
           {"owner_uid", vm.owner.uid},
           {"owner_pid", vm.owner.pid},

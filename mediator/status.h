@@ -19,6 +19,7 @@ struct VmView {
   PeerId owner;
   bool quarantined;
   bool apart;        // served by the thread for suspects
+  std::string why_apart;
   uint32_t strikes;  // how often it has held up the thread that served it
 };
 

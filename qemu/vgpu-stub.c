@@ -170,6 +170,7 @@ struct VgpuStub {
     /* BAR2; no region and no rings with ring=off */
     MemoryRegion own_region;
     MemoryRegion *region;
+    int rings_fd;     /* the rings file, which lies over the region; -1: none */
     struct vgpu_layout layout;
     VgpuRing rings[VGPU_RINGS_MAX];
     unsigned ring_count;
@@ -1007,10 +1008,11 @@ static void vgpu_stub_send_attach(VgpuStub *s)
         event_notifier_get_fd(&s->window_kick),
         event_notifier_get_fd(&s->window_call),
         s->region ? memory_region_get_fd(s->region) : -1,
+        s->rings_fd,
     };
+    int fd_count = !s->region ? 3 : s->rings_fd < 0 ? 4 : 5;
 
-    if (vgpu_stub_send(s, VGPU_MSG_ATTACH, &s->claim, sizeof(s->claim), fds,
-                       s->region ? 4 : 3) &&
+    if (vgpu_stub_send(s, VGPU_MSG_ATTACH, &s->claim, sizeof(s->claim), fds, fd_count) &&
         vgpu_stub_send_rings(s) && vgpu_stub_send(s, VGPU_MSG_START, NULL, 0, NULL, 0)) {
         s->link = VGPU_LINK_GRANT;
     }
@@ -1372,6 +1374,74 @@ static bool vgpu_stub_check_layout(VgpuStub *s, Error **errp)
     return true;
 }
 
+/* Maps a part of a file in the place of what the region has there. */
+static bool vgpu_stub_lay(VgpuStub *s, int fd, uint64_t file_off,
+                          const struct vgpu_rings_piece *piece)
+{
+    uint8_t *base = memory_region_get_ram_ptr(s->region);
+    void *at = base + piece->region_off;
+
+    if (mmap(at, piece->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+             file_off) == MAP_FAILED) {
+        return false;
+    }
+    /* What QEMU asks for with all memory. */
+    madvise(at, piece->bytes, MADV_DONTFORK);
+    if (!machine_dump_guest_core(current_machine)) {
+        madvise(at, piece->bytes, MADV_DONTDUMP);
+    }
+    return true;
+}
+
+/*
+ * Whoever reads memory from which a hole is being punched sleeps for the whole punch. The
+ * mediator must not, so the ring pages are in a small file of their own, which lies over
+ * the region. Neither the guest nor QEMU see a difference.
+ */
+static bool vgpu_stub_lay_rings(VgpuStub *s, Error **errp)
+{
+    uint32_t q;
+
+    if (qemu_ram_pagesize(s->region->ram_block) != qemu_real_host_page_size()) {
+        return true; /* nothing smaller can lie over a huge page */
+    }
+    s->rings_fd = qemu_memfd_create("vgpu-rings", vgpu_rings_bytes(&s->layout), false, 0,
+                                    VGPU_REGION_SEALS, errp);
+    if (s->rings_fd < 0) {
+        return false;
+    }
+    for (q = 0; q < s->layout.ring_count; q++) {
+        struct vgpu_rings_piece piece = vgpu_rings_piece_of(&s->layout, q);
+
+        if (!vgpu_stub_lay(s, s->rings_fd, piece.file_off, &piece)) {
+            error_setg_errno(errp, errno, "vgpu-stub: cannot map the ring pages");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A memdev outlives the device: what lay over it goes. */
+static void vgpu_stub_lift_rings(VgpuStub *s)
+{
+    uint32_t q;
+
+    for (q = 0; s->memdev && s->rings_fd >= 0 && q < s->layout.ring_count; q++) {
+        struct vgpu_rings_piece piece = vgpu_rings_piece_of(&s->layout, q);
+
+        if (!vgpu_stub_lay(s, memory_region_get_fd(s->region), piece.region_off, &piece)) {
+            error_report("vgpu-stub: memdev '%s' keeps the ring pages of a device that is "
+                         "gone: %s",
+                         object_get_canonical_path_component(OBJECT(s->memdev)),
+                         strerror(errno));
+        }
+    }
+    if (s->rings_fd >= 0) {
+        close(s->rings_fd);
+        s->rings_fd = -1;
+    }
+}
+
 /*
  * Memory that was used before (a memdev of an unplugged device) starts clean: its journal
  * is new, too.
@@ -1456,6 +1526,9 @@ static bool vgpu_stub_init_region(VgpuStub *s, Error **errp)
     s->claim.ring_count = s->layout.ring_count;
     s->claim.entries = s->layout.entries;
     s->claim.region_bytes = s->layout.region_bytes;
+    if (!vgpu_stub_lay_rings(s, errp)) {
+        return false;
+    }
     vgpu_stub_region_clear(s);
     return true;
 }
@@ -1677,6 +1750,7 @@ static void vgpu_stub_cleanup(VgpuStub *s)
         close(s->private_fd);
         s->private_fd = -1;
     }
+    vgpu_stub_lift_rings(s);
     if (s->memdev && s->region) {
         host_memory_backend_set_mapped(s->memdev, false);
     }
@@ -1690,6 +1764,7 @@ static void vgpu_stub_realize(PCIDevice *pdev, Error **errp)
     VgpuStub *s = VGPU_STUB(pdev);
 
     s->private_fd = -1;
+    s->rings_fd = -1;
     s->reports = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     if (!vgpu_stub_check_claim(s, errp) || !vgpu_stub_init_region(s, errp) ||
         !vgpu_stub_init_private(s, errp) || !vgpu_stub_init_present(s, errp) ||

@@ -144,12 +144,15 @@ class Connection:
         payload, fds = self.expect(ATTACH)
         (self.vm_id, self.pool, self.priority, self.ring_count, self.entries, _,
          self.region_bytes) = struct.unpack('<IIIIIIQ', payload)
-        assert len(fds) == (4 if self.ring_count else 3), fds
+        assert len(fds) in ((4, 5) if self.ring_count else (3,)), fds
         self.private_fd, self.window_kick, self.window_call = fds[:3]
         self.private = mmap.mmap(self.private_fd, PRIVATE_BYTES)
         if self.ring_count:
             self.region_fd = fds[3]
             self.region = mmap.mmap(self.region_fd, self.region_bytes)
+        self.rings_fd = fds[4] if len(fds) == 5 else -1     # none with huge pages
+        if self.rings_fd >= 0:
+            lay_over(self.region, self.rings_fd, self.pieces())
         self.kick, self.call = [], []
         for q in range(self.ring_count):
             payload, fds = self.expect(RING)
@@ -159,6 +162,18 @@ class Connection:
             assert len(fds) == 2
         payload, fds = self.expect(START)
         assert not payload and not fds
+
+    def pieces(self):
+        """(offset in the rings file, offset in the region, bytes) of each part of the region that the rings file covers."""
+        stride = (self.region_bytes - 4096) // self.ring_count & ~4095
+        ring = (512 + self.entries * 64 + 4095) & ~4095
+        return [(0, 0, 4096 + ring)] + [(4096 + q * ring, 4096 + q * stride, ring) for q in range(1, self.ring_count)]
+
+    def memory_present(self):
+        """Whether no page is missing that anybody sees: those of the region below the rings file are not."""
+        covered = [(off, off + size) for _, off, size in self.pieces()] if self.rings_fd >= 0 else []
+        return (present(self.private_fd) and (self.rings_fd < 0 or present(self.rings_fd)) and
+                all(any(begin <= hole[0] and hole[1] <= end for begin, end in covered) for hole in holes(self.region_fd)))
 
     def grant(self, vm_id=None, pool=None, priority=None):
         self.send(GRANT, struct.pack('<IIII', self.vm_id if vm_id is None else vm_id, pool or self.pool,
@@ -476,6 +491,31 @@ class Folder:
 def present(fd):
     """Whether the whole of a memfd has pages: there is no hole before its end."""
     return os.lseek(fd, 0, os.SEEK_HOLE) == os.fstat(fd).st_size
+
+
+def holes(fd):
+    """(begin, end) of each part of a memfd that has no pages."""
+    found, at, size = [], 0, os.fstat(fd).st_size
+    while (begin := os.lseek(fd, at, os.SEEK_HOLE)) < size:
+        try:
+            at = os.lseek(fd, begin, os.SEEK_DATA)
+        except OSError:                                 # nothing but a hole to the end
+            at = size
+        found.append((begin, at))
+    return found
+
+
+def lay_over(region, fd, pieces):
+    """Maps parts of a file in the place of parts of the region, as owner and mediator do."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    base = ctypes.addressof(ctypes.c_char.from_buffer(region))
+    for file_off, region_off, size in pieces:
+        fixed = 0x10
+        at = libc.mmap(base + region_off, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | fixed, fd, file_off)
+        if at != base + region_off:
+            raise OSError(ctypes.get_errno(), 'mmap')
 
 
 def punch(fd, off, size):

@@ -5,6 +5,7 @@ QEMU runs without a guest; this program makes the guest's accesses by the qtest 
 """
 
 import fcntl
+import mmap
 import os
 import re
 import select
@@ -244,7 +245,8 @@ class RegionTest(DeviceTest):
 
     def test_files_are_sealed(self):
         peer = self.attach()
-        for fd, size in ((peer.region_fd, 16 << 20), (peer.private_fd, h.PRIVATE_BYTES)):
+        rings = 4096 + 8 * ((512 + 256 * 64 + 4095) & ~4095)
+        for fd, size in ((peer.region_fd, 16 << 20), (peer.private_fd, h.PRIVATE_BYTES), (peer.rings_fd, rings)):
             self.assertEqual(h.seals(fd) & h.SEALS, h.SEALS)
             self.assertEqual(os.fstat(fd).st_size, size)
             self.assertRaises(OSError, os.ftruncate, fd, 4096)
@@ -262,6 +264,30 @@ class RegionTest(DeviceTest):
             self.assertEqual(struct.unpack_from('<Q', peer.region, off)[0], 0x1122334455667788)
             struct.pack_into('<Q', peer.region, off, off)
             self.assertEqual(self.qemu.read(h.BAR2 + off, 8), off)
+
+    def test_ring_pages_are_in_the_rings_file_and_arenas_in_the_region(self):
+        peer = self.attach()
+        rings = mmap.mmap(peer.rings_fd, 0)
+        self.addCleanup(rings.close)
+        region = mmap.mmap(peer.region_fd, peer.region_bytes)   # with nothing over it
+        self.addCleanup(region.close)
+        self.assertEqual(rings[:8], h.REGION_MAGIC)
+        for file_off, region_off, size in peer.pieces():
+            for at in (0 if file_off else 4096, size - 8):
+                self.qemu.write(h.BAR2 + region_off + at, 0x1122334455667788, 8)
+                self.assertEqual(struct.unpack_from('<Q', rings, file_off + at)[0], 0x1122334455667788)
+                self.assertEqual(struct.unpack_from('<Q', region, region_off + at)[0], 0)
+            arena = region_off + size
+            self.qemu.write(h.BAR2 + arena, 0x99, 8)
+            self.assertEqual(struct.unpack_from('<Q', region, arena)[0], 0x99)
+        self.assertEqual(peer.region[4096:4104], rings[4096:4104])
+
+    def test_region_punched_ring_pages_stay(self):
+        peer = self.attach()
+        self.qemu.write(h.BAR2 + 4096, 0x77, 8)
+        h.punch(peer.region_fd, 0, peer.region_bytes)
+        self.assertEqual(self.qemu.read(h.BAR2 + 4096, 8), 0x77)
+        self.assertEqual(self.qemu.read_bytes(h.BAR2, 8), h.REGION_MAGIC)
 
     def test_bar2_is_there_without_a_mediator(self):
         self.qemu.write(h.BAR2 + 8192, 0x77, 8)
@@ -287,6 +313,15 @@ class MemdevTest(DeviceTest):
         self.assertEqual(os.fstat(peer.region_fd).st_size, 4 << 20)
         self.qemu.write(h.BAR2 + (4 << 20) - 8, 0x55, 8)
         self.assertEqual(peer.region[-8], 0x55)
+
+    def test_what_lay_over_the_memdev_goes_with_the_device(self):
+        def maps():
+            with open(f'/proc/{self.qemu.process.pid}/maps') as file:
+                return file.read()
+        self.attach()
+        self.assertEqual(maps().count('vgpu-rings'), 2)
+        unplug(self)
+        self.assertNotIn('vgpu-rings', maps())
 
     def test_memory_used_before_starts_clean(self):
         peer = self.attach()
@@ -317,8 +352,7 @@ class PresentTest(DeviceTest):
         return self.peer
 
     def check_present(self):
-        self.assertTrue(h.present(self.peer.region_fd))
-        self.assertTrue(h.present(self.peer.private_fd))
+        self.assertTrue(self.peer.memory_present())
 
     def test_every_page_is_present_at_the_first_attach(self):
         self.take_attach()
@@ -331,7 +365,9 @@ class PresentTest(DeviceTest):
         self.qemu.write(h.BAR2 + (256 << 20) - 8, 0x77, 8)
         h.punch(peer.region_fd, 256 << 20, 256 << 20)
         h.punch(peer.private_fd, 128 << 10, 128 << 10)
-        self.assertFalse(h.present(peer.region_fd))
+        h.punch(peer.rings_fd, 8192, 4096)
+        self.assertFalse(h.present(peer.rings_fd))
+        self.assertFalse(peer.memory_present())
         peer.sock.close()
         self.take_attach()
         self.check_present()
@@ -356,7 +392,7 @@ class PresentTest(DeviceTest):
             accesses += 1
         self.assertGreater(accesses, 20)                # one or two, if QEMU's main loop did it
         peer.take_attach()
-        self.assertTrue(h.present(peer.region_fd))
+        self.assertTrue(peer.memory_present())
 
     def test_hangup_and_unplug_while_pages_are_made(self):
         for _ in range(3):
@@ -372,6 +408,25 @@ class PresentTest(DeviceTest):
         self.mediator.accept().hello()
         unplug(self)
         self.assertEqual(self.dev.config_read(0), 0xFFFFFFFF)
+
+
+class HugePagesTest(DeviceTest):
+    """Nothing smaller can lie over a huge page: such a region has no rings file, as with devices of earlier releases."""
+
+    EXTRA = ['-object', 'memory-backend-memfd,id=ram,size=4M,hugetlb=on,hugetlbsize=2M']
+    ARGS = {'memdev': 'ram'}
+
+    def setUp(self):
+        with open('/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages') as file:
+            if int(file.read()) < 2:
+                self.skipTest('no free huge pages: sysctl vm.nr_hugepages=2')
+        super().setUp()
+
+    def test_attaches_without_a_rings_file(self):
+        peer = self.attach()
+        self.assertEqual(peer.rings_fd, -1)
+        self.qemu.write(h.BAR2 + 4096, 0x77, 8)
+        self.assertEqual(struct.unpack_from('<Q', peer.region, 4096)[0], 0x77)
 
 
 class RingOffTest(DeviceTest):
@@ -638,7 +693,7 @@ class AttachTest(DeviceTest):
 
     def test_reattach_gets_the_same_files(self):
         first = self.attach()
-        inodes = [os.fstat(fd).st_ino for fd in (first.region_fd, first.private_fd)]
+        inodes = [os.fstat(fd).st_ino for fd in (first.region_fd, first.private_fd, first.rings_fd)]
         self.dev.window_submit(b'survives')
         self.qemu.write(h.BAR2 + 8192, 0xABCD, 8)
         h.eventfd_count(first.window_kick)
@@ -648,7 +703,7 @@ class AttachTest(DeviceTest):
         self.dev.doorbell(1)
         second = self.attach()
         self.assertEqual(second.link_state(), (h.ATTACHED, 3))
-        self.assertEqual([os.fstat(fd).st_ino for fd in (second.region_fd, second.private_fd)], inodes)
+        self.assertEqual([os.fstat(fd).st_ino for fd in (second.region_fd, second.private_fd, second.rings_fd)], inodes)
         self.assertEqual(struct.unpack_from('<Q', second.region, 8192)[0], 0xABCD)
         self.assertEqual(h.eventfd_count(second.kick[1]), 1)
         self.assertEqual(self.dev.reg(h.STATUS), h.BUSY)        # the request waits for the next mediator
@@ -1174,7 +1229,7 @@ class UnplugTest(DeviceTest):
         unplug(self)
         self.peer.close()
         self.mediator.accept_any().close()              # the chardev stays and comes again, without a device
-        before = wait_for('the region to go', lambda: 'vgpu-region' not in str(open_files()) and open_files())
+        before = wait_for('the region to go', lambda: not re.search('vgpu-(region|rings)', str(open_files())) and open_files())
         for _ in range(3):
             self.qemu.qmp('device_add', driver='vgpu-stub', id='vgpu', chardev='mediator', bus='pci.0',
                           addr=f'{h.SLOT:02x}.0')

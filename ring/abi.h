@@ -259,6 +259,45 @@ static inline void vgpu_region_header_fill(struct vgpu_region_header *header, co
   header->features = 0;
 }
 
+/* ---- the rings file: what of a region is not arena ---- */
+
+/*
+ * The owner keeps page 0 of the region and the ring pages (control lines and slots) in a small sealed memfd of their own,
+ * and lays it over the region's mapping, piece by piece; so does whoever maps the region. A hole that is punched into the
+ * region's file then stalls nobody who reads ring lines. What is seen through the mapping is the same with and without it.
+ *
+ * A piece is the pages of one ring; that of ring 0 begins with page 0. The pieces lie in the file one after another.
+ */
+struct vgpu_rings_piece {
+  uint64_t file_off;
+  uint64_t region_off;
+  uint64_t bytes;
+};
+
+/* Piece `ring` of layout->ring_count. */
+static inline struct vgpu_rings_piece vgpu_rings_piece_of(const struct vgpu_layout *layout, uint32_t ring) {
+  struct vgpu_rings_piece piece;
+  if (ring == 0) {
+    piece.file_off = 0;
+    piece.region_off = 0;
+    piece.bytes = layout->ring_off + layout->arena_off;
+  } else {
+    piece.file_off = layout->ring_off + ring * layout->arena_off;
+    piece.region_off = layout->ring_off + ring * layout->ring_stride;
+    piece.bytes = layout->arena_off;
+  }
+  return piece;
+}
+
+static inline uint64_t vgpu_rings_bytes(const struct vgpu_layout *layout) {
+  return layout->ring_off + layout->ring_count * layout->arena_off;
+}
+
+/* Of 8 rings of 4096 slots. */
+#define VGPU_RINGS_BYTES_MAX                                                                                      \
+  (VGPU_PAGE_BYTES +                                                                                              \
+   VGPU_RINGS_MAX * ((VGPU_SLOTS_OFF + VGPU_ENTRIES_MAX * 64u + VGPU_PAGE_BYTES - 1) / VGPU_PAGE_BYTES * VGPU_PAGE_BYTES))
+
 /* ---- the private file: window ring and journal; the guest never sees it ---- */
 
 /*

@@ -37,3 +37,7 @@ int vgpu_c_layout_make(uint64_t region_bytes, uint32_t ring_count, uint32_t entr
                        struct vgpu_layout *out) {
   return vgpu_layout_make(region_bytes, ring_count, entries, out);
 }
+
+void vgpu_c_rings_piece(const struct vgpu_layout *layout, uint32_t ring, struct vgpu_rings_piece *out) {
+  *out = vgpu_rings_piece_of(layout, ring);
+}

@@ -157,6 +157,36 @@ TEST(Abi, Layout_IllegalSizes_AreRefused) {
   }
 }
 
+// Everything of the region but arenas and what is left over at its end, in the region's order, without gaps in the file.
+TEST(Abi, RingsFile_AllSizes_HasPageZeroAndTheRingPages) {
+  for (const Sizes& sizes : AllSizes()) {
+    SCOPED_TRACE(testing::Message() << sizes.region_bytes << " bytes, " << sizes.ring_count << " rings, "
+                                    << sizes.entries << " entries");
+    vgpu_layout layout;
+    if (vgpu_layout_make(sizes.region_bytes, sizes.ring_count, sizes.entries, &layout) != 0) continue;
+    uint64_t file_off = 0;
+    uint64_t region_off = 0;
+    for (uint32_t q = 0; q < layout.ring_count; ++q) {
+      const vgpu_rings_piece piece = vgpu_rings_piece_of(&layout, q);
+      ASSERT_EQ(piece.file_off, file_off);
+      ASSERT_EQ(piece.region_off, region_off);
+      ASSERT_EQ(piece.bytes % VGPU_PAGE_BYTES, 0u);
+      file_off += piece.bytes;
+      region_off += piece.bytes + layout.arena_bytes;
+      ASSERT_EQ(piece.region_off + piece.bytes, layout.ring_off + q * layout.ring_stride + layout.arena_off);
+      vgpu_rings_piece c = {};
+      vgpu_c_rings_piece(&layout, q, &c);
+      ASSERT_EQ(std::memcmp(&c, &piece, sizeof c), 0);
+    }
+    ASSERT_EQ(file_off, vgpu_rings_bytes(&layout));
+    ASSERT_LE(file_off, uint64_t{VGPU_RINGS_BYTES_MAX});
+    ASSERT_LE(region_off, layout.region_bytes);
+  }
+  vgpu_layout largest;
+  ASSERT_EQ(vgpu_layout_make(16u << 20, VGPU_RINGS_MAX, VGPU_ENTRIES_MAX, &largest), 0);
+  EXPECT_EQ(vgpu_rings_bytes(&largest), uint64_t{VGPU_RINGS_BYTES_MAX});
+}
+
 TEST(Abi, PrivateFile_Filled_AsksToOpenTheWindowRingOnly) {
   std::vector<uint64_t> file(VGPU_PRIVATE_BYTES / sizeof(uint64_t), 0);
   vgpu_private_fill(file.data());

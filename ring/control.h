@@ -22,10 +22,10 @@
 #define VGPU_CONTROL_VERSION 1u
 #define VGPU_CONTROL_PAYLOAD_MAX 4096u           /* bytes, of every message but STATUS_REPLY */
 #define VGPU_CONTROL_STATUS_BYTES_MAX (16u << 20) /* bytes of a STATUS_REPLY */
-#define VGPU_CONTROL_FDS_MAX 4u                   /* descriptors of one message */
+#define VGPU_CONTROL_FDS_MAX 5u                   /* descriptors of one message */
 
 #define VGPU_MSG_HELLO 1u        /* vgpu_msg_hello, both ways; first on every connection */
-#define VGPU_MSG_ATTACH 2u       /* vgpu_msg_attach; descriptors: private, window kick, window call, then region if ring_count > 0 */
+#define VGPU_MSG_ATTACH 2u       /* vgpu_msg_attach; descriptors: private, window kick, window call, then region and rings file if ring_count > 0 */
 #define VGPU_MSG_RING 3u         /* vgpu_msg_ring; descriptors: kick, call */
 #define VGPU_MSG_START 4u        /* empty */
 #define VGPU_MSG_GRANT 5u        /* vgpu_msg_grant */

@@ -107,6 +107,33 @@ Result<OwnedMemory> MakeOwnedMemory(const char* name, uint64_t bytes) {
   return OwnedMemory{std::move(*fd), std::move(*mapping)};
 }
 
+Result<void> OverlayRings(char* region, const vgpu_layout& layout, int rings_fd) {
+  for (uint32_t ring = 0; ring < layout.ring_count; ++ring) {
+    const vgpu_rings_piece piece = vgpu_rings_piece_of(&layout, ring);
+    char* const at = region + piece.region_off;
+    if (mmap(at, piece.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, rings_fd,
+             static_cast<off_t>(piece.file_off)) == MAP_FAILED) {
+      return SystemError("cannot map the rings file over the region (memory of huge pages cannot have one)");
+    }
+    madvise(at, piece.bytes, MADV_DONTDUMP);
+  }
+  return {};
+}
+
+// The region's own pages below the rings file stay missing: nobody ever sees them.
+Result<OwnedRegion> MakeOwnedRegion(const vgpu_layout& layout) {
+  auto fd = MakeSealedMemfd("vgpu-region", layout.region_bytes);
+  if (!fd) return tl::make_unexpected(fd.error());
+  auto rings_fd = MakeSealedMemfd("vgpu-rings", vgpu_rings_bytes(&layout));
+  if (!rings_fd) return tl::make_unexpected(rings_fd.error());
+  auto mapping = MapShared(fd->get(), layout.region_bytes);
+  if (!mapping) return tl::make_unexpected(mapping.error());
+  if (auto laid = OverlayRings(mapping->data(), layout, rings_fd->get()); !laid) return tl::make_unexpected(laid.error());
+  if (auto present = Populate(*mapping); !present) return tl::make_unexpected(present.error());
+  vgpu_region_header_fill(reinterpret_cast<vgpu_region_header*>(mapping->data()), &layout);
+  return OwnedRegion{std::move(*fd), std::move(*rings_fd), std::move(*mapping)};
+}
+
 Result<vgpu_layout> ReadLayout(const Mapping& region) {
   if (region.bytes() < sizeof(vgpu_region_header)) return tl::make_unexpected("the region is too small");
   const auto* shared = reinterpret_cast<const volatile vgpu_region_header*>(region.data());

@@ -63,6 +63,19 @@ struct OwnedMemory {
 };
 Result<OwnedMemory> MakeOwnedMemory(const char* name, uint64_t bytes);
 
+// Lays a rings file (abi.h) over the region that is mapped at `region`. Whatever looks at the mapping's pages (guards,
+// Populate) comes afterwards. On an error the mapping is worth nothing.
+Result<void> OverlayRings(char* region, const vgpu_layout& layout, int rings_fd);
+
+// A region that its owner may attach: two sealed memfds, one mapping in which the rings file covers its part of the region's,
+// every page present, the header filled.
+struct OwnedRegion {
+  UniqueFd fd;
+  UniqueFd rings_fd;
+  Mapping mapping;
+};
+Result<OwnedRegion> MakeOwnedRegion(const vgpu_layout& layout);
+
 // Reads a region's header as a guest does, which trusts the region's owner but not its version. The
 // layout is the one that vgpu_layout_make computes, or an error.
 Result<vgpu_layout> ReadLayout(const Mapping& region);

@@ -171,6 +171,53 @@ TEST(Region, Mapping_Moved_IsUnmappedOnce) {
   EXPECT_EQ(errno, ENOMEM);
 }
 
+// ---- the rings file ----
+
+// The byte that page `i` of a mapping begins with.
+char& FirstByte(const Mapping& mapping, uint64_t offset) { return mapping.data()[offset]; }
+
+TEST(OwnedRegion, Made_BothFilesSealedAllPagesPresentHeaderReadable) {
+  vgpu_layout layout;
+  ASSERT_EQ(vgpu_layout_make(kBytes, 3, 256, &layout), 0);
+  const Result<OwnedRegion> region = MakeOwnedRegion(layout);
+  ASSERT_TRUE(region.has_value()) << region.error();
+  EXPECT_TRUE(CheckSealed(region->fd.get(), kBytes).has_value());
+  EXPECT_TRUE(CheckSealed(region->rings_fd.get(), vgpu_rings_bytes(&layout)).has_value());
+  EXPECT_EQ(MissingPages(region->mapping), 0);
+  EXPECT_TRUE(ReadLayout(region->mapping).has_value());
+}
+
+TEST(OwnedRegion, EachByte_LiesInOneOfTheFiles) {
+  vgpu_layout layout;
+  ASSERT_EQ(vgpu_layout_make(kBytes, 3, 256, &layout), 0);
+  const OwnedRegion region = std::move(MakeOwnedRegion(layout).value());
+  const Mapping below = std::move(MapShared(region.fd.get(), kBytes).value());
+  const Mapping rings = std::move(MapShared(region.rings_fd.get(), vgpu_rings_bytes(&layout)).value());
+  for (uint32_t q = 0; q < layout.ring_count; ++q) {
+    const vgpu_rings_piece piece = vgpu_rings_piece_of(&layout, q);
+    const uint64_t last = piece.bytes - VGPU_PAGE_BYTES, arena = piece.region_off + piece.bytes;
+    FirstByte(region.mapping, piece.region_off + last) = static_cast<char>(10 + q);
+    FirstByte(region.mapping, arena) = static_cast<char>(20 + q);
+    EXPECT_EQ(FirstByte(rings, piece.file_off + last), static_cast<char>(10 + q));
+    EXPECT_EQ(FirstByte(below, piece.region_off + last), 0);
+    EXPECT_EQ(FirstByte(below, arena), static_cast<char>(20 + q));
+  }
+}
+
+// What it is for: the owner punches all of the region's file, and every ring page stays as it is.
+TEST(OwnedRegion, RegionsFilePunched_RingPagesStay) {
+  vgpu_layout layout;
+  ASSERT_EQ(vgpu_layout_make(kBytes, 8, 64, &layout), 0);
+  const OwnedRegion region = std::move(MakeOwnedRegion(layout).value());
+  for (uint32_t q = 0; q < layout.ring_count; ++q) {
+    FirstByte(region.mapping, layout.ring_off + q * layout.ring_stride) = 7;
+  }
+  ASSERT_EQ(fallocate(region.fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, kBytes), 0);
+  for (uint32_t q = 0; q < layout.ring_count; ++q) {
+    EXPECT_EQ(FirstByte(region.mapping, layout.ring_off + q * layout.ring_stride), 7) << q;
+  }
+}
+
 TEST(UniqueFd, Moved_IsClosedOnce) {
   UniqueFd fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
   ASSERT_TRUE(fd);

@@ -20,10 +20,19 @@ void SayPunches(const std::atomic<uint64_t>& punches, const std::atomic<int64_t>
       static_cast<double>(longest_ns.load()) / 1e6);
 }
 
+void AskForSmallVectors(Vm* vm) {
+  constexpr uint64_t kElements = 1024;
+  TakeAnswers(vm, 0);
+  while (vm->producer(0).outstanding() < 8) vm->AddVectors(0, kElements, 0, 4 * kElements, 8 * kElements);
+  vm->Flush(0);
+}
+
 // The whole region at once, over and over, while the ring is kept hot. --refill 1: its pages are made anew
-// each time.
+// each time. --rings-file 0: ring lines are in it, as those of earlier releases' owners; --vectors 1: small
+// vectors touch it all the time.
 void PunchAll(const Args& args) {
   const auto vm = Attached(args, args.Vm(1, 64, 64 << 20));
+  const bool vectors = args.Number("--vectors", 0) != 0;
   const bool refill = args.Number("--refill", 0) != 0;
   std::atomic<uint64_t> punches{0};
   std::atomic<int64_t> longest_ns{0};
@@ -33,6 +42,29 @@ void PunchAll(const Args& args) {
       if (refill) Populate(vm->region(), vm->options().bytes);
       const int64_t begin_ns = NowNs();
       Punch(vm->region_fd(), 0, vm->options().bytes);
+      longest_ns = std::max(longest_ns.load(), NowNs() - begin_ns);
+    }
+  });
+  for (; !g_stop; SleepNs(20'000)) {
+    if (vectors) AskForSmallVectors(vm.get());
+    vm->Kick(0);
+  }
+  puncher.join();
+  SayPunches(punches, longest_ns);
+}
+
+// The largest rings file at once, over and over, while a ring is kept hot.
+void PunchRings(const Args& args) {
+  const auto vm = Attached(args, args.Vm(VGPU_RINGS_MAX, VGPU_ENTRIES_MAX, 16 << 20));
+  const uint64_t bytes = vgpu_rings_bytes(&vm->layout());
+  std::atomic<uint64_t> punches{0};
+  std::atomic<int64_t> longest_ns{0};
+  Ready();
+  std::thread puncher([&] {
+    for (; !g_stop; ++punches) {
+      Populate(vm->region(), vm->options().bytes);
+      const int64_t begin_ns = NowNs();
+      Punch(vm->rings_fd(), 0, bytes);
       longest_ns = std::max(longest_ns.load(), NowNs() - begin_ns);
     }
   });
@@ -91,7 +123,10 @@ void PunchHugePages(const Args& args) {
 }
 
 constexpr Attack kAttacks[] = {
-    {"punch-all", PunchAll}, {"punch-operands", PunchOperands}, {"punch-huge-pages", PunchHugePages}};
+    {"punch-all", PunchAll},
+    {"punch-rings", PunchRings},
+    {"punch-operands", PunchOperands},
+    {"punch-huge-pages", PunchHugePages}};
 
 }  // namespace
 

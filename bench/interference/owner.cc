@@ -222,12 +222,19 @@ Vm::Vm(const VmOptions& options) : options_(options) {
   if (vgpu_layout_make(options.bytes, options.rings, options.entries, &layout_) != 0) Die("no such layout");
   region_fd_ = Memfd(options.name, options.bytes, options.memfd_flags);
   region_ = Map(region_fd_.get(), options.bytes);
+  if (options.rings_file && options.memfd_flags == 0) LayRings();
   Populate(region_, options.bytes);
   vgpu_region_header_fill(reinterpret_cast<vgpu_region_header*>(region_), &layout_);
   for (uint32_t q = 0; q < doorbells(); ++q) {
     kick_[q] = Eventfd();
     call_[q] = Eventfd();
   }
+}
+
+void Vm::LayRings() {
+  rings_fd_ = Memfd(options_.name, vgpu_rings_bytes(&layout_));
+  const auto laid = ring::OverlayRings(region_, layout_, rings_fd_.get());
+  if (!laid) Die("%s", laid.error().c_str());
 }
 
 Vm::~Vm() {
@@ -238,6 +245,7 @@ Vm::~Vm() {
 void Vm::DropRegion() {
   if (region_ != nullptr) munmap(std::exchange(region_, nullptr), options_.bytes);
   region_fd_.reset();
+  rings_fd_.reset();
 }
 
 uint32_t Vm::TakenBy(uint32_t q) const {
@@ -251,8 +259,9 @@ void Vm::SendAttach() {
   const uint32_t rings = options_.rings;
   const vgpu_msg_attach attach{options_.vm_id,   'A', options_.priority, rings,
                                options_.entries, 0,   options_.bytes};
-  connection_.Send(VGPU_MSG_ATTACH, &attach, sizeof attach,
-                   {private_fd_.get(), kick_[rings].get(), call_[rings].get(), region_fd_.get()});
+  std::vector<int> fds = {private_fd_.get(), kick_[rings].get(), call_[rings].get(), region_fd_.get()};
+  if (rings_fd_) fds.push_back(rings_fd_.get());
+  connection_.Send(VGPU_MSG_ATTACH, &attach, sizeof attach, fds);
   for (uint32_t q = 0; q < rings; ++q) {
     const vgpu_msg_ring ring{q, 0};
     connection_.Send(VGPU_MSG_RING, &ring, sizeof ring, {kick_[q].get(), call_[q].get()});
@@ -350,6 +359,7 @@ VmOptions Args::Vm(uint32_t rings, uint32_t entries, uint64_t bytes) const {
   options.rings = static_cast<uint32_t>(Number("--rings", rings));
   options.entries = static_cast<uint32_t>(Number("--entries", entries));
   options.bytes = static_cast<uint64_t>(Number("--bytes", static_cast<long>(bytes)));
+  options.rings_file = Number("--rings-file", 1) != 0;
   return options;
 }
 

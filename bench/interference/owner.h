@@ -22,6 +22,7 @@
 #include "ring/memory.h"
 #include "ring/producer.h"
 #include "ring/ring_ref.h"
+#include "ring/region.h"
 #include "ring/unique_fd.h"
 
 namespace vgpu::bench::interference {
@@ -98,6 +99,7 @@ struct VmOptions {
   uint32_t entries = 64;
   uint64_t bytes = 1 << 20;
   unsigned memfd_flags = 0;
+  bool rings_file = true;  // false: as owners of earlier releases, and with huge pages
   const char* name = "attack";  // of its memfds: the harness looks for them in the mediator
 };
 
@@ -114,6 +116,7 @@ class Vm {
   Connection& connection() { return connection_; }
   const std::string& error() const { return error_; }
   int region_fd() const { return region_fd_.get(); }
+  int rings_fd() const { return rings_fd_.get(); }
   int private_fd() const { return private_fd_.get(); }
   int call(uint32_t q) const { return call_[q].get(); }
   int kick(uint32_t q) const { return kick_[q].get(); }
@@ -149,11 +152,12 @@ class Vm {
   void Flush(uint32_t q);
 
  private:
+  void LayRings();
   char* base(uint32_t q) const { return region_ + layout_.ring_off + q * layout_.ring_stride; }
 
   const VmOptions options_;
   vgpu_layout layout_{};
-  UniqueFd region_fd_, private_fd_;
+  UniqueFd region_fd_, rings_fd_, private_fd_;
   char* region_ = nullptr;
   char* private_ = nullptr;
   std::array<UniqueFd, VGPU_RINGS_MAX + 1> kick_, call_;

@@ -238,13 +238,13 @@ TEST_F(ControlTest, HalfAnAttach_WaitsForItsRings) {
 
 TEST_F(ControlTest, DescriptorsMissingOrTooMany_Refused) {
   const std::vector<int> right = owner_.AttachFds();
-  EXPECT_SAYS(AttachError(owner_.Claim(), {}), "0 descriptors instead of 4");
-  EXPECT_SAYS(AttachError(owner_.Claim(), {right[0], right[1], right[2]}), "3 descriptors instead of 4");
+  EXPECT_SAYS(AttachError(owner_.Claim(), {}), "0 descriptors instead of 5");
+  EXPECT_SAYS(AttachError(owner_.Claim(), {right[0], right[1], right[2]}), "3 descriptors instead of 5");
   std::vector<int> many = right;
   many.push_back(right[0]);
-  EXPECT_SAYS(AttachError(owner_.Claim(), many), "more than 4 descriptors");
+  EXPECT_SAYS(AttachError(owner_.Claim(), many), "more than 5 descriptors");
   many.resize(64, right[1]);
-  EXPECT_SAYS(AttachError(owner_.Claim(), many), "more than 4 descriptors");
+  EXPECT_SAYS(AttachError(owner_.Claim(), many), "more than 5 descriptors");
 }
 
 TEST_F(ControlTest, RingWithWrongDescriptors_Refused) {

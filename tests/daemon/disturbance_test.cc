@@ -244,8 +244,9 @@ TEST_F(DisturbanceTest, MemoryOfAnotherVm_RefusedAndNamed) {
   Owner owner({.vm_id = kVm});
   const std::vector<int> own = owner.AttachFds();
   const std::vector<int> others = honest_.AttachFds();
-  for (const auto& fds : {others, std::vector<int>{own[0], own[1], own[2], others[3]},
-                          std::vector<int>{others[0], own[1], own[2], own[3]}}) {
+  for (const auto& fds : {others, std::vector<int>{own[0], own[1], own[2], others[3], own[4]},
+                          std::vector<int>{others[0], own[1], own[2], own[3], own[4]},
+                          std::vector<int>{own[0], own[1], own[2], own[3], others[4]}}) {
     uint32_t code = VGPU_OK;
     EXPECT_SAYS(AttachError(owner, kVm, fds, &code), "is attached already, as that of VM 1");
     EXPECT_EQ(code, VGPU_ERR_INVALID_REQUEST);
@@ -278,7 +279,7 @@ TEST_F(DisturbanceTest, HoleInALiveRegion_FencedUntilItAttachesAgain) {
     guest.Open();
     ASSERT_EQ(guest.Ask(guest.Add(1, 2)).data, 3u);
     const auto hole = owner.arena(0) - owner.region() + 8192;
-    ASSERT_EQ(fallocate(owner.AttachFds()[3], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, hole / 4096 * 4096, 4096), 0);
+    ASSERT_EQ(fallocate(owner.region_fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, hole / 4096 * 4096, 4096), 0);
     const ring::Answer answer = guest.Ask(guest.Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {4096, 0, 0, 32768}));
     EXPECT_EQ(answer.code, VGPU_ERR_FENCED) << "computed from pages that are gone";
     const vgpu_msg_state state = ExpectState(&owner.peer());

@@ -28,13 +28,24 @@ Owner::Owner(OwnerOptions options) : options_(options) {
   vgpu_private_fill(private_.data());
   if (options.rings != 0) {
     EXPECT_EQ(vgpu_layout_make(options.region_bytes, options.rings, options.entries, &layout_), 0);
-    region_fd_ = MakeMemory("vgpu-region", options.region_bytes, &region_);
-    vgpu_region_header_fill(reinterpret_cast<vgpu_region_header*>(region_.data()), &layout_);
+    MakeRegion();
   }
   for (uint32_t q = 0; q <= options.rings; ++q) {
     doorbells_.push_back({ring::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
                           ring::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))});
   }
+}
+
+void Owner::MakeRegion() {
+  if (options_.rings_file) {
+    ring::OwnedRegion region = std::move(ring::MakeOwnedRegion(layout_).value());
+    region_ = std::move(region.mapping);
+    region_fd_ = std::move(region.fd);
+    rings_fd_ = std::move(region.rings_fd);
+    return;
+  }
+  region_fd_ = MakeMemory("vgpu-region", options_.region_bytes, &region_);
+  vgpu_region_header_fill(reinterpret_cast<vgpu_region_header*>(region_.data()), &layout_);
 }
 
 ring::RingRef<RealMemory> Owner::ring(uint32_t q) const {
@@ -57,6 +68,7 @@ std::vector<int> Owner::AttachFds() const {
   const Doorbells& window = doorbells_.back();
   std::vector<int> fds = {private_fd_.get(), window.kick.get(), window.call.get()};
   if (options_.rings != 0) fds.push_back(region_fd_.get());
+  if (rings_fd_) fds.push_back(rings_fd_.get());
   return fds;
 }
 

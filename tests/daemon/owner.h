@@ -27,6 +27,7 @@ struct OwnerOptions {
   uint32_t rings = 1;  // 0: no region
   uint32_t entries = 64;
   uint64_t region_bytes = 1 << 20;
+  bool rings_file = true;  // false: as owners of earlier releases
 };
 
 struct Doorbells {
@@ -41,6 +42,8 @@ class Owner {
   const OwnerOptions& options() const { return options_; }
   const vgpu_layout& layout() const { return layout_; }
   char* region() const { return region_.data(); }
+  int region_fd() const { return region_fd_.get(); }
+  int rings_fd() const { return rings_fd_.get(); }
   char* private_file() const { return private_.data(); }
   // The mediator's journal of ring 0.
   vgpu_journal* journal() const { return reinterpret_cast<vgpu_journal*>(private_file() + VGPU_JOURNAL_OFF); }
@@ -67,9 +70,12 @@ class Owner {
   void Kick(uint32_t q);
 
  private:
+  void MakeRegion();
+
   const OwnerOptions options_;
   vgpu_layout layout_{};
   ring::UniqueFd region_fd_;
+  ring::UniqueFd rings_fd_;
   ring::UniqueFd private_fd_;
   ring::Mapping region_;
   ring::Mapping private_;
