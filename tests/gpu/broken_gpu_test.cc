@@ -239,8 +239,11 @@ TEST_F(BrokenGpuTest, MediatorKilled_ItsEnginesGoAndTheNextOneAnswers) {
 TEST_F(BrokenGpuTest, SecondMediatorByMistake_TheRecordStays) {
   Start();
   if (IsSkipped() || HasFatalFailure()) return;
-  const std::string record = ReadFile(folder_ / "socket.engines");
-  ASSERT_NE(record, "");
+  std::string record;
+  ASSERT_TRUE(Eventually([&] {  // both engines are in it
+    record = ReadFile(folder_ / "socket.engines");
+    return std::count(record.begin(), record.end(), '\n') == 3;
+  })) << record;
   const auto first = std::move(daemon_);
   daemon_ = std::make_unique<Daemon>(DaemonOptions{.binary = kGpuMediator,
                                                    .socket = folder_ / "socket",
@@ -301,8 +304,7 @@ TEST_F(BrokenGpuTest, HoleBeforeAnEngineComes_TheGpuDoesNotGetThatMemory) {
     return OnGpu(2) && daemon_->Log().find("VM 1 stays on the CPU: the GPU cannot use its memory: pages of it are gone") !=
                            std::string::npos;
   });
-  EXPECT_EQ(BlocksOf(region), blocks);
-  Ask(guest.get(), 100);
+  EXPECT_EQ(BlocksOf(region), blocks);  // whether the mediator has seen the hole meanwhile, and fenced it, is chance
 }
 #endif
 
