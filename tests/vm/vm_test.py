@@ -115,7 +115,7 @@ class WhatIsWrong(VmTest):
               name=$1; shift
               vgpu-client --timeout 60 regs --count 100000000 >/out 2>&1 & pid=$!
               n=0; until [ $n -gt 20 ]; do n=$(($(devmem $((bar0 + 0x30)) 32))); done
-              "$@"; wait $pid; echo "$name: status $?: $(tail -n 1 /out)"
+              "$@"; wait $pid; echo "$name: status $?: $(tr "\\n" " " </out)"
             }
             under reset sh -c "echo 1 >$d/reset"
             under off command 0
