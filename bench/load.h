@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <random>
 
+#include "api/codes.h"
 #include "bench/contest.h"
 #include "guest/client.h"
 

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "api/codes.h"
 #include "bench/load.h"
 #include "bench/payload.h"
 #include "bench/vectors.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/payload.h"
 
+#include "api/vector.h"
 #include "mediator/operations_cpu.h"
-#include "ring/abi.h"
 
 namespace vgpu::bench {
 

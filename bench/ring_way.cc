@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "guest/client.h"
 #include "guest/pci_transport.h"
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "api/vector.h"
 #include "ring/abi.h"
 
 namespace vgpu::bench {

@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/codes.h"
+#include "api/device_info.h"
+#include "api/vector.h"
 #include "guest/vgpu.h"
 
 static int failures;

@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "api/codes.h"
 #include "base/cli/error.h"
 #include "base/duration.h"
 

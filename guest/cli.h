@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "api/vector.h"
 #include "base/cli/exit.h"
 #include "base/cli/output.h"
 #include "base/histogram.h"

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <utility>
 
+#include "api/codes.h"
+#include "api/device_info.h"
 #include "base/duration.h"
 
 namespace vgpu::guest {

@@ -17,6 +17,8 @@
 #include <memory>
 #include <vector>
 
+#include "api/device_info.h"
+#include "api/vector.h"
 #include "guest/arena.h"
 #include "guest/error.h"
 #include "guest/transport.h"

@@ -3,6 +3,7 @@
 // //bench.
 #include <algorithm>
 
+#include "api/vector.h"
 #include "base/histogram_json.h"
 #include "base/json_text.h"
 #include "guest/cli.h"

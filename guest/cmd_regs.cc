@@ -3,6 +3,7 @@
 // else.
 #include <fmt/format.h>
 
+#include "api/codes.h"
 #include "base/histogram_json.h"
 #include "base/json_text.h"
 #include "base/ticks.h"

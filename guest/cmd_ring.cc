@@ -2,6 +2,8 @@
 // The commands that use a ring: info, add.
 #include <fmt/format.h>
 
+#include "api/codes.h"
+#include "api/device_info.h"
 #include "base/json_text.h"
 #include "guest/cli.h"
 

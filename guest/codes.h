@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Codes that arise in the guest itself and never travel: above the 8 bits that a slot has for one. The others
- * are in ring/abi.h. C11 and C++20.
+ * are in api/codes.h. C11 and C++20.
  */
 #ifndef VGPU_GUEST_CODES_H_
 #define VGPU_GUEST_CODES_H_

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "api/codes.h"
 #include "ring/connect.h"
 
 namespace vgpu::guest {

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "api/codes.h"
+
 namespace vgpu::guest {
 namespace {
 

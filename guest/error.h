@@ -8,8 +8,8 @@
 #include <tl/expected.hpp>
 #include <utility>
 
+#include "api/codes.h"
 #include "guest/codes.h"
-#include "ring/abi.h"
 
 namespace vgpu::guest {
 
@@ -18,7 +18,7 @@ struct Error {
   Error(uint32_t failed_with, std::string why)
       : code(failed_with == VGPU_OK ? VGPU_ERR_VERSION : failed_with), text(std::move(why)) {}
 
-  uint32_t code;  // VGPU_ERR_* of ring/abi.h or guest/codes.h, never VGPU_OK
+  uint32_t code;  // VGPU_ERR_* of api/codes.h or guest/codes.h, never VGPU_OK
   std::string text;
 };
 

@@ -8,6 +8,8 @@
 #include <set>
 #include <string>
 
+#include "api/codes.h"
+
 namespace vgpu::guest {
 namespace {
 

@@ -9,6 +9,9 @@
 #include <cassert>
 #include <cstring>
 
+#include "api/codes.h"
+#include "api/device_info.h"
+#include "api/vector.h"
 #include "ring/epoch.h"
 
 namespace vgpu::guest {

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "api/codes.h"
 #include "guest/transport.h"
 #include "ring/consumer.h"
 #include "ring/memory.h"

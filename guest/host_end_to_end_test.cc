@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "guest/allocation_counter.h"
 #include "guest/client.h"
 #include "guest/host_transport.h"

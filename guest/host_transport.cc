@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "api/codes.h"
 #include "ring/memory.h"
 
 namespace vgpu::guest {

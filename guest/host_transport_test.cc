@@ -21,6 +21,7 @@
 #include <thread>
 #include <vector>
 
+#include "api/codes.h"
 #include "guest/temp_folder.h"
 #include "ring/region.h"
 

@@ -4,6 +4,8 @@
 
 #include <memory>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "guest/cli.h"
 #include "guest/fake_transport.h"
 #include "guest/ping.h"

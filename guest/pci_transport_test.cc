@@ -18,6 +18,7 @@
 #include <string>
 #include <thread>
 
+#include "api/codes.h"
 #include "guest/client.h"
 #include "guest/temp_folder.h"
 #include "ring/consumer.h"

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "api/codes.h"
 #include "base/histogram_json.h"
 #include "base/json_text.h"
 #include "base/ticks.h"

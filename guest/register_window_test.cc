@@ -11,6 +11,8 @@
 #include <cstring>
 #include <thread>
 
+#include "api/codes.h"
+
 namespace vgpu::guest {
 namespace {
 

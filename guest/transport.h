@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "api/codes.h"
 #include "guest/error.h"
 #include "guest/registers.h"
 #include "ring/abi.h"

@@ -9,6 +9,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "base/duration.h"
 #include "guest/cli.h"
 #include "guest/interrupt.h"

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "api/vector.h"
 #include "guest/client.h"
 #include "guest/error.h"
 #include "guest/progress.h"

@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "api/codes.h"
+#include "api/device_info.h"
 #include "guest/client.h"
 #include "guest/open.h"
 #include "guest/vgpu.h"

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "api/vector.h"
 #include "base/cli/options.h"
 #include "base/cli/program.h"
 #include "guest/cli.h"

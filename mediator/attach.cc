@@ -13,6 +13,7 @@
 #include <cstring>
 #include <utility>
 
+#include "api/codes.h"
 #include "mediator/missing_pages.h"
 #include "mediator/short_file.h"
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "api/device_info.h"
 #include "mediator/attach.h"
 #include "mediator/clock.h"
 #include "mediator/errands.h"

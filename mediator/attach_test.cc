@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "api/codes.h"
 #include "mediator/bus_error_guard.h"
 #include "mediator/missing_pages.h"
 #include "mediator/short_file.h"

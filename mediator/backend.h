@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "api/device_info.h"
 #include "mediator/request.h"
-#include "ring/abi.h"
 
 namespace vgpu::mediator {
 

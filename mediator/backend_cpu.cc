@@ -14,6 +14,7 @@
 #include <fstream>
 #include <string>
 
+#include "api/device_info.h"
 #include "mediator/clock.h"
 #include "mediator/crash_point.h"
 #include "mediator/eventfd.h"

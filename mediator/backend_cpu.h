@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "api/device_info.h"
 #include "mediator/backend.h"
 #include "ring/region.h"
 

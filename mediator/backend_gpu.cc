@@ -14,6 +14,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "api/codes.h"
+#include "api/device_info.h"
 #include "mediator/engine_environment.h"
 #include "mediator/eventfd.h"
 #include "mediator/guest_ring.h"

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "api/device_info.h"
 #include "mediator/backend_cpu.h"
 #include "mediator/clock.h"
 #include "mediator/config.h"

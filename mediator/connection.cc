@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "api/codes.h"
 #include "mediator/attach_errand.h"
 #include "mediator/clock.h"
 #include "mediator/crash_point.h"

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "api/codes.h"
 #include "mediator/attach.h"
 #include "mediator/control_channel.h"
 #include "mediator/control_server.h"

@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "api/codes.h"
+#include "api/device_info.h"
 #include "mediator/connection.h"
 #include "mediator/inspect_errand.h"
 #include "mediator/status.h"

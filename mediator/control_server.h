@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 
+#include "api/device_info.h"
 #include "mediator/attach.h"
 #include "mediator/config.h"
 #include "mediator/door.h"

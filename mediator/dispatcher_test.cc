@@ -16,6 +16,9 @@
 #include <utility>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/device_info.h"
+#include "api/vector.h"
 #include "mediator/eventfd.h"
 #include "ring/epoch.h"
 #include "ring/producer.h"

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "api/codes.h"
 #include "mediator/crash_point.h"
 #include "mediator/session.h"
 #include "mediator/trace.h"

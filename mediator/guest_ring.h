@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 
+#include "api/codes.h"
 #include "base/published.h"
 #include "mediator/backend.h"
 #include "mediator/event_loop.h"

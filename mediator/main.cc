@@ -16,6 +16,7 @@
 #include <system_error>
 #include <thread>
 
+#include "api/device_info.h"
 #include "base/cli/options.h"
 #include "base/cli/program.h"
 #include "base/program.h"

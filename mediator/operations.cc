@@ -5,6 +5,11 @@
 #include <array>
 #include <cstring>
 
+#include "api/codes.h"
+#include "api/debug.h"
+#include "api/device_info.h"
+#include "api/vector.h"
+#include "api/window.h"
 #include "gpu/batch_abi.h"
 #include "mediator/operations_cpu.h"
 #include "mediator/window.h"

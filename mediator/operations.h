@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a guest can ask for: one table, an entry an operation. Pure: no descriptors, no clock, no state.
-// To add an operation: an opcode in ring/abi.h, an entry in operations.cc, its CPU code in operations_cpu.cc,
+// To add an operation: an opcode in api/, an entry in operations.cc, its CPU code in operations_cpu.cc,
 // its GPU code in gpu/kernels.cu.
 #ifndef VGPU_MEDIATOR_OPERATIONS_H_
 #define VGPU_MEDIATOR_OPERATIONS_H_
@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 
+#include "api/device_info.h"
 #include "mediator/request.h"
 #include "ring/abi.h"
 #include "ring/ring_ref.h"

@@ -4,7 +4,7 @@
 #include <cassert>
 #include <cstddef>
 
-#include "ring/abi.h"
+#include "api/vector.h"
 #include "ring/memory.h"
 
 namespace vgpu::mediator {

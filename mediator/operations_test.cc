@@ -12,6 +12,10 @@
 #include <string>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/device_info.h"
+#include "api/vector.h"
+#include "api/window.h"
 #include "mediator/operations_cpu.h"
 #include "ring/regs.h"
 

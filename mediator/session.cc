@@ -5,6 +5,7 @@
 #include <bit>
 #include <cassert>
 
+#include "api/device_info.h"
 #include "mediator/clock.h"
 #include "mediator/dispatcher.h"
 #include "mediator/eventfd.h"

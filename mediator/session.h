@@ -15,6 +15,7 @@
 #include <memory>
 #include <vector>
 
+#include "api/device_info.h"
 #include "base/histogram.h"
 #include "base/published.h"
 #include "mediator/guarded_mapping.h"

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "api/device_info.h"
 #include "base/json_text.h"
 #include "mediator/log.h"
 #include "mediator/version.h"

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "api/device_info.h"
 #include "mediator/dispatcher.h"
 #include "mediator/door.h"
-#include "ring/abi.h"
 
 namespace vgpu::mediator {
 

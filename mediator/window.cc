@@ -6,6 +6,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "api/codes.h"
+#include "api/device_info.h"
 #include "ring/regs.h"
 
 namespace vgpu::mediator {

@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <span>
 
-#include "ring/abi.h"
+#include "api/device_info.h"
+
 
 namespace vgpu::mediator {
 

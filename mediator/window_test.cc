@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/device_info.h"
 #include "ring/regs.h"
 
 namespace vgpu::mediator {

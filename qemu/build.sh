@@ -11,7 +11,7 @@ set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../tools/lib/common.sh"
 
-readonly HEADERS=(abi.h control.h event_idx.h regs.h)
+readonly HEADERS=(api/codes.h api/window.h ring/abi.h ring/control.h ring/event_idx.h ring/regs.h)
 readonly PROGRAMS=(qemu-system-x86_64 qemu-system-i386)
 readonly CONFIGURE=("--target-list=x86_64-softmmu,i386-softmmu" --without-default-features --enable-system --enable-kvm
   --enable-tcg --enable-slirp --enable-fdt=system --disable-docs --disable-werror --audio-drv-list=
@@ -26,7 +26,7 @@ hash_of() { sha256sum | cut -c 1-16; }
 # The files that decide what is built, apart from QEMU's own source.
 our_files() {
   printf '%s\n' "$VGPU_ROOT/qemu/build.sh" "$VGPU_ROOT/qemu/trace-events" "$VGPU_ROOT/qemu/vgpu-stub.c" \
-    "${HEADERS[@]/#/$VGPU_ROOT/ring/}"
+    "${HEADERS[@]/#/$VGPU_ROOT/}"
 }
 
 build_key() { # SOURCE_ID
@@ -72,7 +72,7 @@ add_device() { # TREE
   grep -q '^softmmu_ss' "$tree/hw/misc/meson.build" && set=softmmu_ss # QEMU before 8.1
   mkdir -p "$tree/include/hw/misc/vgpu"
   for header in "${HEADERS[@]}"; do
-    put_file "$VGPU_ROOT/ring/$header" "$tree/include/hw/misc/vgpu/$header"
+    put_file "$VGPU_ROOT/$header" "$tree/include/hw/misc/vgpu/${header##*/}"
   done
   put_file "$VGPU_ROOT/qemu/vgpu-stub.c" "$tree/hw/misc/vgpu-stub.c"
   put_block "$tree/hw/misc/meson.build" "$set.add(when: 'CONFIG_VGPU_STUB', if_true: files('vgpu-stub.c'))"

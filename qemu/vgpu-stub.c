@@ -8,7 +8,7 @@
  * neither kicks, requests nor answers pass through QEMU. Only the register window does:
  * for it QEMU is the producer of a small ring in a private file.
  *
- * docs/spec/registers.md is the guest's view; hw/misc/vgpu/{abi,regs,control}.h are the
+ * docs/spec/registers.md is the guest's view; hw/misc/vgpu/{abi,codes,control,regs}.h are the
  * words on the wire. All but the thread that makes memory present runs under the big QEMU
  * lock, and nothing waits under it.
  */
@@ -44,8 +44,10 @@
 #include <sys/uio.h>
 
 #include "hw/misc/vgpu/abi.h"
+#include "hw/misc/vgpu/codes.h"
 #include "hw/misc/vgpu/control.h"
 #include "hw/misc/vgpu/regs.h"
+#include "hw/misc/vgpu/window.h"
 
 /* One source for QEMU 7.2 to 11: what moved or changed its signature in between. */
 #if __has_include("system/kvm.h")

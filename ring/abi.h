@@ -144,61 +144,6 @@ VGPU_STATIC_ASSERT(offsetof(struct vgpu_region_header, ring_off) == 32, "wire");
 VGPU_STATIC_ASSERT(offsetof(struct vgpu_region_header, features) == 72, "wire");
 VGPU_STATIC_ASSERT(offsetof(struct vgpu_region_header, link_state) == 128, "wire");
 
-/* ---- operations ---- */
-
-#define VGPU_OP_NOP 0u
-#define VGPU_OP_ADD 1u          /* arg[0] = i32 a (low half), i32 b (high half); done.data = a + b, wrapping */
-#define VGPU_OP_DEVICE_INFO 5u  /* arg[0] = arena offset, arg[1] = room in bytes; done.data = bytes written */
-#define VGPU_OP_VECTOR_ADD 16u  /* type; arg[0] = count; arg[1..3] = arena offsets of a, b, c */
-#define VGPU_OP_DEBUG_FAULT 0x1eu /* test builds of the mediator only: an illegal address on the GPU */
-#define VGPU_OP_DEBUG_HANG 0x1fu  /* test builds of the mediator only: never ends on the GPU */
-#define VGPU_OP_WINDOW 0x100u   /* window ring only: arg[0] = request bytes; done.data = response bytes */
-
-#define VGPU_TYPE_I32 0u
-#define VGPU_TYPE_I64 1u
-#define VGPU_TYPE_F32 2u
-#define VGPU_TYPE_F64 3u
-
-/* Codes: slots, register window and C ABI alike. */
-#define VGPU_OK 0u
-#define VGPU_ERR_INVALID_REQUEST 1u
-#define VGPU_ERR_TOO_LARGE 2u
-#define VGPU_ERR_UNAVAILABLE 3u
-#define VGPU_ERR_TIMEOUT 4u
-#define VGPU_ERR_CUDA 5u
-#define VGPU_ERR_INVALID_POOL 6u
-#define VGPU_ERR_QUEUE_FULL 7u
-#define VGPU_ERR_UNSUPPORTED 8u
-#define VGPU_ERR_INVALID_LENGTH 9u
-#define VGPU_ERR_RATE_LIMITED 10u
-#define VGPU_ERR_QUARANTINED 11u
-#define VGPU_ERR_INTERRUPTED 12u
-#define VGPU_ERR_FENCED 13u
-#define VGPU_ERR_RESET 14u
-#define VGPU_ERR_CANCELLED 15u
-
-#define VGPU_BACKEND_CPU 0u
-#define VGPU_BACKEND_CUDA 1u
-
-/* What DEVICE_INFO writes. Strings end with a zero byte. */
-struct vgpu_device_info {
-  uint32_t abi_version;
-  uint32_t backend;     /* VGPU_BACKEND_* */
-  uint32_t vm_id;
-  uint32_t pool;        /* ASCII 'A' or 'B', as granted */
-  uint32_t priority;    /* 0 low, 1 medium, 2 high, as granted */
-  uint32_t entries;     /* slots of each ring */
-  uint64_t memory_bytes; /* of the GPU; of the host on the CPU backend */
-  uint64_t vector_max;  /* most elements of one VECTOR_ADD */
-  char name[96];        /* of the GPU, or of the CPU */
-  char driver[64];      /* driver version, or "none" */
-  uint64_t pad[7];
-};
-VGPU_STATIC_ASSERT(sizeof(struct vgpu_device_info) == 256, "wire");
-VGPU_STATIC_ASSERT(offsetof(struct vgpu_device_info, memory_bytes) == 24, "wire");
-VGPU_STATIC_ASSERT(offsetof(struct vgpu_device_info, name) == 40, "wire");
-VGPU_STATIC_ASSERT(offsetof(struct vgpu_device_info, driver) == 136, "wire");
-
 /* ---- layout: the one place that turns sizes into offsets ---- */
 
 struct vgpu_layout {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The wire's headers as C11: that this compiles is half of the test; abi_test.cc compares with C++. */
+#include "api/device_info.h"
 #include "ring/abi_c_test.h"
 
 #include "ring/abi.h"

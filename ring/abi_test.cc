@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "api/device_info.h"
 #include "ring/abi_c_test.h"
 #include "ring/control.h"
 #include "ring/event_idx.h"

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <deque>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "ring/abi.h"
 #include "ring/consumer.h"
 #include "ring/epoch.h"

@@ -16,6 +16,8 @@
 #include <optional>
 #include <utility>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "ring/abi.h"
 #include "ring/consumer.h"
 #include "ring/epoch.h"

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <utility>
 
+#include "api/codes.h"
 #include "ring/connect.h"
 
 namespace vgpu::ctl {

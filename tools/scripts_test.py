@@ -18,9 +18,9 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.abspath("tools/lib"))
 import unittest_xml  # noqa: E402
 
-FOLDERS = ("tools", "qemu", "ring", ".ci")
-QEMU_FILES = ("qemu/build.sh", "qemu/trace-events", "qemu/vgpu-stub.c", "ring/abi.h", "ring/control.h",
-              "ring/event_idx.h", "ring/regs.h")
+FOLDERS = ("tools", "qemu", "api", "ring", ".ci")
+QEMU_FILES = ("qemu/build.sh", "qemu/trace-events", "qemu/vgpu-stub.c", "api/codes.h", "api/window.h", "ring/abi.h",
+              "ring/control.h", "ring/event_idx.h", "ring/regs.h")
 STAND_INS = {
     "bazel": 'echo "in $PWD: bazel $*" >>"$CALLS"; [ "$1" != info ] || echo "$BAZEL_BIN"',
     "dpkg-query": 'for package; do echo "installed $package"; done',

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // vgpuctl: the operator's view of a running mediator. The command line; each command is in a file of its own.
+#include "api/codes.h"
 #include "base/cli/error.h"
 #include "base/cli/exit.h"
 #include "base/cli/options.h"

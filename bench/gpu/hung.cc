@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "api/codes.h"
 #include "bench/gpu/setup.h"
 
 namespace vgpu::bench {

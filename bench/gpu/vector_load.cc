@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 
+#include "api/codes.h"
 #include "bench/load.h"
 
 namespace vgpu::bench {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "api/vector.h"
 #include "bench/interference/attack.h"
 
 namespace vgpu::bench::interference {

@@ -19,6 +19,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "api/vector.h"
+
 namespace vgpu::bench::interference {
 namespace {
 

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/vector.h"
 #include "ring/abi.h"
 #include "ring/control.h"
 #include "ring/epoch.h"

@@ -14,6 +14,8 @@
 #include <memory>
 #include <string>
 
+#include "api/codes.h"
+#include "api/device_info.h"
 #include "ring/regs.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"

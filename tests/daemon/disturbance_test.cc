@@ -19,6 +19,8 @@
 #include <thread>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "ring/regs.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"

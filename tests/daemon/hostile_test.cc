@@ -17,6 +17,10 @@
 #include <string>
 #include <thread>
 
+#include "api/codes.h"
+#include "api/device_info.h"
+#include "api/vector.h"
+#include "api/window.h"
 #include "ring/memory.h"
 #include "ring/regs.h"
 #include "tests/daemon/daemon.h"

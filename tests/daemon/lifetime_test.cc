@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "api/vector.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
 

@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "mediator/trace.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"

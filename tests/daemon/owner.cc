@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "api/vector.h"
 #include "ring/epoch.h"
 #include "tests/daemon/daemon.h"
 

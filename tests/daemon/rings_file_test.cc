@@ -14,6 +14,9 @@
 #include <thread>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/device_info.h"
+#include "api/vector.h"
 #include "ring/regs.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"

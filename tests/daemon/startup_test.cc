@@ -11,6 +11,8 @@
 #include <memory>
 #include <string>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
 

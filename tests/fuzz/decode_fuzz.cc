@@ -8,6 +8,10 @@
 #include <cstdlib>
 #include <memory>
 
+#include "api/codes.h"
+#include "api/device_info.h"
+#include "api/vector.h"
+#include "api/window.h"
 #include "mediator/operations.h"
 #include "mediator/request.h"
 #include "ring/abi.h"

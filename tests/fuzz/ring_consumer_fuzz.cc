@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/vector.h"
 #include "ring/abi.h"
 #include "ring/consumer.h"
 #include "ring/epoch.h"

@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "ring/abi.h"
 #include "ring/consumer.h"
 #include "ring/memory.h"

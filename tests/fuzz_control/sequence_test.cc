@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "api/vector.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
 

@@ -15,6 +15,9 @@
 #include <thread>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/debug.h"
+#include "api/vector.h"
 #include "tests/gpu/engines.h"
 #include "tests/gpu/gpu_fixture.h"
 

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/codes.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
 

@@ -9,6 +9,8 @@
 #include <tuple>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "mediator/trace.h"
 #include "tests/gpu/gpu_fixture.h"
 

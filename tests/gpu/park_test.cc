@@ -7,6 +7,9 @@
 #include <chrono>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/device_info.h"
+#include "api/vector.h"
 #include "tests/gpu/engines.h"
 #include "tests/gpu/gpu_fixture.h"
 

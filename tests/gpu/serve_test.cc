@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "tests/gpu/engines.h"
 #include "tests/gpu/gpu_fixture.h"
 

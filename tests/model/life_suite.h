@@ -10,6 +10,8 @@
 #include <set>
 #include <utility>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "ring/consumer.h"
 #include "ring/epoch.h"
 #include "ring/producer.h"

@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "ring/consumer.h"
 #include "ring/producer.h"
 #include "tests/model/explore.h"

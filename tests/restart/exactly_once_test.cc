@@ -24,7 +24,8 @@
 #include <thread>
 #include <vector>
 
-#include "ring/abi.h"
+#include "api/codes.h"
+#include "api/vector.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
 

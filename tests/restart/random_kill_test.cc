@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/codes.h"
 #include "guest/client.h"
 #include "guest/host_transport.h"
 #include "tests/daemon/daemon.h"

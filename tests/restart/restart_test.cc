@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
 #include "tests/restart/work.h"

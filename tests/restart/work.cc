@@ -3,6 +3,10 @@
 
 #include <cstring>
 
+#include "api/codes.h"
+#include "api/device_info.h"
+#include "api/vector.h"
+#include "api/window.h"
 #include "ring/abi.h"
 #include "ring/regs.h"
 
