@@ -11,7 +11,7 @@
 #include <sstream>
 #include <system_error>
 
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench {
 namespace {
@@ -32,11 +32,11 @@ namespace {
 }
 
 // Starts the process; returns the pipe to it.
-ring::UniqueFd Start() {
+base::UniqueFd Start() {
   int pipe[2];
   if (pipe2(pipe, O_CLOEXEC) != 0) return {};
-  ring::UniqueFd names(pipe[0]);
-  ring::UniqueFd to(pipe[1]);
+  base::UniqueFd names(pipe[0]);
+  base::UniqueFd to(pipe[1]);
   const pid_t pid = fork();
   if (pid < 0) return {};
   if (pid > 0) return to;
@@ -49,7 +49,7 @@ ring::UniqueFd Start() {
 }  // namespace
 
 void RemoveAtEnd(const std::string& folder) {
-  static const ring::UniqueFd janitor = Start();
+  static const base::UniqueFd janitor = Start();
   const std::string line = folder + '\n';
   [[maybe_unused]] const ssize_t put = write(janitor.get(), line.data(), line.size());
 }

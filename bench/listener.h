@@ -6,12 +6,12 @@
 #include <string>
 
 #include "bench/process.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench {
 
 // A stream socket at `path` that listens.
-Result<ring::UniqueFd> Listen(const std::string& path);
+Result<base::UniqueFd> Listen(const std::string& path);
 
 }  // namespace vgpu::bench
 

@@ -12,12 +12,13 @@
 #include <utility>
 #include <vector>
 
-#include "ring/region.h"
+#include "base/result.h"
+
 
 namespace vgpu::bench {
 
 template <class T>
-using Result = ring::Result<T>;
+using Result = base::Result<T>;
 
 // For who has no result to return: throws std::runtime_error. Its error is a text, or has one.
 template <class Expected>

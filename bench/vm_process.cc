@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/unique_fd.h"
+
 namespace vgpu::bench {
 namespace {
 
@@ -60,8 +62,8 @@ Result<std::unique_ptr<VmProcess>> VmProcess::Boot(const VmOptions& options, con
   int pipe[2];
   if (pipe2(pipe, O_CLOEXEC) != 0) return tl::make_unexpected(fmt::format("no pipe: {}", std::strerror(errno)));
   std::unique_ptr<VmProcess> process(new VmProcess);
-  process->out_ = ring::UniqueFd(pipe[0]);
-  const ring::UniqueFd write_end(pipe[1]);
+  process->out_ = base::UniqueFd(pipe[0]);
+  const base::UniqueFd write_end(pipe[1]);
   SpawnOptions spawn;
   spawn.cpu = options.cpu;
   spawn.out_fd = write_end.get();

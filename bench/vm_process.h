@@ -12,7 +12,7 @@
 
 #include "bench/process.h"
 #include "ring/abi.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench {
 
@@ -54,7 +54,7 @@ class VmProcess {
   Result<void> Fill(std::chrono::steady_clock::time_point deadline);
 
   TempDir folder_;
-  ring::UniqueFd out_;
+  base::UniqueFd out_;
   std::string buffer_;
   Child child_;     // tools/vm
   pid_t qemu_ = 0;  // its child

@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "base/unique_fd.h"
 #include "bench/listener.h"
 
 namespace vgpu::bench {
@@ -43,7 +44,7 @@ Result<void> VmShell::Tell(const std::string& command) {
   if (!commands_) {
     pollfd look{listener_.get(), POLLIN, 0};
     if (poll(&look, 1, kStartMaxMs) == 1) {
-      commands_ = ring::UniqueFd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      commands_ = base::UniqueFd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     }
     if (!commands_) return tl::make_unexpected("QEMU does not start" + vm_->LastWords());
   }

@@ -11,7 +11,7 @@
 
 #include "bench/process.h"
 #include "bench/vm_process.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench {
 
@@ -29,7 +29,7 @@ class VmShell {
   VmShell() = default;
 
   TempDir folder_;
-  ring::UniqueFd listener_, commands_;
+  base::UniqueFd listener_, commands_;
   std::unique_ptr<VmProcess> vm_;
 };
 

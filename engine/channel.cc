@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/unique_fd.h"
+
 namespace vgpu::engine {
 
 bool Channel::Send(const Message& message, const MessageFds& fds) const {
@@ -51,7 +53,7 @@ Channel::Received Channel::Receive(Message* message, ReceivedFds* fds, bool wait
     for (size_t i = 0; i < count && i < fds->size(); ++i) {
       int received;
       std::memcpy(&received, CMSG_DATA(part) + i * sizeof received, sizeof received);
-      (*fds)[i] = ring::UniqueFd(received);
+      (*fds)[i] = base::UniqueFd(received);
     }
   }
   if (got != sizeof *message || (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return Received::kClosed;

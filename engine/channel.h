@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "engine/engine_abi.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::engine {
 
@@ -16,11 +16,11 @@ struct MessageFds {
   int region = -1;
   int rings = -1;
 };
-using ReceivedFds = std::array<ring::UniqueFd, 2>;
+using ReceivedFds = std::array<base::UniqueFd, 2>;
 
 class Channel {
  public:
-  explicit Channel(ring::UniqueFd socket) : socket_(std::move(socket)) {}
+  explicit Channel(base::UniqueFd socket) : socket_(std::move(socket)) {}
 
   int fd() const { return socket_.get(); }
 
@@ -32,7 +32,7 @@ class Channel {
   Received Receive(Message* message, ReceivedFds* fds, bool wait) const;
 
  private:
-  ring::UniqueFd socket_;
+  base::UniqueFd socket_;
 };
 
 // Copies text into a message's field, cut off at its end.

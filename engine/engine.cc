@@ -17,7 +17,9 @@
 #include <system_error>
 #include <thread>
 
+#include "base/mapping.h"
 #include "base/program.h"
+#include "base/unique_fd.h"
 #include "engine/channel.h"
 #include "engine/deadline.h"
 #include "engine/lanes.h"
@@ -73,7 +75,7 @@ class Engine {
   const Channel* const channel_;
   gpu::CudaDriver driver_;
   std::unique_ptr<gpu::Device> device_;
-  ring::Mapping area_mapping_;
+  base::Mapping area_mapping_;
   std::unique_ptr<gpu::HostRegistration> area_registration_;
   Area* area_ = nullptr;
   std::unique_ptr<gpu::Stream> resident_stream_;
@@ -117,7 +119,7 @@ gpu::Result<void> Engine::Open() {
 }
 
 gpu::Result<void> Engine::OpenArea() {
-  auto mapping = ring::MapShared(kAreaFd, sizeof(Area));
+  auto mapping = base::MapShared(kAreaFd, sizeof(Area));
   if (!mapping) return tl::make_unexpected(mapping.error());
   area_mapping_ = std::move(*mapping);
   area_ = reinterpret_cast<Area*>(area_mapping_.data());
@@ -367,7 +369,7 @@ int EngineMain(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (getppid() != parent) return EXIT_FAILURE;  // it died before prctl
   std::this_thread::sleep_for(std::chrono::milliseconds(options.delay_ms));
-  const Channel channel{ring::UniqueFd(kSocketFd)};
+  const Channel channel{base::UniqueFd(kSocketFd)};
   Engine engine(options, &channel);
   {
     const Deadline deadline(std::chrono::milliseconds(options.start_ms), "to start");

@@ -5,8 +5,13 @@
 
 #include <algorithm>
 
+#include "base/mapping.h"
+#include "base/memfd.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/missing_pages.h"
 #include "ring/memory.h"
+#include "ring/region.h"
 
 namespace vgpu::engine {
 namespace {
@@ -22,11 +27,11 @@ bool AllPresent(const mediator::GuardedMapping& mapping) {
 }
 
 // As the mediator has it. Both files have been checked by it; what could shrink would kill this process.
-ring::Result<ring::Mapping> Map(const vgpu_layout& layout, int fd, int rings_fd) {
-  if (const auto sealed = ring::CheckSealed(fd, layout.region_bytes); !sealed) return tl::make_unexpected(sealed.error());
-  auto mapping = ring::MapShared(fd, layout.region_bytes);
+base::Result<base::Mapping> Map(const vgpu_layout& layout, int fd, int rings_fd) {
+  if (const auto sealed = base::CheckSealed(fd, layout.region_bytes); !sealed) return tl::make_unexpected(sealed.error());
+  auto mapping = base::MapShared(fd, layout.region_bytes);
   if (!mapping || rings_fd < 0) return mapping;
-  const auto sealed = ring::CheckSealed(rings_fd, vgpu_rings_bytes(&layout));
+  const auto sealed = base::CheckSealed(rings_fd, vgpu_rings_bytes(&layout));
   if (!sealed) return tl::make_unexpected(sealed.error());
   const auto laid = ring::OverlayRings(mapping->data(), layout, rings_fd);
   if (!laid) return tl::make_unexpected(laid.error());
@@ -35,8 +40,8 @@ ring::Result<ring::Mapping> Map(const vgpu_layout& layout, int fd, int rings_fd)
 
 }  // namespace
 
-gpu::Result<void> Regions::Add(uint32_t id, const vgpu_layout& layout, const ring::UniqueFd& fd,
-                               const ring::UniqueFd& rings_fd) {
+gpu::Result<void> Regions::Add(uint32_t id, const vgpu_layout& layout, const base::UniqueFd& fd,
+                               const base::UniqueFd& rings_fd) {
   if (id >= kRegionsMax || regions_[id]) return tl::make_unexpected(fmt::format("no room for region {}", id));
   auto mapped = Map(layout, fd.get(), rings_fd.get());
   if (!mapped) return tl::make_unexpected(mapped.error());

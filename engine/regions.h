@@ -8,10 +8,10 @@
 #include <memory>
 #include <optional>
 
+#include "base/unique_fd.h"
 #include "engine/engine_abi.h"
 #include "gpu/device.h"
 #include "mediator/guarded_mapping.h"
-#include "ring/region.h"
 
 namespace vgpu::engine {
 
@@ -27,7 +27,7 @@ class Regions {
   // even by way of the driver, which would be charged to the mediator. Once it is registered the driver has its pages pinned:
   // the GPU goes on using those that the owner takes away, and what it writes there nobody sees. Where no driver pins them,
   // and in this process's own accesses, a missing page is a bus error, and counted in `lost`.
-  gpu::Result<void> Add(uint32_t id, const vgpu_layout& layout, const ring::UniqueFd& fd, const ring::UniqueFd& rings_fd);
+  gpu::Result<void> Add(uint32_t id, const vgpu_layout& layout, const base::UniqueFd& fd, const base::UniqueFd& rings_fd);
   // The driver waits for what runs on the GPU: not while the resident kernel is there.
   void Remove(uint32_t id);
 

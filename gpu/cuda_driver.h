@@ -8,12 +8,13 @@
 #include <cstdint>
 #include <string>
 
-#include "ring/region.h"
+#include "base/result.h"
+
 
 namespace vgpu::gpu {
 
 template <class T>
-using Result = ring::Result<T>;
+using Result = base::Result<T>;
 
 using CuResult = int;
 inline constexpr CuResult kCuSuccess = 0;

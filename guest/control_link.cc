@@ -11,7 +11,8 @@
 #include <cerrno>
 
 #include "api/codes.h"
-#include "ring/connect.h"
+#include "base/connect.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::guest {
 namespace {
@@ -27,7 +28,7 @@ Error LinkError(const char* what) {
   return FailErrno(VGPU_ERR_SYSTEM, what).value();
 }
 
-uint32_t CodeOf(const ring::ConnectError& failure) {
+uint32_t CodeOf(const base::ConnectError& failure) {
   switch (failure.error) {
     case ENAMETOOLONG:
     case ENOTDIR:
@@ -60,9 +61,9 @@ bool WaitReadable(int fd, TimePoint deadline) {
 }  // namespace
 
 Result<ControlLink> ControlLink::Connect(const std::string& path) {
-  ring::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  base::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return FailErrno(VGPU_ERR_SYSTEM, "cannot make a socket");
-  const auto connected = ring::Connect(fd.get(), path);
+  const auto connected = base::Connect(fd.get(), path);
   if (!connected) return Fail(CodeOf(connected.error()), connected.error().text);
   return ControlLink(std::move(fd));
 }

@@ -13,7 +13,7 @@
 #include "guest/error.h"
 #include "guest/transport.h"
 #include "ring/control.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::guest {
 
@@ -54,10 +54,10 @@ class ControlLink {
   void Replace(ControlLink other);
 
  private:
-  explicit ControlLink(ring::UniqueFd fd) : fd_(std::move(fd)) {}
+  explicit ControlLink(base::UniqueFd fd) : fd_(std::move(fd)) {}
   Result<void> ReceiveBytes(void* data, size_t bytes, TimePoint deadline);
 
-  ring::UniqueFd fd_;
+  base::UniqueFd fd_;
 };
 
 }  // namespace vgpu::guest

@@ -12,6 +12,9 @@
 #include "api/codes.h"
 #include "api/device_info.h"
 #include "api/vector.h"
+#include "base/mapping.h"
+#include "base/memfd.h"
+#include "base/unique_fd.h"
 #include "ring/epoch.h"
 
 namespace vgpu::guest {
@@ -19,13 +22,13 @@ namespace {
 
 using ring::RealMemory;
 
-ring::UniqueFd MakeEvent() {
-  ring::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+base::UniqueFd MakeEvent() {
+  base::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   assert(fd);
   return fd;
 }
 
-void Signal(const ring::UniqueFd& fd) {
+void Signal(const base::UniqueFd& fd) {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(fd.get(), &one, sizeof(one));
 }
@@ -68,8 +71,8 @@ ring::Answer Compute(const ring::SlotCopy& request, char* arena) {
 
 FakeTransport::FakeTransport(const FakeOptions& options)
     : options_(options), link_changed_(MakeEvent()), claimed_(options.rings) {
-  memory_ = *ring::MakeSealedMemfd("fake-region", options.region_bytes);
-  map_ = *ring::MapShared(memory_.get(), options.region_bytes);
+  memory_ = *base::MakeSealedMemfd("fake-region", options.region_bytes);
+  map_ = *base::MapShared(memory_.get(), options.region_bytes);
   [[maybe_unused]] const int made =
       vgpu_layout_make(options.region_bytes, options.rings, options.entries, &layout_);
   assert(made == 0);

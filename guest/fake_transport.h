@@ -13,12 +13,12 @@
 #include <vector>
 
 #include "api/codes.h"
+#include "base/mapping.h"
 #include "guest/transport.h"
 #include "ring/consumer.h"
 #include "ring/memory.h"
-#include "ring/region.h"
 #include "ring/ring_ref.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::guest {
 
@@ -63,11 +63,11 @@ class FakeTransport final : public Transport {
 
  private:
   const FakeOptions options_;
-  ring::UniqueFd memory_;
-  ring::Mapping map_;
-  std::vector<ring::UniqueFd> kicks_;
-  std::vector<ring::UniqueFd> calls_;
-  ring::UniqueFd link_changed_;
+  base::UniqueFd memory_;
+  base::Mapping map_;
+  std::vector<base::UniqueFd> kicks_;
+  std::vector<base::UniqueFd> calls_;
+  base::UniqueFd link_changed_;
   std::vector<std::atomic<bool>> claimed_;
   std::atomic<uint32_t> state_{VGPU_RING_STATE_ATTACHED};
   std::atomic<uint32_t> refusal_{VGPU_OK};
@@ -121,7 +121,7 @@ class FakeMediator {
   std::atomic<Manner> manner_;
   std::atomic<bool> wait_for_sleeper_{false};
   std::atomic<bool> stop_{false};
-  ring::UniqueFd nudge_;  // to stop, or to look again
+  base::UniqueFd nudge_;  // to stop, or to look again
   Memory memory_;
   ring::Consumer<ring::RealMemory> consumer_;
   std::vector<std::pair<uint32_t, ring::SlotCopy>> taken_;

@@ -12,7 +12,11 @@
 #include <utility>
 
 #include "api/codes.h"
+#include "base/mapping.h"
+#include "base/memfd.h"
+#include "base/unique_fd.h"
 #include "ring/memory.h"
+#include "ring/region.h"
 
 namespace vgpu::guest {
 namespace {
@@ -79,7 +83,7 @@ Result<void> HostTransport::MakeMemory() {
   }
   auto region = ring::MakeOwnedRegion(layout_);
   if (!region) return tl::make_unexpected(SystemError(region.error()));
-  auto file = ring::MakeOwnedMemory("vgpu-private", VGPU_PRIVATE_BYTES);
+  auto file = base::MakeOwnedMemory("vgpu-private", VGPU_PRIVATE_BYTES);
   if (!file) return tl::make_unexpected(SystemError(file.error()));
   vgpu_private_fill(file->mapping.data());
   region_memory_ = std::move(*region);
@@ -91,8 +95,8 @@ Result<void> HostTransport::MakeMemory() {
 // A mediator takes no memory with missing pages: it would be charged for them. They may have gone since the
 // last attach (a hole was punched); those that are there cost next to nothing.
 Result<void> HostTransport::MakePresent() const {
-  for (const ring::Mapping* memory : {&region_memory_.mapping, &private_memory_.mapping}) {
-    if (auto present = ring::Populate(*memory); !present) {
+  for (const base::Mapping* memory : {&region_memory_.mapping, &private_memory_.mapping}) {
+    if (auto present = base::Populate(*memory); !present) {
       return tl::make_unexpected(SystemError(present.error()));
     }
   }
@@ -102,9 +106,9 @@ Result<void> HostTransport::MakePresent() const {
 Result<void> HostTransport::MakeEvents() {
   ring_events_.resize(options_.rings);
   claimed_ = std::vector<std::atomic<bool>>(options_.rings);
-  const auto make_pair = [](std::array<ring::UniqueFd, 2>& pair) {
-    for (ring::UniqueFd& fd : pair) {
-      fd = ring::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  const auto make_pair = [](std::array<base::UniqueFd, 2>& pair) {
+    for (base::UniqueFd& fd : pair) {
+      fd = base::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
       if (!fd) return false;
     }
     return true;

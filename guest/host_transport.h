@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "base/memfd.h"
+#include "base/unique_fd.h"
 #include "guest/control_link.h"
 #include "guest/transport.h"
 #include "ring/region.h"
@@ -62,9 +64,9 @@ class HostTransport final : public Transport {
 
   const HostOptions options_;
   ring::OwnedRegion region_memory_;
-  ring::OwnedMemory private_memory_;
-  std::array<ring::UniqueFd, 2> window_events_;  // kick, call; no window here, but an attach has them
-  std::vector<std::array<ring::UniqueFd, 2>> ring_events_;  // kick, call
+  base::OwnedMemory private_memory_;
+  std::array<base::UniqueFd, 2> window_events_;  // kick, call; no window here, but an attach has them
+  std::vector<std::array<base::UniqueFd, 2>> ring_events_;  // kick, call
   std::vector<std::atomic<bool>> claimed_;
 
   mutable std::mutex mutex_;  // of what follows

@@ -22,6 +22,9 @@
 #include <vector>
 
 #include "api/codes.h"
+#include "base/mapping.h"
+#include "base/memfd.h"
+#include "base/unique_fd.h"
 #include "guest/temp_folder.h"
 #include "ring/region.h"
 
@@ -36,7 +39,7 @@ TimePoint Soon() { return Clock::now() + std::chrono::seconds(20); }
 struct Got {
   uint32_t type = 0;
   std::vector<char> payload;
-  std::vector<ring::UniqueFd> fds;
+  std::vector<base::UniqueFd> fds;
 };
 
 // Reads one message; type 0 at the end of the connection.
@@ -119,7 +122,7 @@ class Server {
 
   Server(const std::string& path, Serve serve) : serve_(std::move(serve)), stop_(eventfd(0, EFD_CLOEXEC)) {
     unlink(path.c_str());
-    listener_ = ring::UniqueFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    listener_ = base::UniqueFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
     std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
@@ -139,29 +142,29 @@ class Server {
       pollfd looks[2] = {{listener_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
       poll(looks, 2, -1);
       if (looks[1].revents != 0) return;
-      const ring::UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      const base::UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
       serve_(socket.get(), nth);
     }
   }
 
   Serve serve_;
-  ring::UniqueFd stop_;
-  ring::UniqueFd listener_;
+  base::UniqueFd stop_;
+  base::UniqueFd listener_;
   std::thread thread_;
 };
 
-ino_t InodeOf(const ring::UniqueFd& fd) {
+ino_t InodeOf(const base::UniqueFd& fd) {
   struct stat info {};
   EXPECT_EQ(fstat(fd.get(), &info), 0);
   return info.st_ino;
 }
 
 // How many pages of this file its owner has not made present.
-long MissingPages(const ring::UniqueFd& fd) {
+long MissingPages(const base::UniqueFd& fd) {
   struct stat info {};
   EXPECT_EQ(fstat(fd.get(), &info), 0);
   const auto bytes = static_cast<size_t>(info.st_size);
-  const ring::Mapping map = *ring::MapShared(fd.get(), bytes);
+  const base::Mapping map = *base::MapShared(fd.get(), bytes);
   std::vector<unsigned char> pages(bytes / VGPU_PAGE_BYTES);
   EXPECT_EQ(mincore(map.data(), bytes, pages.data()), 0);
   return std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return (page & 1) == 0; });
@@ -218,15 +221,15 @@ TEST_F(HostTransportTest, Attach_SendsASealedRegionAndEveryDescriptor) {
   EXPECT_EQ(asked.ring_count, 2u);
   EXPECT_EQ(asked.entries, 16u);
   ASSERT_EQ(attach[1].fds.size(), 5u);
-  EXPECT_TRUE(ring::CheckSealed(attach[1].fds[0].get(), VGPU_PRIVATE_BYTES));
-  EXPECT_TRUE(ring::CheckSealed(attach[1].fds[3].get(), options_.region_bytes));
-  EXPECT_TRUE(ring::CheckSealed(attach[1].fds[4].get(), vgpu_rings_bytes(&(*transport)->layout())));
+  EXPECT_TRUE(base::CheckSealed(attach[1].fds[0].get(), VGPU_PRIVATE_BYTES));
+  EXPECT_TRUE(base::CheckSealed(attach[1].fds[3].get(), options_.region_bytes));
+  EXPECT_TRUE(base::CheckSealed(attach[1].fds[4].get(), vgpu_rings_bytes(&(*transport)->layout())));
   for (uint32_t q = 0; q < 2; ++q) {
     EXPECT_EQ(attach[2 + q].type, VGPU_MSG_RING);
     EXPECT_EQ(As<vgpu_msg_ring>(attach[2 + q]).ring, q);
     EXPECT_EQ(attach[2 + q].fds.size(), 2u);
   }
-  auto region = ring::MapShared(attach[1].fds[3].get(), options_.region_bytes);
+  auto region = base::MapShared(attach[1].fds[3].get(), options_.region_bytes);
   ASSERT_TRUE(region);
   ASSERT_FALSE(ring::ReadLayout(*region)) << "its header is in the rings file";
   ASSERT_TRUE(ring::OverlayRings(region->data(), (*transport)->layout(), attach[1].fds[4].get()));
@@ -280,7 +283,7 @@ TEST_F(HostTransportTest, NobodyThere_NamesWhatIsThereInstead) {
   };
   expect(VGPU_ERR_UNAVAILABLE, "there is no such socket");
   const auto listen_and_end = [&](int kind) {
-    const ring::UniqueFd other(socket(AF_UNIX, kind | SOCK_CLOEXEC, 0));
+    const base::UniqueFd other(socket(AF_UNIX, kind | SOCK_CLOEXEC, 0));
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
     std::strncpy(address.sun_path, options_.socket.c_str(), sizeof(address.sun_path) - 1);
@@ -301,7 +304,7 @@ TEST_F(HostTransportTest, NobodyThere_NamesWhatIsThereInstead) {
 TEST_F(HostTransportTest, TooManyOpenFiles_SaysWhichLimit) {
   rlimit before;
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  const ring::UniqueFd next(dup(0));
+  const base::UniqueFd next(dup(0));
   for (const rlim_t more : {1u, 3u, 5u}) {  // no memory, not every eventfd, no socket
     const rlimit few = {static_cast<rlim_t>(next.get()) + more, before.rlim_max};
     ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
@@ -432,7 +435,7 @@ TEST_F(HostTransportTest, EveryPageIsPresentAtEachAttach) {
     const std::vector<Got> attach = ReadAttach(socket);
     if (nth >= 2 || attach.size() < 2) return;
     for (const size_t i : {0u, 1u, 2u}) {
-      const ring::UniqueFd& memory = attach[1].fds[i == 0 ? 0 : 2 + i];  // the private file, the region, the rings file
+      const base::UniqueFd& memory = attach[1].fds[i == 0 ? 0 : 2 + i];  // the private file, the region, the rings file
       missing[nth][i] = MissingPages(memory);
       const off_t begin = i == 2 ? 0 : 32 << 10;
       EXPECT_EQ(fallocate(memory.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, 64 << 10), 0);

@@ -18,8 +18,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/mapping.h"
+#include "base/unique_fd.h"
 #include "guest/waiting.h"
 #include "ring/memory.h"
+#include "ring/region.h"
 
 namespace vgpu::guest {
 namespace {
@@ -129,7 +132,7 @@ Error ConfigError(ssize_t bytes, const std::string& what) {
 // Sets the memory decoding bit of the device's command register; without it every load reads all ones.
 Result<void> EnableMemory(const fs::path& folder) {
   const std::string file = folder / "config";
-  const ring::UniqueFd config(open(file.c_str(), O_RDWR | O_CLOEXEC));
+  const base::UniqueFd config(open(file.c_str(), O_RDWR | O_CLOEXEC));
   if (!config) return tl::make_unexpected(OpenError("open " + file));
   uint16_t command = 0;
   const ssize_t got = pread(config.get(), &command, sizeof(command), kConfigCommand);
@@ -150,7 +153,7 @@ Result<void> EnableMemory(const fs::path& folder) {
 Result<void> Enable(const fs::path& folder) {
   const std::string file = folder / "enable";
   if (ReadNumber(file) == 0u) {
-    const ring::UniqueFd enable(open(file.c_str(), O_WRONLY | O_CLOEXEC));
+    const base::UniqueFd enable(open(file.c_str(), O_WRONLY | O_CLOEXEC));
     if (!enable || (write(enable.get(), "1", 1) != 1 && errno != EINVAL))
       return tl::make_unexpected(OpenError("enable the device by " + file));
   }
@@ -185,15 +188,15 @@ Error NoAddress(uint32_t number) {
 }
 
 struct Bar {
-  ring::UniqueFd fd;
-  ring::Mapping map;
+  base::UniqueFd fd;
+  base::Mapping map;
 };
 
 Result<Bar> MapBar(const fs::path& folder, uint32_t number, uint64_t bytes_min) {
   const std::string file = folder / fmt::format("resource{}", number);
   if (!HasAddress(folder, number)) return tl::make_unexpected(NoAddress(number));
   Bar bar;
-  bar.fd = ring::UniqueFd(open(file.c_str(), O_RDWR | O_CLOEXEC));
+  bar.fd = base::UniqueFd(open(file.c_str(), O_RDWR | O_CLOEXEC));
   if (!bar.fd) return tl::make_unexpected(OpenError("open " + file));
   struct stat info;
   if (fstat(bar.fd.get(), &info) != 0) return tl::make_unexpected(OpenError("look at " + file));
@@ -205,7 +208,7 @@ Result<Bar> MapBar(const fs::path& folder, uint32_t number, uint64_t bytes_min) 
   }
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, bar.fd.get(), 0);
   if (data == MAP_FAILED) return tl::make_unexpected(OpenError("map " + file));
-  bar.map = ring::Mapping(data, bytes);
+  bar.map = base::Mapping(data, bytes);
   return bar;
 }
 
@@ -242,7 +245,7 @@ bool LooksUncached(const LoadTimes& times) {
   return times.region_ns > 30 && times.region_ns > 4 * times.ordinary_ns;
 }
 
-PciTransport::PciTransport(std::string address, ring::UniqueFd bar0_fd, ring::Mapping bar0)
+PciTransport::PciTransport(std::string address, base::UniqueFd bar0_fd, base::Mapping bar0)
     : address_(std::move(address)),
       bar0_fd_(std::move(bar0_fd)),
       bar0_(std::move(bar0)),

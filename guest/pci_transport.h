@@ -8,8 +8,9 @@
 #include <memory>
 #include <string>
 
+#include "base/mapping.h"
+#include "base/unique_fd.h"
 #include "guest/transport.h"
-#include "ring/region.h"
 
 namespace vgpu::guest {
 
@@ -52,16 +53,16 @@ class PciTransport final : public Transport {
   std::string warning() const override { return warning_; }
 
  private:
-  PciTransport(std::string address, ring::UniqueFd bar0_fd, ring::Mapping bar0);
+  PciTransport(std::string address, base::UniqueFd bar0_fd, base::Mapping bar0);
 
   Result<void> MapRegion(const std::string& folder);
   Result<void> Lock(uint32_t byte, const std::string& what);
 
   const std::string address_;
-  const ring::UniqueFd bar0_fd_;  // locks last as long as it is open
-  const ring::Mapping bar0_;
+  const base::UniqueFd bar0_fd_;  // locks last as long as it is open
+  const base::Mapping bar0_;
   const Registers registers_;
-  ring::Mapping bar2_;
+  base::Mapping bar2_;
   std::string warning_;
 };
 

@@ -19,11 +19,12 @@
 #include <thread>
 
 #include "api/codes.h"
+#include "base/mapping.h"
+#include "base/unique_fd.h"
 #include "guest/client.h"
 #include "guest/temp_folder.h"
 #include "ring/consumer.h"
 #include "ring/epoch.h"
-#include "ring/region.h"
 
 namespace vgpu::guest {
 namespace {
@@ -94,9 +95,9 @@ class PciTransportTest : public testing::Test {
     return folder;
   }
 
-  static ring::Mapping Map(const fs::path& file, uint64_t bytes) {
-    const ring::UniqueFd fd(open(file.c_str(), O_RDWR | O_CLOEXEC));
-    return *ring::MapShared(fd.get(), bytes);
+  static base::Mapping Map(const fs::path& file, uint64_t bytes) {
+    const base::UniqueFd fd(open(file.c_str(), O_RDWR | O_CLOEXEC));
+    return *base::MapShared(fd.get(), bytes);
   }
   uint32_t& Register(uint32_t off) { return reinterpret_cast<uint32_t*>(bar0_.data())[off / 4]; }
   vgpu_region_header* header() { return reinterpret_cast<vgpu_region_header*>(bar2_.data()); }
@@ -128,8 +129,8 @@ class PciTransportTest : public testing::Test {
   }
 
   const TempFolder root_;
-  ring::Mapping bar0_;
-  ring::Mapping bar2_;
+  base::Mapping bar0_;
+  base::Mapping bar2_;
   vgpu_layout layout_{};
 };
 
@@ -241,7 +242,7 @@ TEST_F(PciTransportTest, TooManyOpenFiles_SaysWhichLimit) {
   AddStub("0000:00:04.0");
   rlimit before;
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  const ring::UniqueFd next(dup(0));  // no descriptor from here on
+  const base::UniqueFd next(dup(0));  // no descriptor from here on
   const rlimit few = {static_cast<rlim_t>(next.get()) + 1, before.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
   auto named = Open("0000:00:04.0");

@@ -12,7 +12,7 @@
 #include <chrono>
 #include <cstdlib>
 
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 extern char** environ;
 
@@ -51,11 +51,11 @@ struct Pipe {
     int fds[2];
     [[maybe_unused]] const int made = pipe2(fds, O_CLOEXEC);
     assert(made == 0);
-    read = ring::UniqueFd(fds[0]);
-    write = ring::UniqueFd(fds[1]);
+    read = base::UniqueFd(fds[0]);
+    write = base::UniqueFd(fds[1]);
   }
-  ring::UniqueFd read;
-  ring::UniqueFd write;
+  base::UniqueFd read;
+  base::UniqueFd write;
 };
 
 // Takes in what there is; false at the end of the stream.
@@ -101,7 +101,7 @@ Outcome RunProgram(const std::vector<std::string>& argv, int timeout_s) {
 }
 
 Background::Background(const std::vector<std::string>& argv, const std::string& log) {
-  const ring::UniqueFd file(open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  const base::UniqueFd file(open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   pid_ = Spawn(argv, file.get(), file.get());
 }
 

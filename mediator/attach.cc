@@ -14,8 +14,12 @@
 #include <utility>
 
 #include "api/codes.h"
+#include "base/mapping.h"
+#include "base/memfd.h"
+#include "base/result.h"
 #include "mediator/missing_pages.h"
 #include "mediator/short_file.h"
+#include "ring/region.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -45,14 +49,14 @@ tl::unexpected<Refusal> RefuseFile(const char* what, const std::string& why) {
   return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("{}: {}", what, why));
 }
 
-tl::expected<ring::Mapping, Refusal> MapSealed(const char* what, int fd, uint64_t bytes) {
-  if (const auto sealed = ring::CheckSealed(fd, bytes); !sealed) return RefuseFile(what, sealed.error());
-  ring::Result<ring::Mapping> mapping = ring::MapShared(fd, bytes);
+tl::expected<base::Mapping, Refusal> MapSealed(const char* what, int fd, uint64_t bytes) {
+  if (const auto sealed = base::CheckSealed(fd, bytes); !sealed) return RefuseFile(what, sealed.error());
+  base::Result<base::Mapping> mapping = base::MapShared(fd, bytes);
   if (!mapping) return RefuseFile(what, mapping.error());
   return std::move(*mapping);
 }
 
-tl::expected<GuardedMapping, Refusal> Guard(const char* what, ring::Mapping mapping) {
+tl::expected<GuardedMapping, Refusal> Guard(const char* what, base::Mapping mapping) {
   const bool supported = missing_pages::Supported().has_value();
   if (!missing_pages::Guard(mapping.data(), mapping.bytes()) && supported) {
     return RefuseFile(what, "its missing pages cannot be guarded against: use memory-backend-memfd");
@@ -142,7 +146,7 @@ tl::expected<GuardedMapping, Refusal> MemoryPreparer::MapRegion() {
   if (!mapping) return tl::make_unexpected(std::move(mapping.error()));
   if (memory_.rings_fd) {
     const int rings = memory_.rings_fd.get();
-    if (const auto sealed = ring::CheckSealed(rings, vgpu_rings_bytes(&layout)); !sealed) {
+    if (const auto sealed = base::CheckSealed(rings, vgpu_rings_bytes(&layout)); !sealed) {
       return RefuseFile("the rings file", sealed.error());
     }
     if (const auto laid = ring::OverlayRings(mapping->data(), layout, rings); !laid) return RefuseFile("the rings file", laid.error());

@@ -12,6 +12,9 @@
 #include <utility>
 
 #include "api/codes.h"
+#include "base/mapping.h"
+#include "base/memfd.h"
+#include "base/unique_fd.h"
 #include "mediator/bus_error_guard.h"
 #include "mediator/missing_pages.h"
 #include "mediator/short_file.h"
@@ -21,8 +24,8 @@ namespace {
 
 constexpr vgpu_msg_attach kClaim = {7, 'B', 2, 4, 64, 0, 1 << 20};
 
-ring::UniqueFd Sealed(uint64_t bytes) {
-  return std::move(ring::MakeOwnedMemory("vgpu-test", bytes).value().fd);
+base::UniqueFd Sealed(uint64_t bytes) {
+  return std::move(base::MakeOwnedMemory("vgpu-test", bytes).value().fd);
 }
 
 struct Checked {
@@ -99,14 +102,14 @@ TEST(CheckClaimTest, EveryFieldThatCanBeWrong) {
             VGPU_ERR_INVALID_REQUEST);
 }
 
-ring::UniqueFd Duplicate(const ring::UniqueFd& fd) { return ring::UniqueFd(fd ? dup(fd.get()) : -1); }
+base::UniqueFd Duplicate(const base::UniqueFd& fd) { return base::UniqueFd(fd ? dup(fd.get()) : -1); }
 
 // Its pages are present: its maker is its owner.
-ring::UniqueFd Present(uint64_t bytes) { return Sealed(bytes); }
+base::UniqueFd Present(uint64_t bytes) { return Sealed(bytes); }
 
 // One that nobody has touched.
-ring::UniqueFd Untouched(uint64_t bytes) {
-  ring::UniqueFd fd(memfd_create("vgpu-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+base::UniqueFd Untouched(uint64_t bytes) {
+  base::UniqueFd fd(memfd_create("vgpu-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   EXPECT_EQ(ftruncate(fd.get(), static_cast<off_t>(bytes)), 0);
   EXPECT_EQ(fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
   return fd;
@@ -116,8 +119,8 @@ class PrepareMemoryTest : public testing::Test {
  protected:
   PrepareMemoryTest() { EXPECT_EQ(vgpu_layout_make(1 << 20, 2, 64, &layout_), 0); }
 
-  tl::expected<SessionMemory, Refusal> Prepare(const ring::UniqueFd& private_file, const ring::UniqueFd& region,
-                                               const ring::UniqueFd& rings = {}) const {
+  tl::expected<SessionMemory, Refusal> Prepare(const base::UniqueFd& private_file, const base::UniqueFd& region,
+                                               const base::UniqueFd& rings = {}) const {
     MemoryPreparer preparer(layout_, Duplicate(private_file), Duplicate(region), Duplicate(rings));
     for (;;) {
       auto ready = preparer.Step();
@@ -125,7 +128,7 @@ class PrepareMemoryTest : public testing::Test {
       if (*ready) return preparer.Take();
     }
   }
-  std::string Error(const ring::UniqueFd& private_file, const ring::UniqueFd& region, const ring::UniqueFd& rings = {}) {
+  std::string Error(const base::UniqueFd& private_file, const base::UniqueFd& region, const base::UniqueFd& rings = {}) {
     const auto memory = Prepare(private_file, region, rings);
     return memory ? "no error" : memory.error().text;
   }
@@ -134,13 +137,13 @@ class PrepareMemoryTest : public testing::Test {
 };
 
 TEST_F(PrepareMemoryTest, RightFiles_MappedSharedAndPresent) {
-  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
+  const base::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
   const auto memory = Prepare(file, region);
   ASSERT_TRUE(memory) << memory.error().text;
   EXPECT_EQ(memory->region.bytes(), size_t{1} << 20);
   EXPECT_EQ(memory->private_file.bytes(), size_t{VGPU_PRIVATE_BYTES});
   EXPECT_EQ(memory->layout.ring_count, 2u);
-  const auto other = ring::MapShared(region.get(), 1 << 20);
+  const auto other = base::MapShared(region.get(), 1 << 20);
   ASSERT_TRUE(other);
   memory->region.data()[12345] = 42;
   EXPECT_EQ(other->data()[12345], 42);
@@ -151,26 +154,26 @@ TEST_F(PrepareMemoryTest, RightFiles_MappedSharedAndPresent) {
 
 TEST_F(PrepareMemoryTest, RingOff_NeedsNoRegion) {
   layout_ = {};
-  const auto memory = Prepare(Present(VGPU_PRIVATE_BYTES), ring::UniqueFd());
+  const auto memory = Prepare(Present(VGPU_PRIVATE_BYTES), base::UniqueFd());
   ASSERT_TRUE(memory) << memory.error().text;
   EXPECT_FALSE(memory->region);
 }
 
 TEST_F(PrepareMemoryTest, WrongFiles_NameWhichAndWhy) {
-  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
-  const ring::UniqueFd unsealed(memfd_create("vgpu-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  const base::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
+  const base::UniqueFd unsealed(memfd_create("vgpu-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   ASSERT_EQ(ftruncate(unsealed.get(), 1 << 20), 0);
   EXPECT_EQ(Error(file, region), "no error");
   EXPECT_EQ(Error(file, unsealed).rfind("the region: the shared memory is not sealed", 0), 0u);
   EXPECT_EQ(Error(unsealed, region).rfind("the private file: the shared memory is not sealed", 0), 0u);
   EXPECT_EQ(Error(region, region).rfind("the private file: the shared memory has 1048576 bytes", 0), 0u);
   EXPECT_EQ(Error(file, file).rfind("the region: the shared memory has 262144 bytes", 0), 0u);
-  EXPECT_EQ(Error(file, ring::UniqueFd()).rfind("the region: ", 0), 0u);
+  EXPECT_EQ(Error(file, base::UniqueFd()).rfind("the region: ", 0), 0u);
 }
 
 // Whose memory it is pays for it: what its owner has not touched is not touched here either.
 TEST_F(PrepareMemoryTest, PagesThatAreNotThere_RefusedAndNotMade) {
-  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Untouched(1 << 20);
+  const base::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Untouched(1 << 20);
   EXPECT_NE(Error(file, region).find("the region: it has pages that are not present"), std::string::npos);
   struct stat info;
   ASSERT_EQ(fstat(region.get(), &info), 0);
@@ -181,7 +184,7 @@ TEST_F(PrepareMemoryTest, PagesThatAreNotThere_RefusedAndNotMade) {
 TEST_F(PrepareMemoryTest, HoleAfterTheAttach_IsABusErrorAndTakesNoMemory) {
   if (const auto supported = missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
   bus_error_guard::Install();
-  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
+  const base::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
   const auto memory = Prepare(file, region);
   ASSERT_TRUE(memory) << memory.error().text;
   ASSERT_EQ(fallocate(region.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1 << 20), 0);
@@ -197,12 +200,12 @@ TEST_F(PrepareMemoryTest, HoleAfterTheAttach_IsABusErrorAndTakesNoMemory) {
 // ---- the rings file ----
 
 TEST_F(PrepareMemoryTest, RingsFile_LiesOverTheRegion) {
-  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
-  const ring::UniqueFd rings = Present(vgpu_rings_bytes(&layout_));
+  const base::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
+  const base::UniqueFd rings = Present(vgpu_rings_bytes(&layout_));
   const auto memory = Prepare(file, region, rings);
   ASSERT_TRUE(memory) << memory.error().text;
-  const ring::Mapping theirs = std::move(ring::MapShared(rings.get(), vgpu_rings_bytes(&layout_)).value());
-  const ring::Mapping below = std::move(ring::MapShared(region.get(), 1 << 20).value());
+  const base::Mapping theirs = std::move(base::MapShared(rings.get(), vgpu_rings_bytes(&layout_)).value());
+  const base::Mapping below = std::move(base::MapShared(region.get(), 1 << 20).value());
   const uint64_t ring_1 = layout_.ring_off + layout_.ring_stride;
   memory->region.data()[ring_1] = 42;
   memory->region.data()[ring_1 + layout_.arena_off] = 43;
@@ -212,15 +215,15 @@ TEST_F(PrepareMemoryTest, RingsFile_LiesOverTheRegion) {
 }
 
 TEST_F(PrepareMemoryTest, RingsFileThatIsWrong_IsNamed) {
-  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
+  const base::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
   const uint64_t bytes = vgpu_rings_bytes(&layout_);
-  const ring::UniqueFd unsealed(memfd_create("vgpu-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  const base::UniqueFd unsealed(memfd_create("vgpu-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   ASSERT_EQ(ftruncate(unsealed.get(), static_cast<off_t>(bytes)), 0);
   EXPECT_EQ(Error(file, region, Present(bytes)), "no error");
   EXPECT_EQ(Error(file, region, unsealed).rfind("the rings file: the shared memory is not sealed", 0), 0u);
   EXPECT_EQ(Error(file, region, Present(bytes + 4096)).rfind("the rings file: the shared memory has", 0), 0u);
   EXPECT_EQ(Error(file, region, Present(bytes - 4096)).rfind("the rings file: the shared memory has", 0), 0u);
-  const ring::UniqueFd missing = Untouched(bytes);
+  const base::UniqueFd missing = Untouched(bytes);
   EXPECT_NE(Error(file, region, missing).find("the region or its rings file: it has pages that are not present"),
             std::string::npos);
   struct stat info;
@@ -230,7 +233,7 @@ TEST_F(PrepareMemoryTest, RingsFileThatIsWrong_IsNamed) {
 
 // The owner of a rings file need not have the pages of the region that it covers.
 TEST_F(PrepareMemoryTest, RegionsPagesBelowTheRingsFile_MayBeMissing) {
-  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
+  const base::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
   const auto off = static_cast<off_t>(layout_.ring_off + layout_.ring_stride);
   ASSERT_EQ(fallocate(region.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, 4096), 0);
   EXPECT_NE(Error(file, region).find("pages that are not present"), std::string::npos);
@@ -240,8 +243,8 @@ TEST_F(PrepareMemoryTest, RegionsPagesBelowTheRingsFile_MayBeMissing) {
 TEST_F(PrepareMemoryTest, HoleInTheRegion_LeavesRingLinesHoleInTheRingsFileDoesNot) {
   if (const auto supported = missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
   bus_error_guard::Install();
-  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
-  const ring::UniqueFd rings = Present(vgpu_rings_bytes(&layout_));
+  const base::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
+  const base::UniqueFd rings = Present(vgpu_rings_bytes(&layout_));
   const auto memory = Prepare(file, region, rings);
   ASSERT_TRUE(memory) << memory.error().text;
   volatile char* ring_1 = memory->region.data() + layout_.ring_off + layout_.ring_stride;
@@ -258,10 +261,10 @@ TEST_F(PrepareMemoryTest, HoleInTheRegion_LeavesRingLinesHoleInTheRingsFileDoesN
 
 // What the thread that serves rings may touch.
 TEST_F(PrepareMemoryTest, ShortFiles_AreToldFromLongOnes) {
-  const ring::UniqueFd file = Present(VGPU_PRIVATE_BYTES);
+  const base::UniqueFd file = Present(VGPU_PRIVATE_BYTES);
   for (const uint64_t bytes : {kShortFileBytes, 2 * kShortFileBytes}) {
     ASSERT_EQ(vgpu_layout_make(bytes, 2, 64, &layout_), 0);
-    const ring::UniqueFd region = Present(bytes), rings = Present(vgpu_rings_bytes(&layout_));
+    const base::UniqueFd region = Present(bytes), rings = Present(vgpu_rings_bytes(&layout_));
     const bool is_short = bytes == kShortFileBytes;
     const auto with = Prepare(file, region, rings), without = Prepare(file, region);
     ASSERT_TRUE(with && without);
@@ -273,16 +276,16 @@ TEST_F(PrepareMemoryTest, ShortFiles_AreToldFromLongOnes) {
 }
 
 TEST(CheckKindTest, MemfdsAndEventfds_AreToldFromAllElse) {
-  const ring::UniqueFd memory = Sealed(4096), counter(eventfd(0, EFD_CLOEXEC));
+  const base::UniqueFd memory = Sealed(4096), counter(eventfd(0, EFD_CLOEXEC));
   int pipe[2];
   ASSERT_EQ(pipe2(pipe, O_CLOEXEC), 0);
-  const ring::UniqueFd ends[] = {ring::UniqueFd(pipe[0]), ring::UniqueFd(pipe[1])};
+  const base::UniqueFd ends[] = {base::UniqueFd(pipe[0]), base::UniqueFd(pipe[1])};
   EXPECT_TRUE(CheckIsMemfd("it", memory.get()));
   EXPECT_TRUE(CheckIsEventfd("it", counter.get()));
   EXPECT_FALSE(CheckIsMemfd("it", counter.get()));
   EXPECT_FALSE(CheckIsEventfd("it", memory.get()));
   // Of the right kind, but opened as a path: good for nothing.
-  const auto path_to = [](int fd) { return ring::UniqueFd(open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_PATH | O_CLOEXEC)); };
+  const auto path_to = [](int fd) { return base::UniqueFd(open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_PATH | O_CLOEXEC)); };
   EXPECT_FALSE(CheckIsMemfd("it", path_to(memory.get()).get()));
   EXPECT_FALSE(CheckIsEventfd("it", path_to(counter.get()).get()));
   EXPECT_FALSE(CheckIsMemfd("it", ends[0].get()));

@@ -15,6 +15,8 @@
 #include <string>
 
 #include "api/device_info.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/clock.h"
 #include "mediator/crash_point.h"
 #include "mediator/eventfd.h"
@@ -50,22 +52,22 @@ Effort EffortOfThread() {
 
 }  // namespace
 
-ring::Result<std::unique_ptr<CpuBackend>> CpuBackend::Create(uint32_t workers) {
+base::Result<std::unique_ptr<CpuBackend>> CpuBackend::Create(uint32_t workers) {
   assert(workers > 0);
-  ring::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  base::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!fd) return tl::make_unexpected(Refused("cannot create an eventfd", errno));
   std::unique_ptr<CpuBackend> backend(new CpuBackend(workers, std::move(fd)));
   if (const auto started = backend->StartWorkers(workers); !started) return tl::make_unexpected(started.error());
   return backend;
 }
 
-CpuBackend::CpuBackend(uint32_t workers, ring::UniqueFd finished_fd)
+CpuBackend::CpuBackend(uint32_t workers, base::UniqueFd finished_fd)
     : finished_fd_(std::move(finished_fd)), in_flight_max_(workers * kPiecesPerWorker), name_(CpuName()) {
   waiting_.reserve(in_flight_max_);
   finished_.reserve(in_flight_max_);
 }
 
-ring::Result<void> CpuBackend::StartWorkers(uint32_t workers) {
+base::Result<void> CpuBackend::StartWorkers(uint32_t workers) {
   for (uint32_t i = 0; i < workers; ++i) {
     auto worker = StartThread(fmt::format("worker {} of {}", i + 1, workers), [this] { Work(); });
     if (!worker) return tl::make_unexpected(worker.error() + "; or ask for fewer workers in the configuration");

@@ -11,14 +11,15 @@
 #include <vector>
 
 #include "api/device_info.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/backend.h"
-#include "ring/region.h"
 
 namespace vgpu::mediator {
 
 class CpuBackend final : public Backend {
  public:
-  static ring::Result<std::unique_ptr<CpuBackend>> Create(uint32_t workers);
+  static base::Result<std::unique_ptr<CpuBackend>> Create(uint32_t workers);
   // Waits for the pieces that run; those that wait are dropped.
   ~CpuBackend() override;
 
@@ -35,11 +36,11 @@ class CpuBackend final : public Backend {
   // high-priority request is at most two pieces of 50 us away from a worker.
   static constexpr uint32_t kPiecesPerWorker = 2;
 
-  CpuBackend(uint32_t workers, ring::UniqueFd finished_fd);
-  ring::Result<void> StartWorkers(uint32_t workers);
+  CpuBackend(uint32_t workers, base::UniqueFd finished_fd);
+  base::Result<void> StartWorkers(uint32_t workers);
   void Work();
 
-  const ring::UniqueFd finished_fd_;
+  const base::UniqueFd finished_fd_;
   const uint32_t in_flight_max_;
   const std::string name_;  // of the CPU
   uint32_t in_flight_ = 0;  // loop's thread only

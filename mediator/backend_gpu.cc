@@ -16,6 +16,8 @@
 
 #include "api/codes.h"
 #include "api/device_info.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/engine_environment.h"
 #include "mediator/eventfd.h"
 #include "mediator/guest_ring.h"
@@ -75,7 +77,7 @@ GpuBackend::~GpuBackend() {
   }
 }
 
-ring::Result<void> GpuBackend::OpenStarter(EngineRecord record) {
+base::Result<void> GpuBackend::OpenStarter(EngineRecord record) {
   cpu_set_t cpus{};  // the mediator's own at its start: whoever pins its thread later does not mean the engines
   sched_getaffinity(0, sizeof cpus, &cpus);
   auto starter = EngineStarter::Create(std::move(record), cpus);
@@ -87,7 +89,7 @@ ring::Result<void> GpuBackend::OpenStarter(EngineRecord record) {
   return {};
 }
 
-ring::Result<std::unique_ptr<GpuBackend>> GpuBackend::Create(EventLoop* loop, const GpuConfig& config,
+base::Result<std::unique_ptr<GpuBackend>> GpuBackend::Create(EventLoop* loop, const GpuConfig& config,
                                                              std::unique_ptr<CpuBackend>* cpu, EngineRecord record) {
   std::unique_ptr<GpuBackend> backend(new GpuBackend(loop, config));
   if (const auto starter = backend->OpenStarter(std::move(record)); !starter) return tl::make_unexpected(starter.error());
@@ -97,7 +99,7 @@ ring::Result<std::unique_ptr<GpuBackend>> GpuBackend::Create(EventLoop* loop, co
   return backend;
 }
 
-ring::Result<std::unique_ptr<GpuBackend>> GpuBackend::CreateWithoutGpu(EventLoop* loop, const GpuConfig& config,
+base::Result<std::unique_ptr<GpuBackend>> GpuBackend::CreateWithoutGpu(EventLoop* loop, const GpuConfig& config,
                                                                        std::unique_ptr<CpuBackend>* cpu,
                                                                        EngineRecord record) {
   std::unique_ptr<GpuBackend> backend(new GpuBackend(loop, config));
@@ -118,7 +120,7 @@ ring::Result<std::unique_ptr<GpuBackend>> GpuBackend::CreateWithoutGpu(EventLoop
 }
 
 // The first GPU's engine says how many there are.
-ring::Result<void> GpuBackend::Open() {
+base::Result<void> GpuBackend::Open() {
   std::vector<GpuChoice> wanted = config_.gpus;
   if (wanted.empty()) wanted.push_back({0, {'A', 'B'}});
   for (size_t i = 0; i < wanted.size(); ++i) {
@@ -155,7 +157,7 @@ std::unique_ptr<EngineOrder> GpuBackend::OrderFor(int ordinal, int delay_ms) con
 }
 
 // Before anybody is served. Nothing else is ordered meanwhile.
-ring::Result<GpuBackend::Engine> GpuBackend::StartAndWait(int ordinal) {
+base::Result<GpuBackend::Engine> GpuBackend::StartAndWait(int ordinal) {
   starter_->Order(OrderFor(ordinal, 0));
   std::unique_ptr<EngineOrder> order;
   while (order = starter_->Take(), order == nullptr) {
@@ -384,8 +386,8 @@ bool GpuBackend::UnparkIfWanted(Gpu* gpu) {
 
 // ---- GPUs that were not there, or had no room, at the start ----
 
-ring::Result<void> GpuBackend::WatchForGpus() {
-  look_timer_ = ring::UniqueFd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+base::Result<void> GpuBackend::WatchForGpus() {
+  look_timer_ = base::UniqueFd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!look_timer_) return tl::make_unexpected(Refused("cannot create a timer", errno));
   time_to_look_.backend = this;
   look_watch_ = loop_->Watch(look_timer_.get(), &time_to_look_);

@@ -19,6 +19,8 @@
 #include <vector>
 
 #include "api/device_info.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/backend_cpu.h"
 #include "mediator/clock.h"
 #include "mediator/config.h"
@@ -51,11 +53,11 @@ class GpuBackend final : public Backend, private EngineOwner {
  public:
   // Starts the engines and waits until they are ready. Errors say why there is no GPU to use; *cpu, which stands
   // in, is taken without one only. `loop` outlives this.
-  static ring::Result<std::unique_ptr<GpuBackend>> Create(EventLoop* loop, const GpuConfig& config,
+  static base::Result<std::unique_ptr<GpuBackend>> Create(EventLoop* loop, const GpuConfig& config,
                                                           std::unique_ptr<CpuBackend>* cpu, EngineRecord record);
   // When Create has failed and the CPU may compute: it does, and GPUs are looked for again, ever more rarely. Without a list of
   // GPUs in the configuration it is the first one that is looked for.
-  static ring::Result<std::unique_ptr<GpuBackend>> CreateWithoutGpu(EventLoop* loop, const GpuConfig& config,
+  static base::Result<std::unique_ptr<GpuBackend>> CreateWithoutGpu(EventLoop* loop, const GpuConfig& config,
                                                                     std::unique_ptr<CpuBackend>* cpu, EngineRecord record);
   ~GpuBackend() override;
 
@@ -105,9 +107,9 @@ class GpuBackend final : public Backend, private EngineOwner {
   };
 
   GpuBackend(EventLoop* loop, const GpuConfig& config);
-  ring::Result<void> OpenStarter(EngineRecord record);
-  ring::Result<void> Open();
-  ring::Result<Engine> StartAndWait(int ordinal);
+  base::Result<void> OpenStarter(EngineRecord record);
+  base::Result<void> Open();
+  base::Result<Engine> StartAndWait(int ordinal);
   std::unique_ptr<EngineOrder> OrderFor(int ordinal, int delay_ms) const;
   void Order(Gpu* gpu, Engine* engine);
   void Replace(Gpu* gpu);
@@ -134,7 +136,7 @@ class GpuBackend final : public Backend, private EngineOwner {
     void OnReady() override { backend->LookForGpus(); }
     GpuBackend* backend;
   };
-  ring::Result<void> WatchForGpus();
+  base::Result<void> WatchForGpus();
   void LookForGpus();
   void LookLater();
   bool UnparkIfWanted(Gpu* gpu);
@@ -171,7 +173,7 @@ class GpuBackend final : public Backend, private EngineOwner {
   std::vector<Piece> ended_;   // of dead engines: have their answer
   uint32_t polls_ = 0;
   // While a GPU is not seen yet.
-  ring::UniqueFd look_timer_;
+  base::UniqueFd look_timer_;
   TimeToLook time_to_look_;
   int look_watch_ = -1;
   uint32_t looks_ = 0;

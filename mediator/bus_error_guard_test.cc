@@ -11,7 +11,9 @@
 #include <thread>
 #include <vector>
 
-#include "ring/region.h"
+#include "base/mapping.h"
+#include "base/unique_fd.h"
+
 
 namespace vgpu::mediator {
 namespace {
@@ -24,7 +26,7 @@ class Truncated {
  public:
   explicit Truncated(size_t pages_left) : fd_(memfd_create("vgpu-test", MFD_CLOEXEC)) {
     EXPECT_EQ(ftruncate(fd_.get(), kPages * kPage), 0);
-    mapping_ = std::move(ring::MapShared(fd_.get(), kPages * kPage).value());
+    mapping_ = std::move(base::MapShared(fd_.get(), kPages * kPage).value());
     std::memset(mapping_.data(), 0x11, kPages * kPage);
     EXPECT_EQ(ftruncate(fd_.get(), static_cast<off_t>(pages_left * kPage)), 0);
   }
@@ -32,8 +34,8 @@ class Truncated {
   volatile char& At(size_t page, size_t off = 0) { return mapping_.data()[page * kPage + off]; }
 
  private:
-  ring::UniqueFd fd_;
-  ring::Mapping mapping_;
+  base::UniqueFd fd_;
+  base::Mapping mapping_;
 };
 
 class BusErrorGuardTest : public testing::Test {

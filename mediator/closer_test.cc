@@ -15,6 +15,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "mediator/peer_fd.h"
 
 namespace vgpu::mediator {
@@ -27,18 +28,18 @@ constexpr int kPatienceMs = 30'000;
 class Hanging {
  public:
   Hanging() {
-    const ring::UniqueFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const base::UniqueFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t length = sizeof address;
     auto* any = reinterpret_cast<sockaddr*>(&address);
-    ring::UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    base::UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (bind(listener.get(), any, sizeof address) != 0 || listen(listener.get(), 1) != 0 ||
         getsockname(listener.get(), any, &length) != 0 || connect(fd.get(), any, sizeof address) != 0) {
       return;
     }
-    peer_ = ring::UniqueFd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    peer_ = base::UniqueFd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     const std::vector<char> bytes(1 << 20);
     while (send(fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) {
     }
@@ -51,8 +52,8 @@ class Hanging {
   void LetGo() { peer_.reset(); }
 
  private:
-  ring::UniqueFd fd_;
-  ring::UniqueFd peer_;
+  base::UniqueFd fd_;
+  base::UniqueFd peer_;
 };
 
 // A descriptor that is to be closed, and an eye on it.
@@ -61,8 +62,8 @@ class Watched {
   Watched() {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) != 0) return;
-    eye_ = ring::UniqueFd(fds[0]);
-    fd_ = ring::UniqueFd(fds[1]);
+    eye_ = base::UniqueFd(fds[0]);
+    fd_ = base::UniqueFd(fds[1]);
   }
   int Take() { return fd_.release(); }
   bool Closed(int patience_ms) const {
@@ -71,8 +72,8 @@ class Watched {
   }
 
  private:
-  ring::UniqueFd eye_;
-  ring::UniqueFd fd_;
+  base::UniqueFd eye_;
+  base::UniqueFd fd_;
 };
 
 // Hanging sockets that are let go before the closer's end, which waits for a moment only.

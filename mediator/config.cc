@@ -17,6 +17,9 @@
 #include <toml++/toml.h>
 #include <vector>
 
+#include "base/result.h"
+#include "base/unique_fd.h"
+
 namespace vgpu::mediator {
 namespace {
 
@@ -82,11 +85,11 @@ class Reader {
 };
 
 template <class T>
-void Choose(Reader* reader, const toml::table& table, const char* key, ring::Result<T> (*parse)(const std::string&),
+void Choose(Reader* reader, const toml::table& table, const char* key, base::Result<T> (*parse)(const std::string&),
             T* out) {
   const auto name = reader->String(table, key);
   if (!name) return;
-  const ring::Result<T> value = parse(*name);
+  const base::Result<T> value = parse(*name);
   if (value) {
     *out = *value;
   } else {
@@ -94,7 +97,7 @@ void Choose(Reader* reader, const toml::table& table, const char* key, ring::Res
   }
 }
 
-ring::Result<uint32_t> ParsePriority(const std::string& name) {
+base::Result<uint32_t> ParsePriority(const std::string& name) {
   for (uint32_t i = 0; const char* known : {"low", "medium", "high"}) {
     if (name == known) return i;
     ++i;
@@ -131,7 +134,7 @@ void ReadVms(Reader* reader, const toml::table& root, Config* config) {
   }
 }
 
-ring::Result<bool> ParseEngine(const std::string& name) {
+base::Result<bool> ParseEngine(const std::string& name) {
   if (name == "auto") return true;
   if (name == "launch") return false;
   return tl::make_unexpected(fmt::format("engine '{}' is none of auto, launch", name));
@@ -177,14 +180,14 @@ void ReadGpu(Reader* reader, const toml::table& root, GpuConfig* gpu) {
 
 }  // namespace
 
-ring::Result<BackendChoice> ParseBackend(const std::string& name) {
+base::Result<BackendChoice> ParseBackend(const std::string& name) {
   if (name == "auto") return BackendChoice::kAuto;
   if (name == "cpu") return BackendChoice::kCpu;
   if (name == "cuda") return BackendChoice::kCuda;
   return tl::make_unexpected(fmt::format("backend '{}' is none of auto, cpu, cuda", name));
 }
 
-ring::Result<WaitMode> ParseWait(const std::string& name) {
+base::Result<WaitMode> ParseWait(const std::string& name) {
   if (name == "adaptive") return WaitMode::kAdaptive;
   if (name == "sleep") return WaitMode::kSleep;
   if (name == "spin") return WaitMode::kSpin;
@@ -204,7 +207,7 @@ size_t DottedParts(std::string_view line) {
 }
 
 // The parser makes a table in a table for each part, and would run out of stack.
-ring::Result<void> CheckDepth(const std::string& text, const std::string& name) {
+base::Result<void> CheckDepth(const std::string& text, const std::string& name) {
   std::istringstream lines(text);
   size_t number = 0;
   for (std::string line; std::getline(lines, line);) {
@@ -217,11 +220,11 @@ ring::Result<void> CheckDepth(const std::string& text, const std::string& name) 
 }
 
 // All of a file; pipes are read, too (--config <(...)).
-ring::Result<std::string> ReadAll(const std::string& path) {
+base::Result<std::string> ReadAll(const std::string& path) {
   const auto fail = [&path](int error) {
     return tl::make_unexpected(fmt::format("cannot read the configuration {}: {}", path, std::strerror(error)));
   };
-  const ring::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const base::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return fail(errno);
   std::string text;
   std::vector<char> piece(64 << 10);
@@ -239,7 +242,7 @@ ring::Result<std::string> ReadAll(const std::string& path) {
 
 }  // namespace
 
-ring::Result<Config> ParseConfig(const std::string& text, const std::string& name) {
+base::Result<Config> ParseConfig(const std::string& text, const std::string& name) {
   if (const auto depth = CheckDepth(text, name); !depth) return tl::make_unexpected(depth.error());
   toml::table root;
   try {
@@ -274,7 +277,7 @@ ring::Result<Config> ParseConfig(const std::string& text, const std::string& nam
   return config;
 }
 
-ring::Result<Config> LoadConfig(const std::string& path) {
+base::Result<Config> LoadConfig(const std::string& path) {
   const auto text = ReadAll(path);
   if (!text) return tl::make_unexpected(text.error());
   return ParseConfig(*text, path);

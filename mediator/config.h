@@ -7,8 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "mediator/wait_policy.h"
-#include "ring/region.h"
+#include "ring/abi.h"
 
 namespace vgpu::mediator {
 
@@ -57,12 +58,12 @@ struct Config {
 };
 
 // Reads and validates a file. Errors name file, line and reason.
-ring::Result<Config> LoadConfig(const std::string& path);
+base::Result<Config> LoadConfig(const std::string& path);
 // The same from text; `name` stands for the file in errors.
-ring::Result<Config> ParseConfig(const std::string& text, const std::string& name);
+base::Result<Config> ParseConfig(const std::string& text, const std::string& name);
 
-ring::Result<BackendChoice> ParseBackend(const std::string& name);
-ring::Result<WaitMode> ParseWait(const std::string& name);
+base::Result<BackendChoice> ParseBackend(const std::string& name);
+base::Result<WaitMode> ParseWait(const std::string& name);
 
 // $XDG_RUNTIME_DIR/vgpu-ring/mediator.sock; without it /run/vgpu-ring/mediator.sock for root, else
 // ~/.vgpu-ring/mediator.sock; the home is the password database's where HOME is not set. Empty: none of them is there.

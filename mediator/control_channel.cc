@@ -9,6 +9,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/result.h"
+
 namespace vgpu::mediator {
 namespace {
 
@@ -30,7 +32,7 @@ void CollectFds(const msghdr& message, std::vector<PeerFd>* fds) {
   }
 }
 
-ring::Result<void> CheckHeader(const vgpu_msg_header& header, uint32_t payload_max) {
+base::Result<void> CheckHeader(const vgpu_msg_header& header, uint32_t payload_max) {
   if (header.magic != VGPU_CONTROL_MAGIC) {
     return tl::make_unexpected("this is no vgpu-ring control message: does the chardev point at the right socket?");
   }
@@ -48,7 +50,7 @@ ring::Result<void> CheckHeader(const vgpu_msg_header& header, uint32_t payload_m
 }  // namespace
 
 // Reads until *have == want. False: not all there yet. Errors: "" when the peer closed the connection.
-ring::Result<bool> ControlChannel::Fill(char* to, size_t want, size_t* have) {
+base::Result<bool> ControlChannel::Fill(char* to, size_t want, size_t* have) {
   while (*have < want) {
     iovec piece{to + *have, want - *have};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kFdsPerMessage)> control;
@@ -74,9 +76,9 @@ ring::Result<bool> ControlChannel::Fill(char* to, size_t want, size_t* have) {
   return true;
 }
 
-ring::Result<ControlChannel::Received> ControlChannel::Receive(ControlMessage* message) {
+base::Result<ControlChannel::Received> ControlChannel::Receive(ControlMessage* message) {
   const bool at_start = header_have_ == 0;
-  ring::Result<bool> filled = Fill(reinterpret_cast<char*>(&header_), sizeof header_, &header_have_);
+  base::Result<bool> filled = Fill(reinterpret_cast<char*>(&header_), sizeof header_, &header_have_);
   if (!filled && filled.error().empty()) {
     if (at_start && header_have_ == 0) return Received::kClosed;
     return tl::make_unexpected("the connection ended in the middle of a message");

@@ -10,10 +10,9 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/result.h"
 #include "mediator/peer_fd.h"
 #include "ring/control.h"
-#include "ring/region.h"
-#include "ring/unique_fd.h"
 
 namespace vgpu::mediator {
 
@@ -41,7 +40,7 @@ class ControlChannel {
   enum class Received : uint8_t { kMessage, kNothingYet, kClosed };
   // The next whole message. An error is a breach of the protocol (wrong magic or version, too long, too many
   // descriptors, cut off in the middle): the connection is of no use any more.
-  ring::Result<Received> Receive(ControlMessage* message);
+  base::Result<Received> Receive(ControlMessage* message);
 
   // Sends or queues. False: the peer does not read, or is gone.
   bool Send(uint32_t type, std::string_view payload);
@@ -56,7 +55,7 @@ class ControlChannel {
   bool Flush();
 
  private:
-  ring::Result<bool> Fill(char* to, size_t want, size_t* have);
+  base::Result<bool> Fill(char* to, size_t want, size_t* have);
 
   const PeerFd socket_;
   const uint32_t payload_max_;

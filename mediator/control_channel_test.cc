@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "base/unique_fd.h"
+
 namespace vgpu::mediator {
 namespace {
 
@@ -38,12 +40,12 @@ class ControlChannelTest : public testing::Test {
   void Connect() {
     int ends[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    channel_ = std::make_unique<ControlChannel>(ring::UniqueFd(ends[0]));
-    peer_ = ring::UniqueFd(ends[1]);
+    channel_ = std::make_unique<ControlChannel>(base::UniqueFd(ends[0]));
+    peer_ = base::UniqueFd(ends[1]);
   }
 
   void SendBytes(const std::string& bytes, size_t descriptors = 0) {
-    const ring::UniqueFd fd(eventfd(0, EFD_CLOEXEC));
+    const base::UniqueFd fd(eventfd(0, EFD_CLOEXEC));
     const std::vector<int> fds(descriptors, fd.get());
     std::vector<char> control(CMSG_SPACE(descriptors * sizeof(int)));
     iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
@@ -83,7 +85,7 @@ class ControlChannelTest : public testing::Test {
   }
 
   std::unique_ptr<ControlChannel> channel_;
-  ring::UniqueFd peer_;
+  base::UniqueFd peer_;
 };
 
 TEST_F(ControlChannelTest, WholeMessages_OneAfterTheOther) {

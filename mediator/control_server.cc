@@ -12,6 +12,8 @@
 
 #include "api/codes.h"
 #include "api/device_info.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/connection.h"
 #include "mediator/inspect_errand.h"
 #include "mediator/status.h"
@@ -45,8 +47,8 @@ bool Trusted(const PeerId& peer) { return peer.uid == geteuid() || peer.uid == 0
 
 }  // namespace
 
-ring::Result<std::unique_ptr<ControlServer>> ControlServer::Create(const std::string& path, ControlContext context) {
-  ring::Result<Listener> listener = ListenOn(path);
+base::Result<std::unique_ptr<ControlServer>> ControlServer::Create(const std::string& path, ControlContext context) {
+  base::Result<Listener> listener = ListenOn(path);
   if (!listener) return tl::make_unexpected(listener.error());
   std::unique_ptr<ControlServer> server(new ControlServer(std::move(context), std::move(*listener)));
   if (server->watch_ < 0) return tl::make_unexpected(std::string("the event loop has no room"));
@@ -96,7 +98,7 @@ void ControlServer::DoDue(int64_t now_ns) {
   if (status_wanted_ && next_status_ns_ <= now_ns) AnswerStatus(now_ns);
   if (listen_again_ns_ <= now_ns) {
     listen_again_ns_ = INT64_MAX;
-    if (!spare_) spare_ = ring::UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    if (!spare_) spare_ = base::UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
     watch_ = context_.loop->Watch(listener_.fd.get(), this);
   }
   if (log_left_out_ns_ <= now_ns) {

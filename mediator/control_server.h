@@ -13,6 +13,8 @@
 #include <string>
 
 #include "api/device_info.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/attach.h"
 #include "mediator/config.h"
 #include "mediator/door.h"
@@ -42,7 +44,7 @@ struct ControlContext {
 class ControlServer final : private ReadyHandler {
  public:
   // Makes the socket and listens. Needs LockSocket of this path.
-  static ring::Result<std::unique_ptr<ControlServer>> Create(const std::string& path, ControlContext context);
+  static base::Result<std::unique_ptr<ControlServer>> Create(const std::string& path, ControlContext context);
   // Closes all connections. The lanes have stopped by then.
   ~ControlServer() override;
 
@@ -102,7 +104,7 @@ class ControlServer final : private ReadyHandler {
   ControlContext context_;
   const Listener listener_;
   int watch_ = -1;
-  ring::UniqueFd spare_;  // given up for a moment when there are no descriptors, so that a peer can be told
+  base::UniqueFd spare_;  // given up for a moment when there are no descriptors, so that a peer can be told
   Reports reports_[2];
   const int64_t started_ns_;
   Door door_;

@@ -19,6 +19,9 @@
 #include "api/codes.h"
 #include "api/device_info.h"
 #include "api/vector.h"
+#include "base/mapping.h"
+#include "base/memfd.h"
+#include "base/unique_fd.h"
 #include "mediator/eventfd.h"
 #include "ring/epoch.h"
 #include "ring/producer.h"
@@ -32,7 +35,7 @@ constexpr uint32_t kEntries = 8;
 constexpr uint64_t kRegionBytes = 4 << 20;
 constexpr uint64_t kLongCount = 3 * 32768;  // i32: three pieces
 
-ring::UniqueFd MakeEventfd() { return ring::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+base::UniqueFd MakeEventfd() { return base::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
 // Keeps what it is given until the test finishes it. One piece at a time.
 class FakeBackend final : public Backend {
@@ -64,7 +67,7 @@ class FakeBackend final : public Backend {
   std::vector<uint32_t> order;  // the VMs whose pieces came
 
  private:
-  const ring::UniqueFd fd_ = MakeEventfd();
+  const base::UniqueFd fd_ = MakeEventfd();
   std::optional<Piece> finished_;
 };
 
@@ -77,17 +80,17 @@ class Vm final {
     memory.arenas_are_short = arenas_are_short;
     EXPECT_EQ(vgpu_layout_make(kRegionBytes, ring_count, entries, &memory.layout), 0);
     layout_ = memory.layout;
-    const auto region = ring::MakeSealedMemfd("vgpu-test", kRegionBytes);
-    const auto file = ring::MakeSealedMemfd("vgpu-test", VGPU_PRIVATE_BYTES);
-    memory.region = GuardedMapping(std::move(ring::MapShared(region->get(), kRegionBytes).value()));
-    memory.private_file = GuardedMapping(std::move(ring::MapShared(file->get(), VGPU_PRIVATE_BYTES).value()));
-    base_ = std::move(ring::MapShared(region->get(), kRegionBytes).value());
+    const auto region = base::MakeSealedMemfd("vgpu-test", kRegionBytes);
+    const auto file = base::MakeSealedMemfd("vgpu-test", VGPU_PRIVATE_BYTES);
+    memory.region = GuardedMapping(std::move(base::MapShared(region->get(), kRegionBytes).value()));
+    memory.private_file = GuardedMapping(std::move(base::MapShared(file->get(), VGPU_PRIVATE_BYTES).value()));
+    base_ = std::move(base::MapShared(region->get(), kRegionBytes).value());
     vgpu_private_fill(memory.private_file.data());
     std::vector<RingEventfds> rings(ring_count);
     for (uint32_t q = 0; q < ring_count; ++q) {
       rings[q] = {MakeEventfd(), MakeEventfd()};
-      guests_[q].kick = ring::UniqueFd(dup(rings[q].kick.get()));
-      guests_[q].call = ring::UniqueFd(dup(rings[q].call.get()));
+      guests_[q].kick = base::UniqueFd(dup(rings[q].kick.get()));
+      guests_[q].call = base::UniqueFd(dup(rings[q].call.get()));
     }
     session_ = std::make_unique<Session>(Grant{vm_id, 'A', priority}, std::move(memory), std::move(rings),
                                          RingEventfds{MakeEventfd(), MakeEventfd()}, vgpu_device_info{});
@@ -152,14 +155,14 @@ class Vm final {
  private:
   // Its side of a ring.
   struct Guest {
-    ring::UniqueFd kick;
-    ring::UniqueFd call;
+    base::UniqueFd kick;
+    base::UniqueFd call;
     uint32_t epoch = 0;
     std::unique_ptr<ring::Producer<RealMemory>> producer;
   };
 
   vgpu_layout layout_{};
-  ring::Mapping base_;
+  base::Mapping base_;
   std::vector<Guest> guests_;
   std::unique_ptr<Session> session_;
 };
@@ -172,7 +175,7 @@ class Crowd {
     for (int i = 0; i < kDups; ++i) dups_.emplace_back(dup(fd));
     for (int i = 0; i < kEpolls; ++i) {
       epolls_.emplace_back(epoll_create1(EPOLL_CLOEXEC));
-      for (const ring::UniqueFd& dup : dups_) {
+      for (const base::UniqueFd& dup : dups_) {
         epoll_event event{EPOLLIN, {}};
         waiters_ += epoll_ctl(epolls_.back().get(), EPOLL_CTL_ADD, dup.get(), &event) == 0 ? 1 : 0;
       }
@@ -182,8 +185,8 @@ class Crowd {
 
  private:
   static constexpr int kDups = 300, kEpolls = 100;
-  std::vector<ring::UniqueFd> dups_;
-  std::vector<ring::UniqueFd> epolls_;
+  std::vector<base::UniqueFd> dups_;
+  std::vector<base::UniqueFd> epolls_;
   int waiters_ = 0;
 };
 
@@ -308,7 +311,7 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
     if (plays_on_->held) plays_on_->Finish();
   }
 
-  const ring::UniqueFd every_turn_ = MakeEventfd();
+  const base::UniqueFd every_turn_ = MakeEventfd();
   FakeBackend* plays_on_ = nullptr;
   std::vector<Step> steps_;
   size_t at_ = 0;

@@ -20,6 +20,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/mapping.h"
+#include "base/memfd.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/engine_environment.h"
 #include "mediator/threads.h"
 
@@ -49,7 +53,7 @@ class Affinity {
 // This program again; `fds` become kSocketFd, kAreaFd and kKickFd, and it has no others: all are closed by exec (base::KeepDescriptors), when this process waits for the child no more. Returns its pid, or -errno. Not
 // fork(), after which the loop would pay a page fault for every page that it writes to: 5 ms of everybody's time.
 pid_t SpawnThisProgram(std::vector<std::string> words, const std::array<int, 3>& fds) {
-  std::vector<ring::UniqueFd> high;  // out of the way of the numbers that they become
+  std::vector<base::UniqueFd> high;  // out of the way of the numbers that they become
   for (const int fd : fds) {
     high.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, engine::kKickFd + 1));
     if (!high.back()) return errno == EINVAL ? -EMFILE : -errno;  // EINVAL: the limit is below even that number
@@ -105,20 +109,20 @@ std::vector<std::string> Arguments(const engine::EngineOptions& options) {
 
 }  // namespace
 
-ring::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(const engine::EngineOptions& options,
+base::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(const engine::EngineOptions& options,
                                                                   const cpu_set_t& cpus) {
-  auto area_fd = ring::MakeSealedMemfd("vgpu-engine", sizeof(engine::Area));
+  auto area_fd = base::MakeSealedMemfd("vgpu-engine", sizeof(engine::Area));
   if (!area_fd) return tl::make_unexpected(area_fd.error());
-  auto area = ring::MapShared(area_fd->get(), sizeof(engine::Area));
+  auto area = base::MapShared(area_fd->get(), sizeof(engine::Area));
   if (!area) return tl::make_unexpected(area.error());
-  if (const auto present = ring::Populate(*area); !present) return tl::make_unexpected(present.error());
+  if (const auto present = base::Populate(*area); !present) return tl::make_unexpected(present.error());
   int sockets[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
     return tl::make_unexpected(Errno("cannot create a socket pair"));
   }
-  engine::Channel channel{ring::UniqueFd(sockets[0])};
-  const ring::UniqueFd theirs(sockets[1]);
-  ring::UniqueFd kick(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  engine::Channel channel{base::UniqueFd(sockets[0])};
+  const base::UniqueFd theirs(sockets[1]);
+  base::UniqueFd kick(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!kick) return tl::make_unexpected(Errno("cannot create an eventfd"));
 
   std::unique_ptr<EngineProcess> process(new EngineProcess(std::move(channel), std::move(*area), std::move(kick)));
@@ -126,12 +130,12 @@ ring::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(const engine::
   const pid_t pid = SpawnThisProgram(Arguments(options), {theirs.get(), area_fd->get(), process->kick_.get()});
   if (pid < 0) return tl::make_unexpected(Refused("cannot start an engine process", -pid));
   process->pid_ = pid;
-  process->pidfd_ = ring::UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  process->pidfd_ = base::UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!process->pidfd_) return tl::make_unexpected(Errno("cannot watch the engine process"));
   return process;
 }
 
-EngineProcess::EngineProcess(engine::Channel channel, ring::Mapping area, ring::UniqueFd kick)
+EngineProcess::EngineProcess(engine::Channel channel, base::Mapping area, base::UniqueFd kick)
     : channel_(std::move(channel)), area_(std::move(area)), kick_(std::move(kick)) {
   socket_ready_.process = process_gone_.process = this;
 }
@@ -159,7 +163,7 @@ void EngineProcess::Unwatch() {
   }
 }
 
-ring::Result<void> EngineProcess::AwaitReady(std::chrono::milliseconds patience) {
+base::Result<void> EngineProcess::AwaitReady(std::chrono::milliseconds patience) {
   pollfd socket{channel_.fd(), POLLIN, 0};
   if (poll(&socket, 1, static_cast<int>(patience.count())) == 0) {
     return tl::make_unexpected(fmt::format("the GPU's engine is not ready after {} s", patience.count() / 1000));

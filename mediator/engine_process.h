@@ -13,11 +13,13 @@
 #include <memory>
 #include <string>
 
+#include "base/mapping.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "engine/channel.h"
 #include "engine/engine_abi.h"
 #include "engine/options.h"
 #include "mediator/event_loop.h"
-#include "ring/region.h"
 
 namespace vgpu::mediator {
 
@@ -42,7 +44,7 @@ class EngineOwner {
 class EngineProcess {
  public:
   // Starts this program again as an engine, which may run on `cpus`, and ends with the thread that has called this.
-  static ring::Result<std::unique_ptr<EngineProcess>> Start(const engine::EngineOptions& options, const cpu_set_t& cpus);
+  static base::Result<std::unique_ptr<EngineProcess>> Start(const engine::EngineOptions& options, const cpu_set_t& cpus);
   // Kills it and waits until it is reaped.
   ~EngineProcess();
   EngineProcess(const EngineProcess&) = delete;
@@ -53,7 +55,7 @@ class EngineProcess {
   void Unwatch();
 
   // Waits for the first message; the owner is not called. An error is its own sentence, or that it died or took too long.
-  ring::Result<void> AwaitReady(std::chrono::milliseconds patience);
+  base::Result<void> AwaitReady(std::chrono::milliseconds patience);
 
   pid_t pid() const { return pid_; }
   bool ready() const { return ready_; }
@@ -91,7 +93,7 @@ class EngineProcess {
     EngineProcess* process;
   };
 
-  EngineProcess(engine::Channel channel, ring::Mapping area, ring::UniqueFd kick);
+  EngineProcess(engine::Channel channel, base::Mapping area, base::UniqueFd kick);
   struct Errand {
     engine::Message message;
     engine::MessageFds fds;
@@ -108,9 +110,9 @@ class EngineProcess {
   EventLoop* loop_ = nullptr;
   EngineOwner* owner_ = nullptr;
   const engine::Channel channel_;
-  const ring::Mapping area_;
-  const ring::UniqueFd kick_;
-  ring::UniqueFd pidfd_;
+  const base::Mapping area_;
+  const base::UniqueFd kick_;
+  base::UniqueFd pidfd_;
   pid_t pid_ = -1;
   bool reaped_ = false;
   bool ready_ = false;

@@ -15,6 +15,9 @@
 #include <sstream>
 #include <string>
 
+#include "base/result.h"
+#include "base/unique_fd.h"
+
 namespace vgpu::mediator {
 namespace {
 
@@ -71,7 +74,7 @@ void EngineRecord::Write(const std::vector<pid_t>& engines) const {
   if (!file || error) spdlog::error("cannot write {}: a mediator after this one will not wait for its engines", path_);
 }
 
-ring::Result<void> EngineRecord::EndOrphans() const {
+base::Result<void> EngineRecord::EndOrphans() const {
   std::ifstream file(path_);
   std::string title, boot;
   if (!(file >> title)) return {};
@@ -82,7 +85,7 @@ ring::Result<void> EngineRecord::EndOrphans() const {
   pid_t pid = 0;
   uint64_t start = 0;
   while (file >> pid >> start) {
-    const ring::UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+    const base::UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
     if (!pidfd || StartOf(pid) != start || !IsEngine(pid)) continue;
     spdlog::warn("engine process {} of an earlier mediator is left: it is ended", pid);
     syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);

@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "ring/region.h"
+#include "base/result.h"
+
 
 namespace vgpu::mediator {
 
@@ -21,7 +22,7 @@ class EngineRecord {
   void Write(const std::vector<pid_t>& engines) const;
   // Kills what is left of the list, and waits until it is gone: only what has the same boot, pid, start time and name, since
   // numbers come again. Needs LockSocket: their mediator is no more.
-  ring::Result<void> EndOrphans() const;
+  base::Result<void> EndOrphans() const;
 
  private:
   const std::string path_;

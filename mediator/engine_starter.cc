@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/result.h"
 #include "mediator/clock.h"
 #include "mediator/eventfd.h"
 #include "mediator/mailbox.h"
@@ -120,7 +121,7 @@ void EngineStarter::Thread::Bury(std::unique_ptr<EngineProcess> process) {
   record.Write(engines);
 }
 
-ring::Result<std::unique_ptr<EngineStarter>> EngineStarter::Create(EngineRecord record, const cpu_set_t& cpus) {
+base::Result<std::unique_ptr<EngineStarter>> EngineStarter::Create(EngineRecord record, const cpu_set_t& cpus) {
   auto messages = Mailbox<Message>::Create(kMessagesMax);
   if (!messages) return tl::make_unexpected(messages.error());
   auto answers = Mailbox<EngineOrder*>::Create(kOrdersMax);

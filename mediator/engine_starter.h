@@ -11,10 +11,10 @@
 #include <memory>
 #include <string>
 
+#include "base/result.h"
 #include "engine/options.h"
 #include "mediator/engine_process.h"
 #include "mediator/engine_record.h"
-#include "ring/region.h"
 
 namespace vgpu::mediator {
 
@@ -36,7 +36,7 @@ class EngineStarter {
   static constexpr uint32_t kEnginesMax = 256;
 
   // Engines may run on `cpus`.
-  static ring::Result<std::unique_ptr<EngineStarter>> Create(EngineRecord record, const cpu_set_t& cpus);
+  static base::Result<std::unique_ptr<EngineStarter>> Create(EngineRecord record, const cpu_set_t& cpus);
   // Ends what was ordered and not taken, and waits until all is buried; but not for ever: whoever hangs is left to the next
   // mediator, which finds it in the record.
   ~EngineStarter();

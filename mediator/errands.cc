@@ -8,13 +8,15 @@
 #include <cstring>
 #include <string>
 
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/eventfd.h"
 #include "mediator/threads.h"
 
 namespace vgpu::mediator {
 
-ring::Result<std::unique_ptr<Errands>> Errands::Create(EventLoop* loop) {
-  ring::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+base::Result<std::unique_ptr<Errands>> Errands::Create(EventLoop* loop) {
+  base::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!fd) return tl::make_unexpected(std::string("cannot create an eventfd: ") + std::strerror(errno));
   std::unique_ptr<Errands> errands(new Errands(loop, std::move(fd)));
   errands->watch_ = loop->Watch(errands->done_fd_.get(), errands.get());
@@ -25,7 +27,7 @@ ring::Result<std::unique_ptr<Errands>> Errands::Create(EventLoop* loop) {
   return errands;
 }
 
-Errands::Errands(EventLoop* loop, ring::UniqueFd done_fd) : loop_(loop), done_fd_(std::move(done_fd)) {}
+Errands::Errands(EventLoop* loop, base::UniqueFd done_fd) : loop_(loop), done_fd_(std::move(done_fd)) {}
 
 Errands::~Errands() {
   {

@@ -10,8 +10,9 @@
 #include <mutex>
 #include <thread>
 
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/event_loop.h"
-#include "ring/region.h"
 
 namespace vgpu::mediator {
 
@@ -27,7 +28,7 @@ class Errand {
 // One thread. Submit and Done belong to the loop's.
 class Errands final : private ReadyHandler {
  public:
-  static ring::Result<std::unique_ptr<Errands>> Create(EventLoop* loop);
+  static base::Result<std::unique_ptr<Errands>> Create(EventLoop* loop);
   // Runs the step under way to its end; errands that are not done are destroyed here.
   ~Errands() override;
 
@@ -36,12 +37,12 @@ class Errands final : private ReadyHandler {
   void SubmitUrgent(std::unique_ptr<Errand> errand);
 
  private:
-  Errands(EventLoop* loop, ring::UniqueFd done_fd);
+  Errands(EventLoop* loop, base::UniqueFd done_fd);
   void Work();
   void OnReady() override;
 
   EventLoop* const loop_;
-  const ring::UniqueFd done_fd_;
+  const base::UniqueFd done_fd_;
   int watch_ = -1;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/result.h"
 #include "mediator/threads.h"
 
 namespace vgpu::mediator {
@@ -26,7 +27,7 @@ std::string SetupError(int error) {
 
 }  // namespace
 
-ring::Result<std::unique_ptr<EventLoop>> EventLoop::Create(uint32_t watches_max) {
+base::Result<std::unique_ptr<EventLoop>> EventLoop::Create(uint32_t watches_max) {
   std::unique_ptr<EventLoop> loop(new EventLoop(watches_max));
   // A watch has at most one poll and one removal under way, each with one completion.
   const uint32_t entries = std::bit_ceil(watches_max);
@@ -77,7 +78,7 @@ io_uring_sqe* EventLoop::NextSqe() {
 }
 
 // A sandbox may allow io_uring_setup and refuse io_uring_enter.
-ring::Result<void> EventLoop::Try() {
+base::Result<void> EventLoop::Try() {
   io_uring_sqe* sqe = NextSqe();
   io_uring_prep_nop(sqe);
   sqe->user_data = kIgnored;

@@ -17,7 +17,8 @@
 #include <string>
 #include <vector>
 
-#include "ring/region.h"
+#include "base/result.h"
+
 
 namespace vgpu::mediator {
 
@@ -35,7 +36,7 @@ class EventLoop {
 
   // `watches_max` bounds how many descriptors can be watched at a time. The error names the cause, for instance
   // that io_uring is disabled on this machine.
-  static ring::Result<std::unique_ptr<EventLoop>> Create(uint32_t watches_max);
+  static base::Result<std::unique_ptr<EventLoop>> Create(uint32_t watches_max);
   ~EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
@@ -78,7 +79,7 @@ class EventLoop {
   void Disarm(int id);
   io_uring_sqe* NextSqe();  // null: the loop is broken
   void LookAt(int entered);
-  ring::Result<void> Try();
+  base::Result<void> Try();
 
   io_uring ring_{};
   std::vector<WatchSlot> watches_;

@@ -19,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "mediator/eventfd.h"
 
 namespace vgpu::mediator {
@@ -27,8 +28,8 @@ namespace {
 constexpr uint32_t kWatchesMax = 64;
 constexpr std::chrono::seconds kPatience{60};
 
-ring::UniqueFd MakeEventfd(int flags = 0) {
-  return ring::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | flags));
+base::UniqueFd MakeEventfd(int flags = 0) {
+  return base::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | flags));
 }
 
 struct Handler final : ReadyHandler {
@@ -42,7 +43,7 @@ struct Handler final : ReadyHandler {
 
 // An eventfd whose handler drains it.
 struct Bell {
-  ring::UniqueFd fd = MakeEventfd();
+  base::UniqueFd fd = MakeEventfd();
   Handler handler;
   Bell() {
     handler.act = [this] { DrainEventfd(fd.get()); };
@@ -96,7 +97,7 @@ TEST_F(EventLoopTest, PollAlone_SeesSignals) {
 TEST_F(EventLoopTest, PollAlone_SeesOthersBesideOneThatIsAlwaysReady) {
   Bell bell;
   Handler noisy;  // never drains
-  const ring::UniqueFd always = MakeEventfd();
+  const base::UniqueFd always = MakeEventfd();
   SignalEventfd(always.get());
   loop_->Watch(always.get(), &noisy);
   loop_->Watch(bell.fd.get(), &bell.handler);
@@ -192,7 +193,7 @@ TEST_F(EventLoopTest, ClosedAfterUnwatch_NumberReused) {
   const int number = bell.fd.get();
   loop_->Unwatch(loop_->Watch(number, &bell.handler));
   bell.fd.reset();
-  const ring::UniqueFd reused = MakeEventfd();
+  const base::UniqueFd reused = MakeEventfd();
   ASSERT_EQ(reused.get(), number);
   SignalEventfd(reused.get());
   for (int i = 0; i < 1000; ++i) loop_->Poll();
@@ -234,8 +235,8 @@ TEST_F(EventLoopTest, WatchAndUnwatchManyTimes_NeverRunsOut) {
 TEST_F(EventLoopTest, Hangup_WakesToo) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
-  const ring::UniqueFd reader(ends[0]);
-  ring::UniqueFd writer(ends[1]);
+  const base::UniqueFd reader(ends[0]);
+  base::UniqueFd writer(ends[1]);
   Handler handler;
   int id = loop_->Watch(reader.get(), &handler);
   handler.act = [&] { loop_->Unwatch(id); };

@@ -10,7 +10,7 @@
 
 #include <cstdint>
 
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -63,7 +63,7 @@ class AsyncSignaller {
     uint32_t header_bytes;
   };
 
-  const ring::UniqueFd null_;
+  const base::UniqueFd null_;
   aio_context_t context_ = 0;
   Events* events_ = nullptr;
 };

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <thread>
 
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -26,7 +26,7 @@ uint64_t Take(int fd) {
 // The flags that an owner can give its eventfd, or change at any time.
 class OwnersEventfdTest : public testing::TestWithParam<int> {
  protected:
-  const ring::UniqueFd fd_{eventfd(0, GetParam())};
+  const base::UniqueFd fd_{eventfd(0, GetParam())};
   bool Readable() const {
     pollfd look{fd_.get(), POLLIN, 0};
     return poll(&look, 1, 0) == 1;

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/mapping.h"
 #include "mediator/bus_error_guard.h"
-#include "ring/region.h"
 
 namespace vgpu::mediator {
 
@@ -16,7 +16,7 @@ class GuardedMapping {
  public:
   GuardedMapping() = default;
   // guarded() is false if there is no place for another one. `told` as in bus_error_guard.h.
-  explicit GuardedMapping(ring::Mapping mapping, std::atomic<uint64_t>* told = nullptr)
+  explicit GuardedMapping(base::Mapping mapping, std::atomic<uint64_t>* told = nullptr)
       : mapping_(std::move(mapping)), guard_(bus_error_guard::Guard(mapping_.data(), mapping_.bytes(), told)) {}
   GuardedMapping(GuardedMapping&& other) noexcept
       : mapping_(std::move(other.mapping_)), guard_(std::exchange(other.guard_, -1)) {}
@@ -45,7 +45,7 @@ class GuardedMapping {
   }
 
  private:
-  ring::Mapping mapping_;
+  base::Mapping mapping_;
   int guard_ = -1;
 };
 

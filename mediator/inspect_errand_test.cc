@@ -7,6 +7,8 @@
 
 #include <vector>
 
+#include "base/mapping.h"
+#include "base/memfd.h"
 #include "mediator/missing_pages.h"
 
 namespace vgpu::mediator {
@@ -18,8 +20,8 @@ constexpr size_t kBytes = 64 * kPage;
 class Vm {
  public:
   Vm() {
-    owner_ = std::move(ring::MakeOwnedMemory("vgpu-test", kBytes).value());
-    ours_ = std::move(ring::MapShared(owner_.fd.get(), kBytes).value());
+    owner_ = std::move(base::MakeOwnedMemory("vgpu-test", kBytes).value());
+    ours_ = std::move(base::MapShared(owner_.fd.get(), kBytes).value());
     missing_pages::Guard(ours_.data(), kBytes);
     EXPECT_EQ(madvise(ours_.data(), kBytes, MADV_POPULATE_WRITE), 0);
   }
@@ -31,13 +33,13 @@ class Vm {
   InspectErrand::Subject subject() { return {1, mapped_, ours_.data(), kBytes}; }
   void Unmap() {
     mapped_->store(false);
-    ours_ = ring::Mapping();
+    ours_ = base::Mapping();
   }
   bool Whole() const { return missing_pages::Mapped(ours_.data(), kBytes); }
 
  private:
-  ring::OwnedMemory owner_;
-  ring::Mapping ours_;
+  base::OwnedMemory owner_;
+  base::Mapping ours_;
   const std::shared_ptr<std::atomic<bool>> mapped_ = std::make_shared<std::atomic<bool>>(true);
 };
 

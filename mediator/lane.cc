@@ -6,6 +6,7 @@
 #include <future>
 #include <utility>
 
+#include "base/result.h"
 #include "mediator/crash_point.h"
 #include "mediator/eventfd.h"
 #include "mediator/threads.h"
@@ -19,7 +20,7 @@ constexpr uint32_t kMessagesBeside = 8;
 
 }  // namespace
 
-ring::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend make_backend, Trace* trace,
+base::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend make_backend, Trace* trace,
                                                 const Clock* clock) {
   const uint32_t messages = options.dispatcher.sessions_max * kMessagesPerSession + kMessagesBeside;
   std::unique_ptr<Lane> lane(new Lane(std::move(options)));
@@ -29,7 +30,7 @@ ring::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend
   if (!reports) return tl::make_unexpected(reports.error());
   lane->commands_ = std::move(*commands);
   lane->reports_ = std::move(*reports);
-  const auto opened = std::make_shared<std::promise<ring::Result<void>>>();
+  const auto opened = std::make_shared<std::promise<base::Result<void>>>();
   auto thread = StartThread("that serves rings", [lane = lane.get(), opened, &make_backend, trace, clock] {
     pthread_setname_np(pthread_self(), lane->options_.name.c_str());
     auto result = lane->Open(make_backend, trace, clock);
@@ -45,7 +46,7 @@ ring::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend
   return lane;
 }
 
-ring::Result<void> Lane::Open(const MakeBackend& make_backend, Trace* trace, const Clock* clock) {
+base::Result<void> Lane::Open(const MakeBackend& make_backend, Trace* trace, const Clock* clock) {
   PrepareToSignal();
   auto loop = EventLoop::Create(options_.watches_max);
   if (!loop) return tl::make_unexpected(loop.error());

@@ -11,6 +11,7 @@
 #include <string>
 #include <thread>
 
+#include "base/result.h"
 #include "mediator/backend.h"
 #include "mediator/dispatcher.h"
 #include "mediator/mailbox.h"
@@ -53,10 +54,10 @@ struct LaneOptions {
 class Lane final : private SessionOwner, private ReadyHandler {
  public:
   // Makes what computes for it, on its thread and with its loop.
-  using MakeBackend = std::function<ring::Result<std::unique_ptr<Backend>>(EventLoop*)>;
+  using MakeBackend = std::function<base::Result<std::unique_ptr<Backend>>(EventLoop*)>;
 
   // Starts the thread and waits until it serves. `trace` may be null. `trace` and `clock` outlive this.
-  static ring::Result<std::unique_ptr<Lane>> Start(LaneOptions options, MakeBackend make_backend, Trace* trace,
+  static base::Result<std::unique_ptr<Lane>> Start(LaneOptions options, MakeBackend make_backend, Trace* trace,
                                                    const Clock* clock);
   // Stops, if nobody did before.
   ~Lane() override;
@@ -77,7 +78,7 @@ class Lane final : private SessionOwner, private ReadyHandler {
 
  private:
   explicit Lane(LaneOptions options) : options_(std::move(options)) {}
-  ring::Result<void> Open(const MakeBackend& make_backend, Trace* trace, const Clock* clock);
+  base::Result<void> Open(const MakeBackend& make_backend, Trace* trace, const Clock* clock);
   void Close();
   void OnReady() override;
   void Carry(const LaneCommand& command);

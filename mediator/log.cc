@@ -14,6 +14,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/result.h"
 #include "mediator/threads.h"
 
 namespace vgpu::mediator {
@@ -85,7 +86,7 @@ class QueueSink final : public spdlog::sinks::base_sink<std::mutex> {
 
 }  // namespace
 
-ring::Result<LogQueue*> LogQueue::Start(int fd, LogLimits limits, std::string (*lost)(uint64_t lines)) {
+base::Result<LogQueue*> LogQueue::Start(int fd, LogLimits limits, std::string (*lost)(uint64_t lines)) {
   auto* queue = new LogQueue(fd, limits, lost);  // never freed: its thread may stand in a write for ever
   auto thread = StartThread("the log", [queue] { queue->Work(); });
   if (!thread) {
@@ -170,7 +171,7 @@ void LogQueue::Work() {
   }
 }
 
-ring::Result<void> StartLog(const std::string& level) {
+base::Result<void> StartLog(const std::string& level) {
   static const bool journal = ToJournal();
   const auto lost = [](uint64_t lines) {
     if (journal) return fmt::format("<4>{}\n", Lost(lines));

@@ -13,7 +13,8 @@
 #include <mutex>
 #include <string>
 
-#include "ring/region.h"
+#include "base/result.h"
+
 
 namespace vgpu::mediator {
 
@@ -26,7 +27,7 @@ class LogQueue {
  public:
   // Starts the thread that writes to `fd`. It never ends, nor does the queue: the process may end while a write hangs.
   // `lost` makes the line that says how many lines were lost.
-  static ring::Result<LogQueue*> Start(int fd, LogLimits limits, std::string (*lost)(uint64_t lines));
+  static base::Result<LogQueue*> Start(int fd, LogLimits limits, std::string (*lost)(uint64_t lines));
 
   // Any thread; never waits for the reader. `line` ends with a newline.
   void Push(std::string line);
@@ -57,7 +58,7 @@ class LogQueue {
 
 // Makes spdlog's default logger one that writes to stderr through a LogQueue: with time stamps, or as journald wants it where
 // stderr is its stream. `level` is one of debug, info, warning, error.
-ring::Result<void> StartLog(const std::string& level);
+base::Result<void> StartLog(const std::string& level);
 // At the end of the program: what is in the queue is written if somebody reads it.
 void FlushLog();
 // How many lines were lost since the start.

@@ -11,6 +11,8 @@
 #include <sstream>
 #include <string>
 
+#include "base/unique_fd.h"
+
 namespace vgpu::mediator {
 namespace {
 
@@ -25,7 +27,7 @@ class LogTest : public testing::Test {
     signal(SIGPIPE, SIG_IGN);
     int ends[2];
     ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
-    reader_ = ring::UniqueFd(ends[0]);
+    reader_ = base::UniqueFd(ends[0]);
     writer_ = ends[1];  // never closed: the queue's thread lives on
   }
   LogQueue* Start(LogLimits limits = {}) {
@@ -44,7 +46,7 @@ class LogTest : public testing::Test {
     return text;
   }
 
-  ring::UniqueFd reader_;
+  base::UniqueFd reader_;
   int writer_ = -1;
 };
 

@@ -14,8 +14,9 @@
 #include <memory>
 #include <string>
 
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/eventfd.h"
-#include "ring/region.h"
 
 namespace vgpu::mediator {
 
@@ -24,8 +25,8 @@ template <class T>
 class Mailbox {
  public:
   // Has room for at least `capacity` messages.
-  static ring::Result<std::unique_ptr<Mailbox>> Create(uint32_t capacity) {
-    ring::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  static base::Result<std::unique_ptr<Mailbox>> Create(uint32_t capacity) {
+    base::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!fd) return tl::make_unexpected(std::string("cannot create an eventfd: ") + std::strerror(errno));
     return std::unique_ptr<Mailbox>(new Mailbox(std::bit_ceil(capacity), std::move(fd)));
   }
@@ -55,12 +56,12 @@ class Mailbox {
   int fd() const { return fd_.get(); }
 
  private:
-  Mailbox(uint32_t size, ring::UniqueFd fd)
+  Mailbox(uint32_t size, base::UniqueFd fd)
       : mask_(size - 1), messages_(new T[size]()), fd_(std::move(fd)) {}
 
   const uint32_t mask_;
   const std::unique_ptr<T[]> messages_;
-  const ring::UniqueFd fd_;  // only this process holds it
+  const base::UniqueFd fd_;  // only this process holds it
   alignas(64) std::atomic<uint32_t> posted_{0};
   alignas(64) std::atomic<uint32_t> taken_{0};
 };

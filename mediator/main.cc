@@ -20,6 +20,8 @@
 #include "base/cli/options.h"
 #include "base/cli/program.h"
 #include "base/program.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "engine/engine.h"
 #include "engine/options.h"
 #include "mediator/backend_cpu.h"
@@ -70,7 +72,7 @@ class StopSignals final : public ReadyHandler {
     sigaddset(&set, SIGINT);
     if (!IsIgnored(SIGHUP)) sigaddset(&set, SIGHUP);  // nohup means it
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
-    fd_ = ring::UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+    fd_ = base::UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   }
   int fd() const { return fd_.get(); }
   const bool* stop() const { return &stop_; }
@@ -83,7 +85,7 @@ class StopSignals final : public ReadyHandler {
   void Stop() { stop_ = true; }
 
  private:
-  ring::UniqueFd fd_;
+  base::UniqueFd fd_;
   bool stop_ = false;
 };
 
@@ -95,8 +97,8 @@ void RaiseDescriptorLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-ring::Result<Config> MakeConfig(const Flags& flags) {
-  ring::Result<Config> config = flags.config.empty() ? Config() : LoadConfig(flags.config);
+base::Result<Config> MakeConfig(const Flags& flags) {
+  base::Result<Config> config = flags.config.empty() ? Config() : LoadConfig(flags.config);
   if (!config) return config;
   if (!flags.backend.empty()) {
     const auto backend = ParseBackend(flags.backend);
@@ -118,13 +120,13 @@ ring::Result<Config> MakeConfig(const Flags& flags) {
   return config;
 }
 
-ring::Result<std::unique_ptr<CpuBackend>> MakeCpuBackend(const Config& config) {
+base::Result<std::unique_ptr<CpuBackend>> MakeCpuBackend(const Config& config) {
   const uint32_t cpus = std::max(1u, std::thread::hardware_concurrency());
   const uint32_t workers = config.workers != 0 ? config.workers : std::clamp(cpus - 1, 1u, kWorkersMax);
   return CpuBackend::Create(workers);
 }
 
-ring::Result<std::unique_ptr<Backend>> MakeBackend(EventLoop* loop, const Config& config) {
+base::Result<std::unique_ptr<Backend>> MakeBackend(EventLoop* loop, const Config& config) {
   const EngineRecord record(config.socket + ".engines");
   if (const auto ended = record.EndOrphans(); !ended) return tl::make_unexpected(ended.error());
   auto cpu = MakeCpuBackend(config);
@@ -146,14 +148,14 @@ LaneOptions MakeLaneOptions(const char* name, const Config& config, int64_t wake
 }
 
 // One worker, and no GPU: what suspects get must not hold up what others get.
-ring::Result<std::unique_ptr<Lane>> StartSuspectsLane(const Config& config, int64_t wake_cost_ns, const Clock* clock) {
+base::Result<std::unique_ptr<Lane>> StartSuspectsLane(const Config& config, int64_t wake_cost_ns, const Clock* clock) {
   LaneOptions options = MakeLaneOptions("vgpu-suspects", config, wake_cost_ns);
   options.dispatcher.serves_suspects = true;
   return Lane::Start(std::move(options), [](EventLoop*) { return CpuBackend::Create(1); }, nullptr, clock);
 }
 
-ring::Result<void> Serve(const Flags& flags) {
-  ring::Result<Config> config = MakeConfig(flags);
+base::Result<void> Serve(const Flags& flags) {
+  base::Result<Config> config = MakeConfig(flags);
   if (!config) return tl::make_unexpected(config.error());
   if (const auto system = CheckSystem(); !system) return system;
   if (const auto missing = missing_pages::Supported(); !missing) {
@@ -179,7 +181,7 @@ ring::Result<void> Serve(const Flags& flags) {
     if (!created) return tl::make_unexpected(created.error());
     trace = std::move(*created);
   }
-  const ring::Result<int64_t> wake_cost_ns = MeasureWakeCostNs();
+  const base::Result<int64_t> wake_cost_ns = MeasureWakeCostNs();
   if (!wake_cost_ns) return tl::make_unexpected(wake_cost_ns.error());
   const Clock clock;
   auto lane = Lane::Start(MakeLaneOptions("vgpu-ring", *config, *wake_cost_ns),
@@ -207,7 +209,7 @@ ring::Result<void> Serve(const Flags& flags) {
 }
 
 // What the system refuses while parts are made (a thread, memory) ends in a sentence, too.
-ring::Result<void> ServeOrSayWhyNot(const Flags& flags) try {
+base::Result<void> ServeOrSayWhyNot(const Flags& flags) try {
   return Serve(flags);
 } catch (const std::system_error& error) {
   return tl::make_unexpected(Refused("cannot serve", error.code().value()));

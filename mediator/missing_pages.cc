@@ -16,6 +16,9 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/result.h"
+#include "base/unique_fd.h"
+
 namespace vgpu::mediator::missing_pages {
 namespace {
 
@@ -31,7 +34,7 @@ class UserFault {
  public:
   UserFault() : pagemap_(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) {
     // Faults of the kernel's on our behalf are errors, too: that needs no privilege.
-    fd_ = ring::UniqueFd(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY)));
+    fd_ = base::UniqueFd(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY)));
     if (!fd_) {
       Fail("userfaultfd");
       return;
@@ -57,8 +60,8 @@ class UserFault {
     fd_.reset();
   }
 
-  const ring::UniqueFd pagemap_;
-  ring::UniqueFd fd_;
+  const base::UniqueFd pagemap_;
+  base::UniqueFd fd_;
   std::string error_;
 };
 
@@ -69,7 +72,7 @@ const UserFault& TheUserFault() {
 
 }  // namespace
 
-ring::Result<void> Supported() {
+base::Result<void> Supported() {
   const std::string& error = TheUserFault().error();
   if (error.empty()) return {};
   return tl::make_unexpected(error);

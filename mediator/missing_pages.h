@@ -8,13 +8,14 @@
 #include <cstddef>
 #include <string>
 
-#include "ring/region.h"
+#include "base/result.h"
+
 
 namespace vgpu::mediator::missing_pages {
 
 // Can this kernel do it (userfaultfd with UFFD_FEATURE_SIGBUS)? The error says why not. Then Guard does nothing, and only
 // Present tells. Any thread.
-ring::Result<void> Supported();
+base::Result<void> Supported();
 
 // From now on missing pages of [data, data + bytes), a shared mapping, are bus errors. Until it is unmapped. False: not
 // supported for this memory.

@@ -8,6 +8,9 @@
 
 #include <cerrno>
 
+#include "base/mapping.h"
+#include "base/memfd.h"
+#include "base/unique_fd.h"
 #include "mediator/bus_error_guard.h"
 
 namespace vgpu::mediator::missing_pages {
@@ -23,8 +26,8 @@ class MissingPagesTest : public testing::Test {
   void SetUp() override {
     if (const auto supported = Supported(); !supported) GTEST_SKIP() << supported.error();
     bus_error_guard::Install();
-    owner_ = std::move(ring::MakeOwnedMemory("vgpu-test", kBytes).value());
-    ours_ = std::move(ring::MapShared(owner_.fd.get(), kBytes).value());
+    owner_ = std::move(base::MakeOwnedMemory("vgpu-test", kBytes).value());
+    ours_ = std::move(base::MapShared(owner_.fd.get(), kBytes).value());
     ASSERT_TRUE(Guard(ours_.data(), kBytes));
     ASSERT_EQ(madvise(ours_.data(), kBytes, MADV_POPULATE_WRITE), 0);
     guard_ = bus_error_guard::Guard(ours_.data(), kBytes);
@@ -43,8 +46,8 @@ class MissingPagesTest : public testing::Test {
   }
   void Touch() { reinterpret_cast<volatile char*>(ours_.data())[kHole] = 7; }
 
-  ring::OwnedMemory owner_;
-  ring::Mapping ours_;
+  base::OwnedMemory owner_;
+  base::Mapping ours_;
   int guard_ = -1;
 };
 
@@ -93,8 +96,8 @@ TEST_F(MissingPagesTest, HolePopulated_RefusedAndNoPage) {
 }
 
 TEST_F(MissingPagesTest, NeverTouchedByItsOwner_NotPresent) {
-  const ring::UniqueFd sparse = std::move(ring::MakeSealedMemfd("vgpu-test", kBytes).value());
-  const ring::Mapping mapping = std::move(ring::MapShared(sparse.get(), kBytes).value());
+  const base::UniqueFd sparse = std::move(base::MakeSealedMemfd("vgpu-test", kBytes).value());
+  const base::Mapping mapping = std::move(base::MapShared(sparse.get(), kBytes).value());
   EXPECT_FALSE(Present(mapping.data(), kBytes));
   EXPECT_FALSE(Mapped(mapping.data(), kBytes));
 }

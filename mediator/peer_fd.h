@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::mediator {
 
@@ -17,12 +17,12 @@ enum class PeerFdKind : uint8_t { kUnknown, kEndsByItself };
 // Closes `fd` on a thread that nobody waits for (closer.h), or here if this process has none. Any thread.
 void CloseElsewhere(int fd, PeerFdKind kind);
 
-// Like ring::UniqueFd, but for who closes.
+// Like base::UniqueFd, but for who closes.
 class PeerFd {
  public:
   PeerFd() = default;
   explicit PeerFd(int fd) : fd_(fd) {}
-  PeerFd(ring::UniqueFd fd) : fd_(fd.release()) {}  // NOLINT: whoever has a descriptor of its own may let a peer's rules apply
+  PeerFd(base::UniqueFd fd) : fd_(fd.release()) {}  // NOLINT: whoever has a descriptor of its own may let a peer's rules apply
   PeerFd(PeerFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)), kind_(other.kind_) {}
   PeerFd& operator=(PeerFd&& other) noexcept {
     if (this != &other) {

@@ -17,6 +17,9 @@
 #include <cstring>
 #include <utility>
 
+#include "base/result.h"
+#include "base/unique_fd.h"
+
 namespace vgpu::mediator {
 namespace {
 
@@ -30,7 +33,7 @@ tl::unexpected<std::string> SystemError(const std::string& what, const char* rem
   return tl::make_unexpected(fmt::format("{}: {}{}", what, std::strerror(errno), remedy));
 }
 
-ring::Result<void> MakeFolder(const std::string& folder) {
+base::Result<void> MakeFolder(const std::string& folder) {
   struct stat info;
   if (folder.empty() || stat(folder.c_str(), &info) == 0 || mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) return {};
   const size_t slash = folder.find_last_of('/');
@@ -97,11 +100,11 @@ bool IsGone(pid_t pid) { return pid > 0 && kill(pid, 0) != 0 && errno == ESRCH; 
 
 // Does nobody listen on the socket that is there? The kernel may keep the listener of a mediator that was killed for a moment
 // longer, seconds on a machine that is busy (its io_uring is taken apart in the background): then it hangs up on us.
-ring::Result<void> CheckAbandoned(const std::string& path) {
+base::Result<void> CheckAbandoned(const std::string& path) {
   const sockaddr_un address = Address(path);
   pid_t pid = 0;
   for (int i = 0; i < kConnectTries; ++i) {
-    const ring::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const base::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return SystemError("cannot make a socket");
     const int connected = connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
     if (connected != 0 && (errno == ECONNREFUSED || errno == ENOENT)) return {};
@@ -118,7 +121,7 @@ ring::Result<void> CheckAbandoned(const std::string& path) {
                                           pid > 0 ? fmt::format(" (pid {})", pid) : "", path));
 }
 
-ring::Result<void> MakeRoom(const std::string& path) {
+base::Result<void> MakeRoom(const std::string& path) {
   if (path.size() >= sizeof sockaddr_un{}.sun_path) {
     return tl::make_unexpected(
         fmt::format("the socket's path is longer than {} bytes: {}", sizeof sockaddr_un{}.sun_path - 1, path));
@@ -152,11 +155,11 @@ OwnFile::~OwnFile() {
   if (info.st_dev == device_ && info.st_ino == inode_) unlink(path_.c_str());
 }
 
-ring::Result<SocketLock> LockSocket(const std::string& path) {
+base::Result<SocketLock> LockSocket(const std::string& path) {
   if (const auto made = MakeFolder(FolderOf(path)); !made) return tl::make_unexpected(made.error());
   const std::string lock_path = path + ".lock";
   for (int i = 0; i < kLockTries; ++i) {
-    ring::UniqueFd fd(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+    base::UniqueFd fd(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
     if (!fd) return SystemError("cannot open " + lock_path, " (choose another --socket)");
     if (!IsLockFile(fd.get())) {
       return tl::make_unexpected(fmt::format(
@@ -179,9 +182,9 @@ ring::Result<SocketLock> LockSocket(const std::string& path) {
   return tl::make_unexpected(fmt::format("{} is removed again and again: what does that?", lock_path));
 }
 
-ring::Result<Listener> ListenOn(const std::string& path) {
+base::Result<Listener> ListenOn(const std::string& path) {
   const sockaddr_un address = Address(path);
-  ring::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  base::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return SystemError("cannot make a socket");
   const mode_t before = umask(0177);
   const int bound = bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);

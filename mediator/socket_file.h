@@ -8,7 +8,9 @@
 
 #include <string>
 
-#include "ring/region.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
 
 namespace vgpu::mediator {
 
@@ -29,11 +31,11 @@ class OwnFile {
 
 // The order of members matters: the file goes while the descriptor is still open.
 struct SocketLock {
-  ring::UniqueFd fd;
+  base::UniqueFd fd;
   OwnFile file;
 };
 struct Listener {
-  ring::UniqueFd fd;
+  base::UniqueFd fd;
   OwnFile file;
 };
 
@@ -41,10 +43,10 @@ struct Listener {
 // file with an orderly end. Makes the socket's folder (mode 0700), and room for the socket: one that nobody listens on any more
 // is removed; one of a living program, or a file of another kind, is an error, as is that another mediator has it (with its
 // pid).
-ring::Result<SocketLock> LockSocket(const std::string& path);
+base::Result<SocketLock> LockSocket(const std::string& path);
 
 // Makes the socket and listens. Needs LockSocket of this path.
-ring::Result<Listener> ListenOn(const std::string& path);
+base::Result<Listener> ListenOn(const std::string& path);
 
 }  // namespace vgpu::mediator
 

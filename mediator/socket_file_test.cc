@@ -19,6 +19,8 @@
 #include <string>
 #include <thread>
 
+#include "base/unique_fd.h"
+
 namespace vgpu::mediator {
 namespace {
 
@@ -43,11 +45,11 @@ class SocketFileTest : public testing::Test {
     std::ifstream file(path);
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   }
-  ring::UniqueFd Foreign(int type) const {
+  base::UniqueFd Foreign(int type) const {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path, path_.c_str(), path_.size());
-    ring::UniqueFd fd(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+    base::UniqueFd fd(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
     EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     if (type != SOCK_DGRAM) listen(fd.get(), 1);
     return fd;
@@ -98,7 +100,7 @@ TEST_F(SocketFileTest, SocketReplaced_TheOthersStays) {
 
 TEST_F(SocketFileTest, SocketOfALivingProgram_IsRefusedAndStays) {
   for (const int type : {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM}) {
-    const ring::UniqueFd foreign = Foreign(type);
+    const base::UniqueFd foreign = Foreign(type);
     const std::string refusal = Refusal();
     EXPECT_NE(refusal.find("listens on " + path_), std::string::npos) << refusal;
     EXPECT_TRUE(Exists(path_));
@@ -116,7 +118,7 @@ TEST_F(SocketFileTest, SocketOfADeadProgram_IsReplaced) {
 
 // The listener of a mediator that was killed, which the kernel keeps for longer than one waits for the living.
 TEST_F(SocketFileTest, SocketOfADeadProgramThatGoesLate_IsReplaced) {
-  ring::UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  base::UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path_.copy(address.sun_path, sizeof address.sun_path - 1);

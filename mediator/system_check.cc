@@ -8,21 +8,22 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "base/result.h"
 #include "mediator/threads.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::mediator {
 namespace {
 
 // It says which descriptors of a VM are eventfds, and what program an engine is.
-ring::Result<void> CheckProc() {
+base::Result<void> CheckProc() {
   if (access("/proc/self/fdinfo", F_OK) == 0) return {};
   return tl::make_unexpected("/proc is not there: mount it in this sandbox, container or chroot (mount -t proc proc /proc)");
 }
 
 // How the loop takes the count out of an eventfd (eventfd.cc): without it none would ever be empty.
-ring::Result<void> CheckEventfd() {
-  const ring::UniqueFd fd(eventfd(1, EFD_CLOEXEC));
+base::Result<void> CheckEventfd() {
+  const base::UniqueFd fd(eventfd(1, EFD_CLOEXEC));
   if (!fd) return tl::make_unexpected(Refused("cannot create an eventfd", errno));
   uint64_t count = 0;
   const iovec piece{&count, sizeof count};
@@ -32,7 +33,7 @@ ring::Result<void> CheckEventfd() {
 
 }  // namespace
 
-ring::Result<void> CheckSystem() {
+base::Result<void> CheckSystem() {
   if (const auto proc = CheckProc(); !proc) return proc;
   return CheckEventfd();
 }

@@ -4,11 +4,12 @@
 #ifndef VGPU_MEDIATOR_SYSTEM_CHECK_H_
 #define VGPU_MEDIATOR_SYSTEM_CHECK_H_
 
-#include "ring/region.h"
+#include "base/result.h"
+
 
 namespace vgpu::mediator {
 
-ring::Result<void> CheckSystem();
+base::Result<void> CheckSystem();
 
 }  // namespace vgpu::mediator
 

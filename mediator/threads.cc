@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/result.h"
 #include "mediator/thread_signals.h"
 
 namespace vgpu::mediator {
@@ -32,7 +33,7 @@ std::string Refused(const std::string& what, int error) {
   return fmt::format("{}: {}{}", what, std::strerror(error), Remedy(error));
 }
 
-ring::Result<std::thread> StartThread(const std::string& what, std::function<void()> run) {
+base::Result<std::thread> StartThread(const std::string& what, std::function<void()> run) {
   const BlockedSignals blocked;
   try {
     return std::thread(std::move(run));

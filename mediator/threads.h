@@ -7,12 +7,13 @@
 #include <string>
 #include <thread>
 
-#include "ring/region.h"
+#include "base/result.h"
+
 
 namespace vgpu::mediator {
 
 // Starts a thread that gets no signals but the synchronous ones. `what` it is for is named in the error.
-ring::Result<std::thread> StartThread(const std::string& what, std::function<void()> run);
+base::Result<std::thread> StartThread(const std::string& what, std::function<void()> run);
 
 // "WHAT: cause (remedy)", for what the system refuses: a descriptor, a thread, a process, memory.
 std::string Refused(const std::string& what, int error);

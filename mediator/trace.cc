@@ -13,6 +13,10 @@
 #include <cstring>
 #include <fstream>
 
+#include "base/mapping.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
 namespace vgpu::mediator {
 
 const char* TraceEventName(TraceEvent event) {
@@ -27,7 +31,7 @@ const char* TraceEventName(TraceEvent event) {
 }
 
 // Nothing is written to it before it is known to be ours: a trace, or empty, and of no mediator that runs.
-ring::Result<void> Trace::TakeOver(int fd, const std::string& path) {
+base::Result<void> Trace::TakeOver(int fd, const std::string& path) {
   struct stat info;
   if (fstat(fd, &info) != 0) return tl::make_unexpected(fmt::format("cannot look at {}: {}", path, std::strerror(errno)));
   uint64_t magic = 0;
@@ -44,8 +48,8 @@ ring::Result<void> Trace::TakeOver(int fd, const std::string& path) {
   return tl::make_unexpected(fmt::format("cannot begin the trace {}: {}", path, std::strerror(errno)));
 }
 
-ring::Result<std::unique_ptr<Trace>> Trace::Create(const std::string& path, uint64_t records_max) {
-  ring::UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
+base::Result<std::unique_ptr<Trace>> Trace::Create(const std::string& path, uint64_t records_max) {
+  base::UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
   const uint64_t bytes = sizeof(Header) + records_max * sizeof(TraceRecord);
   if (!fd) {
     const char* why = std::strerror(errno);
@@ -56,12 +60,12 @@ ring::Result<std::unique_ptr<Trace>> Trace::Create(const std::string& path, uint
     return tl::make_unexpected(
         fmt::format("no room for {} bytes of trace in {}: {}", bytes, path, std::strerror(error)));
   }
-  ring::Result<ring::Mapping> mapping = ring::MapShared(fd.get(), bytes);
+  base::Result<base::Mapping> mapping = base::MapShared(fd.get(), bytes);
   if (!mapping) return tl::make_unexpected(std::move(mapping.error()));
   return std::unique_ptr<Trace>(new Trace(path, std::move(fd), std::move(*mapping), records_max));
 }
 
-Trace::Trace(std::string path, ring::UniqueFd fd, ring::Mapping mapping, uint64_t records_max)
+Trace::Trace(std::string path, base::UniqueFd fd, base::Mapping mapping, uint64_t records_max)
     : path_(std::move(path)),
       fd_(std::move(fd)),
       mapping_(std::move(mapping)),
@@ -80,7 +84,7 @@ void Trace::Stop() {
                 records_written_);
 }
 
-ring::Result<std::vector<TraceRecord>> ReadTrace(const std::string& path, uint64_t* dropped) {
+base::Result<std::vector<TraceRecord>> ReadTrace(const std::string& path, uint64_t* dropped) {
   std::ifstream file(path, std::ios::binary);
   Trace::Header header{};
   if (!file.read(reinterpret_cast<char*>(&header), sizeof header) || header.magic != Trace::kMagic) {

@@ -8,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "base/mapping.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/bus_error_guard.h"
-#include "ring/region.h"
 
 namespace vgpu::mediator {
 
@@ -32,7 +34,7 @@ static_assert(sizeof(TraceRecord) == 24);
 class Trace {
  public:
   // Needs bus_error_guard::Install. Replaces a trace that no mediator writes any more; a file that is something else is kept.
-  static ring::Result<std::unique_ptr<Trace>> Create(const std::string& path, uint64_t records_max);
+  static base::Result<std::unique_ptr<Trace>> Create(const std::string& path, uint64_t records_max);
   ~Trace();
   Trace(const Trace&) = delete;
   Trace& operator=(const Trace&) = delete;
@@ -50,7 +52,7 @@ class Trace {
   }
 
  private:
-  friend ring::Result<std::vector<TraceRecord>> ReadTrace(const std::string& path, uint64_t* dropped);
+  friend base::Result<std::vector<TraceRecord>> ReadTrace(const std::string& path, uint64_t* dropped);
   struct Header {
     uint64_t magic;
     uint64_t records;
@@ -59,13 +61,13 @@ class Trace {
   };
   static constexpr uint64_t kMagic = 0x3152545550475056ull;  // "VPGPUTR1"
 
-  Trace(std::string path, ring::UniqueFd fd, ring::Mapping mapping, uint64_t records_max);
-  static ring::Result<void> TakeOver(int fd, const std::string& path);
+  Trace(std::string path, base::UniqueFd fd, base::Mapping mapping, uint64_t records_max);
+  static base::Result<void> TakeOver(int fd, const std::string& path);
   void Stop();
 
   const std::string path_;
-  const ring::UniqueFd fd_;  // holds the file's lock
-  const ring::Mapping mapping_;
+  const base::UniqueFd fd_;  // holds the file's lock
+  const base::Mapping mapping_;
   const int guard_;
   const uint64_t records_max_;
   uint64_t records_written_ = 0;
@@ -75,7 +77,7 @@ class Trace {
 };
 
 // Reads a trace file, also while the mediator still writes it.
-ring::Result<std::vector<TraceRecord>> ReadTrace(const std::string& path, uint64_t* dropped);
+base::Result<std::vector<TraceRecord>> ReadTrace(const std::string& path, uint64_t* dropped);
 
 }  // namespace vgpu::mediator
 

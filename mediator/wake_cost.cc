@@ -11,10 +11,11 @@
 #include <cerrno>
 #include <thread>
 
+#include "base/result.h"
 #include "mediator/clock.h"
 #include "mediator/eventfd.h"
 #include "mediator/threads.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -30,9 +31,9 @@ void KeepAway(std::thread* thread) {
 
 }  // namespace
 
-ring::Result<int64_t> MeasureWakeCostNs() {
+base::Result<int64_t> MeasureWakeCostNs() {
   constexpr int kRounds = 33;
-  const ring::UniqueFd there(eventfd(0, EFD_CLOEXEC)), back(eventfd(0, EFD_CLOEXEC));
+  const base::UniqueFd there(eventfd(0, EFD_CLOEXEC)), back(eventfd(0, EFD_CLOEXEC));
   if (!there || !back) return tl::make_unexpected(Refused("cannot create an eventfd", errno));
   auto echo = StartThread("measuring what a wake-up costs", [&] {
     uint64_t value;

@@ -4,13 +4,14 @@
 
 #include <cstdint>
 
-#include "ring/region.h"
+#include "base/result.h"
+
 
 namespace vgpu::mediator {
 
 // What a sleep and a wake-up cost on this machine, in nanoseconds: the median round trip over two eventfds between the
 // calling thread and one on another processor (guests run on others), if there is one. Takes about 2 ms.
-ring::Result<int64_t> MeasureWakeCostNs();
+base::Result<int64_t> MeasureWakeCostNs();
 
 }  // namespace vgpu::mediator
 

@@ -18,14 +18,16 @@
 
 #include "api/codes.h"
 #include "api/vector.h"
+#include "base/mapping.h"
+#include "base/memfd.h"
+#include "base/result.h"
 #include "ring/abi.h"
 #include "ring/consumer.h"
 #include "ring/epoch.h"
 #include "ring/memory.h"
 #include "ring/producer.h"
-#include "ring/region.h"
 #include "ring/ring_ref.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::ring {
 namespace {
@@ -56,7 +58,7 @@ class Eventfd {
   }
 
  private:
-  UniqueFd fd_;
+  base::UniqueFd fd_;
 };
 
 struct Doorbells {
@@ -215,7 +217,7 @@ bool Serve(Server* one, Server* other) {
 }
 
 TEST(TwoProcesses, TwoRingsOfOneRegion_EveryAnswerIsRight) {
-  const Result<UniqueFd> fd = MakeSealedMemfd("two_process_test", kRegionBytes);
+  const base::Result<base::UniqueFd> fd = base::MakeSealedMemfd("two_process_test", kRegionBytes);
   ASSERT_TRUE(fd.has_value()) << fd.error();
   vgpu_layout layout;
   ASSERT_EQ(vgpu_layout_make(kRegionBytes, kGuests, kEntries, &layout), 0);
@@ -226,7 +228,7 @@ TEST(TwoProcesses, TwoRingsOfOneRegion_EveryAnswerIsRight) {
     ASSERT_GT(guests[q], 0);
   }
 
-  const Result<Mapping> region = MapShared(fd->get(), kRegionBytes);
+  const base::Result<base::Mapping> region = base::MapShared(fd->get(), kRegionBytes);
   ASSERT_TRUE(region.has_value()) << region.error();
   char* const rings = region->data() + layout.ring_off;
   Server one(rings, layout, 0, &bells[0]);

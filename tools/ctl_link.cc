@@ -12,7 +12,8 @@
 #include <utility>
 
 #include "api/codes.h"
-#include "ring/connect.h"
+#include "base/connect.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::ctl {
 namespace {
@@ -59,10 +60,10 @@ bool WaitReadable(int fd, Clock::time_point deadline) {
 }  // namespace
 
 Result<std::unique_ptr<Link>> Link::Open(const std::string& socket_path) {
-  ring::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  base::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return guest::FailErrno(VGPU_ERR_SYSTEM, "cannot make a socket");
   LimitWaiting(fd.get());
-  if (const auto connected = ring::Connect(fd.get(), socket_path); !connected) {
+  if (const auto connected = base::Connect(fd.get(), socket_path); !connected) {
     return Fail(CodeOf(connected.error().error), connected.error().text);
   }
   std::unique_ptr<Link> link(new Link(std::move(fd)));

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/unique_fd.h"
 #include "guest/error.h"
 #include "mediator/control_channel.h"
 
@@ -22,7 +23,7 @@ class Link {
   guest::Result<mediator::ControlMessage> Ask(uint32_t type, std::string_view payload, uint32_t reply_type);
 
  private:
-  explicit Link(ring::UniqueFd socket) : channel_(std::move(socket), VGPU_CONTROL_STATUS_BYTES_MAX) {}
+  explicit Link(base::UniqueFd socket) : channel_(std::move(socket), VGPU_CONTROL_STATUS_BYTES_MAX) {}
   guest::Result<mediator::ControlMessage> Await(uint32_t type);
 
   mediator::ControlChannel channel_;

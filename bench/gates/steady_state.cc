@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "base/unique_fd.h"
 #include "bench/gates/gates.h"
 #include "bench/load.h"
 #include "bench/mediator_process.h"
@@ -22,7 +23,7 @@ constexpr uint64_t kSeed = 7;
 class Counts {
  public:
   Counts() : file_(folder_ / "counts") {
-    const ring::UniqueFd fd(open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    const base::UniqueFd fd(open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     void* memory = MAP_FAILED;
     if (fd && ftruncate(fd.get(), kBytes) == 0) memory = mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, fd.get(), 0);
     words_ = memory == MAP_FAILED ? nullptr : static_cast<const uint64_t*>(memory);

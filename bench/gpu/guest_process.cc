@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "base/mapping.h"
+#include "base/unique_fd.h"
 #include "bench/gpu/guests.h"
 #include "bench/gpu/vector_load.h"
 
@@ -108,8 +110,8 @@ guest::HostOptions OptionsOf(const Board& board, const GuestPlan& plan) {
 }  // namespace
 
 int RunGuest(const std::string& board_file, uint32_t seat_number) {
-  const ring::UniqueFd fd(open(board_file.c_str(), O_RDWR | O_CLOEXEC));
-  const auto mapping = ring::MapShared(fd.get(), sizeof(Board));
+  const base::UniqueFd fd(open(board_file.c_str(), O_RDWR | O_CLOEXEC));
+  const auto mapping = base::MapShared(fd.get(), sizeof(Board));
   if (!mapping || seat_number >= kGuestsMax) return EXIT_FAILURE;
   Board* board = reinterpret_cast<Board*>(mapping->data());
   Seat* seat = &board->seats[seat_number];

@@ -8,6 +8,9 @@
 #include <new>
 #include <thread>
 
+#include "base/mapping.h"
+#include "base/unique_fd.h"
+
 namespace vgpu::bench {
 namespace {
 
@@ -21,9 +24,9 @@ constexpr milliseconds kLook{2};
 Result<std::unique_ptr<Guests>> Guests::Start(const MediatorProcess& mediator, const std::vector<GuestPlan>& plans) {
   std::unique_ptr<Guests> guests(new Guests);
   const std::string file = guests->folder_ / "board";
-  const ring::UniqueFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const base::UniqueFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!fd || ftruncate(fd.get(), sizeof(Board)) != 0) return tl::make_unexpected("cannot make the guests' file");
-  auto mapping = ring::MapShared(fd.get(), sizeof(Board));
+  auto mapping = base::MapShared(fd.get(), sizeof(Board));
   if (!mapping) return tl::make_unexpected(mapping.error());
   guests->mapping_ = std::move(*mapping);
   guests->board_ = new (guests->mapping_.data()) Board;

@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "base/mapping.h"
 #include "bench/load.h"
 #include "bench/mediator_process.h"
 #include "bench/vectors.h"
-#include "ring/region.h"
 
 namespace vgpu::bench {
 
@@ -76,7 +76,7 @@ class Guests {
   Result<void> AwaitAll(bool (*done)(const Seat&), const char* what) const;
 
   TempDir folder_;
-  ring::Mapping mapping_;
+  base::Mapping mapping_;
   Board* board_ = nullptr;
   std::vector<Child> children_;
 };

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/gpu/lab.h"
 
+#include "base/memfd.h"
+#include "base/result.h"
 #include "gpu/kernels.h"
 
 namespace vgpu::bench {
 
-ring::Result<std::unique_ptr<GpuMemory>> GpuMemory::Create(const gpu::Device& device, uint64_t bytes) {
-  auto memory = ring::MakeOwnedMemory("vgpu-bench", bytes);
+base::Result<std::unique_ptr<GpuMemory>> GpuMemory::Create(const gpu::Device& device, uint64_t bytes) {
+  auto memory = base::MakeOwnedMemory("vgpu-bench", bytes);
   if (!memory) return tl::make_unexpected(memory.error());
   auto registration = gpu::HostRegistration::Create(device, memory->mapping.data(), bytes);
   if (!registration) return tl::make_unexpected(registration.error());
   return std::unique_ptr<GpuMemory>(new GpuMemory(std::move(memory->mapping), std::move(*registration)));
 }
 
-ring::Result<std::unique_ptr<Lab>> Lab::Open(int ordinal) {
+base::Result<std::unique_ptr<Lab>> Lab::Open(int ordinal) {
   auto lab = std::make_unique<Lab>();
   auto driver = gpu::LoadCudaDriver(gpu::kKernelsVersion);
   if (!driver) return tl::make_unexpected(driver.error());

@@ -7,15 +7,16 @@
 #include <stdexcept>
 #include <string>
 
+#include "base/mapping.h"
+#include "base/result.h"
 #include "gpu/device.h"
-#include "ring/region.h"
 
 namespace vgpu::bench {
 
 // A sealed memfd, populated, that the GPU uses where it lies.
 class GpuMemory {
  public:
-  static ring::Result<std::unique_ptr<GpuMemory>> Create(const gpu::Device& device, uint64_t bytes);
+  static base::Result<std::unique_ptr<GpuMemory>> Create(const gpu::Device& device, uint64_t bytes);
 
   char* data() const { return mapping_.data(); }
   uint64_t bytes() const { return mapping_.bytes(); }
@@ -23,16 +24,16 @@ class GpuMemory {
   gpu::CuDevicePtr at(uint64_t off) const { return registration_.address() + off; }
 
  private:
-  GpuMemory(ring::Mapping mapping, gpu::HostRegistration registration)
+  GpuMemory(base::Mapping mapping, gpu::HostRegistration registration)
       : mapping_(std::move(mapping)), registration_(std::move(registration)) {}
 
-  ring::Mapping mapping_;
+  base::Mapping mapping_;
   gpu::HostRegistration registration_;
 };
 
 // The benchmark's own thread, and the one that makes a flood, each have the device current.
 struct Lab {
-  static ring::Result<std::unique_ptr<Lab>> Open(int ordinal);
+  static base::Result<std::unique_ptr<Lab>> Open(int ordinal);
 
   gpu::CudaDriver driver;
   std::unique_ptr<gpu::Device> device;

@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/mapping.h"
+#include "base/unique_fd.h"
 #include "bench/gpu/lab.h"
 #include "bench/gpu/native.h"
 
@@ -31,9 +33,9 @@ constexpr size_t kFileBytes = 4096;
 Result<std::unique_ptr<Neighbour>> Neighbour::Start(bool cuda) {
   std::unique_ptr<Neighbour> neighbour(new Neighbour);
   const std::string file = neighbour->folder_ / "launches";
-  const ring::UniqueFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const base::UniqueFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!fd || ftruncate(fd.get(), kFileBytes) != 0) return tl::make_unexpected("cannot make the neighbour's file");
-  auto mapping = ring::MapShared(fd.get(), kFileBytes);
+  auto mapping = base::MapShared(fd.get(), kFileBytes);
   if (!mapping) return tl::make_unexpected(mapping.error());
   neighbour->mapping_ = std::move(*mapping);
   neighbour->launches_ = new (neighbour->mapping_.data()) std::atomic<uint64_t>(0);
@@ -64,8 +66,8 @@ Result<void> Neighbour::AwaitBegin() {
 }
 
 int RunNeighbour(const std::string& file, bool cuda) {
-  const ring::UniqueFd fd(open(file.c_str(), O_RDWR | O_CLOEXEC));
-  const auto mapping = ring::MapShared(fd.get(), kFileBytes);
+  const base::UniqueFd fd(open(file.c_str(), O_RDWR | O_CLOEXEC));
+  const auto mapping = base::MapShared(fd.get(), kFileBytes);
   if (!mapping) return EXIT_FAILURE;
   auto* launches = reinterpret_cast<std::atomic<uint64_t>*>(mapping->data());
   if (!cuda) {

@@ -9,8 +9,8 @@
 #include <memory>
 #include <string>
 
+#include "base/mapping.h"
 #include "bench/process.h"
-#include "ring/region.h"
 
 namespace vgpu::bench {
 
@@ -30,7 +30,7 @@ class Neighbour {
   Result<void> AwaitBegin();
 
   TempDir folder_;
-  ring::Mapping mapping_;
+  base::Mapping mapping_;
   std::atomic<uint64_t>* launches_ = nullptr;  // it counts them in a file that both map
   Child child_;
 };

@@ -23,15 +23,14 @@
 #include "ring/memory.h"
 #include "ring/producer.h"
 #include "ring/ring_ref.h"
-#include "ring/region.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench::interference {
 
 using ring::Producer;
 using ring::RealMemory;
 using ring::RingRef;
-using ring::UniqueFd;
+using base::UniqueFd;
 
 int64_t NowNs();
 void SleepNs(int64_t ns);

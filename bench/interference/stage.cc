@@ -15,7 +15,8 @@
 #include <filesystem>
 #include <sstream>
 
-#include "ring/region.h"
+#include "base/mapping.h"
+
 
 namespace vgpu::bench::interference {
 namespace {
@@ -320,7 +321,7 @@ Result<std::unique_ptr<Innocent>> Innocent::Start(const std::string& name,
     return tl::make_unexpected(fmt::format("innocent {}: {}", name, ready.error()));
   }
   const UniqueFd fd(open(file.c_str(), O_RDWR | O_CLOEXEC));
-  auto mapping = ring::MapShared(fd.get(), RecordFileBytes(room));
+  auto mapping = base::MapShared(fd.get(), RecordFileBytes(room));
   if (!mapping) return tl::make_unexpected(mapping.error());
   innocent->mapping_ = std::move(*mapping);
   innocent->header_ = reinterpret_cast<const RecordHeader*>(innocent->mapping_.data());

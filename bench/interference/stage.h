@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/mapping.h"
 #include "bench/interference/owner.h"
 #include "bench/interference/record.h"
 #include "bench/interference/samples.h"
@@ -165,7 +166,7 @@ class Innocent {
 
   std::string name_;
   std::unique_ptr<Program> program_;
-  ring::Mapping mapping_;
+  base::Mapping mapping_;
   const RecordHeader* header_ = nullptr;
 };
 

@@ -8,7 +8,7 @@
 
 #include "bench/nfs/text_file.h"
 #include "bench/nfs/vector_file.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench::nfs {
 namespace {
@@ -19,7 +19,7 @@ class ExchangeByPath final : public Exchange {
   std::string Look() override { return ReadLine(kResponseFile); }
   void Forget() override { Empty(kResponseFile); }
   void Write(const char* name, const void* from, size_t bytes) override {
-    const ring::UniqueFd file = Open(name, O_WRONLY | O_CREAT);
+    const base::UniqueFd file = Open(name, O_WRONLY | O_CREAT);
     WriteWhole(file.get(), name, from, bytes);
     Sync(file.get(), name);
   }
@@ -42,15 +42,15 @@ class DirectExchange final : public Exchange {
 
  private:
   int FileOf(const char* name) {
-    ring::UniqueFd& file = vectors_[name];
+    base::UniqueFd& file = vectors_[name];
     if (!file) file = Open(name, kFlags);
     return file.get();
   }
 
   static constexpr int kFlags = O_RDWR | O_CREAT | O_DIRECT;
-  const ring::UniqueFd request_ = Open(kRequestFile, kFlags);
-  const ring::UniqueFd response_ = Open(kResponseFile, kFlags);
-  std::map<std::string, ring::UniqueFd> vectors_;  // by name, once used
+  const base::UniqueFd request_ = Open(kRequestFile, kFlags);
+  const base::UniqueFd response_ = Open(kResponseFile, kFlags);
+  std::map<std::string, base::UniqueFd> vectors_;  // by name, once used
 };
 
 }  // namespace

@@ -15,7 +15,7 @@
 #include <fstream>
 #include <thread>
 
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench::nfs {
 namespace {
@@ -28,7 +28,7 @@ constexpr const char* kServes = "NFS SERVER INITIALIZED";
 constexpr const char* kNoExport = "Could not create export";
 
 Result<uint16_t> FreePort() {
-  const ring::UniqueFd probe(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const base::UniqueFd probe(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -46,9 +46,9 @@ bool OpensByHandle(const std::string& path) {
   auto* handle = reinterpret_cast<file_handle*>(memory.data());
   handle->handle_bytes = MAX_HANDLE_SZ;
   int mount_id;
-  const ring::UniqueFd folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const base::UniqueFd folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (name_to_handle_at(folder.get(), "", handle, &mount_id, AT_EMPTY_PATH) != 0) return false;
-  return static_cast<bool>(ring::UniqueFd(open_by_handle_at(folder.get(), handle, O_RDONLY | O_CLOEXEC)));
+  return static_cast<bool>(base::UniqueFd(open_by_handle_at(folder.get(), handle, O_RDONLY | O_CLOEXEC)));
 }
 
 }  // namespace

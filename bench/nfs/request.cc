@@ -7,6 +7,8 @@
 #include <charconv>
 #include <system_error>
 
+#include "base/result.h"
+
 namespace vgpu::bench::nfs {
 namespace {
 
@@ -40,7 +42,7 @@ std::string TextOf(const Request& request) {
   return fmt::format("{}:{}:{}:{}:{}\n", request.pool, request.priority, request.vm_id, request.num1, request.num2);
 }
 
-ring::Result<Request> ParseRequest(std::string_view line, uint32_t folder_vm_id) {
+base::Result<Request> ParseRequest(std::string_view line, uint32_t folder_vm_id) {
   if (line.ends_with('\n')) line.remove_suffix(1);
   std::array<std::string_view, kFields> fields;
   if (!Split(line, &fields)) return tl::make_unexpected("not pool_id:priority:vm_id:num1:num2");
@@ -63,7 +65,7 @@ ring::Result<Request> ParseRequest(std::string_view line, uint32_t folder_vm_id)
   return request;
 }
 
-ring::Result<uint32_t> VmIdOf(std::string_view folder) {
+base::Result<uint32_t> VmIdOf(std::string_view folder) {
   uint32_t vm_id;
   if (folder.starts_with("vm") && ParseNumber(folder.substr(2), &vm_id)) return vm_id;
   return tl::make_unexpected("not called vm<number>");

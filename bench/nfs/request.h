@@ -8,7 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "ring/region.h"
+#include "base/result.h"
+
 
 namespace vgpu::bench::nfs {
 
@@ -30,10 +31,10 @@ std::string TextOf(const Request& request);
 
 // The old system's rules: pool A or B, priority 0 to 2, the vm_id of its own folder. That the numbers are of 32 bits is
 // our choice, and the vector. The error says which rule was broken.
-ring::Result<Request> ParseRequest(std::string_view line, uint32_t folder_vm_id);
+base::Result<Request> ParseRequest(std::string_view line, uint32_t folder_vm_id);
 
 // The folder's number if it is called vm<number>, as the old system's are; else an error.
-ring::Result<uint32_t> VmIdOf(std::string_view folder);
+base::Result<uint32_t> VmIdOf(std::string_view folder);
 
 }  // namespace vgpu::bench::nfs
 

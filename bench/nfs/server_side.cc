@@ -13,7 +13,6 @@
 
 #include "bench/nfs/text_file.h"
 #include "bench/nfs/vector_file.h"
-#include "ring/unique_fd.h"
 
 namespace vgpu::bench::nfs {
 

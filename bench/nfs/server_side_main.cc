@@ -16,7 +16,7 @@
 #include "base/cli/options.h"
 #include "base/cli/program.h"
 #include "bench/nfs/server_side.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace {
 
@@ -41,7 +41,7 @@ class Watch {
   }
 
  private:
-  const vgpu::ring::UniqueFd events_;
+  const vgpu::base::UniqueFd events_;
 };
 
 int Run(int argc, char** argv) {

@@ -8,12 +8,14 @@
 #include <cerrno>
 #include <system_error>
 
+#include "base/unique_fd.h"
+
 namespace vgpu::bench::nfs {
 
 void Fail(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
 
-ring::UniqueFd Open(const std::string& path, int flags) {
-  ring::UniqueFd file(open(path.c_str(), flags | O_CLOEXEC, 0666));
+base::UniqueFd Open(const std::string& path, int flags) {
+  base::UniqueFd file(open(path.c_str(), flags | O_CLOEXEC, 0666));
   if (!file) Fail("cannot open " + path);
   return file;
 }

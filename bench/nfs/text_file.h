@@ -10,7 +10,7 @@
 
 #include <string>
 
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench::nfs {
 
@@ -21,7 +21,7 @@ inline constexpr const char* kResponseFile = "response.txt";
 [[noreturn]] void Fail(const std::string& what);
 
 // All of these throw what the system says.
-ring::UniqueFd Open(const std::string& path, int flags);
+base::UniqueFd Open(const std::string& path, int flags);
 // Replaces what the file holds, and returns when that is on the disk (or at the server).
 void WriteLine(const std::string& path, const std::string& line);
 // The file's line; "" while there is none, or not all of it.

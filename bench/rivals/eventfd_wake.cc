@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "base/unique_fd.h"
 #include "bench/rivals/rival_server.h"
 #include "bench/rivals/rivals.h"
 
@@ -52,7 +53,7 @@ class EventfdWake final : public Contestant {
 
  private:
   const std::chrono::nanoseconds pause_;
-  const ring::UniqueFd doorbell_;
+  const base::UniqueFd doorbell_;
   uint64_t serial_ = 0;  // each process has its own, and counts the same
   Shared<std::atomic<uint64_t>> answered_;
   RivalServer server_;
@@ -85,8 +86,8 @@ class EventfdPingPong final : public Contestant {
     Block(pong_.get());
   }
 
-  const ring::UniqueFd ping_;
-  const ring::UniqueFd pong_;
+  const base::UniqueFd ping_;
+  const base::UniqueFd pong_;
   RivalServer server_;
 };
 

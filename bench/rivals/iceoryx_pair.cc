@@ -19,6 +19,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "base/unique_fd.h"
 #include "bench/janitor.h"
 #include "bench/payload.h"
 #include "bench/rivals/queue_pair.h"
@@ -94,7 +95,7 @@ class Roudi {
     sigwait(&end, &signal);
   }
 
-  const ring::UniqueFd ready_;
+  const base::UniqueFd ready_;
   Child child_;
 };
 
@@ -270,7 +271,7 @@ class IceoryxPair final : public Contestant {
   const std::shared_ptr<Roudi> roudi_;
   const Remains client_remains_{exchange_ + kRequests};
   const Remains server_remains_{exchange_ + kReplies};
-  const ring::UniqueFd done_;
+  const base::UniqueFd done_;
   Shared<Report> report_;
   std::optional<End> end_;  // of either process its own
   RivalServer client_;

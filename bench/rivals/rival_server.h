@@ -9,7 +9,7 @@
 
 #include "bench/process.h"
 #include "bench/shared_memory.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench {
 
@@ -25,7 +25,7 @@ class RivalServer {
 
  private:
   Shared<uint64_t> todo_;
-  ring::UniqueFd begin_;
+  base::UniqueFd begin_;
   Child child_;
 };
 

@@ -9,7 +9,7 @@
 
 #include "bench/payload.h"
 #include "bench/rivals/queue_pair.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench {
 namespace {
@@ -38,7 +38,7 @@ class Stream {
     return bytes / sizeof(Message);
   }
 
-  const ring::UniqueFd in_, out_;
+  const base::UniqueFd in_, out_;
 };
 
 struct Ends {

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench::socket {
 namespace {
@@ -17,11 +17,11 @@ class ChannelTest : public testing::Test {
   void SetUp() override {
     int ends[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    here_ = ring::UniqueFd(ends[0]);
-    there_ = ring::UniqueFd(ends[1]);
+    here_ = base::UniqueFd(ends[0]);
+    there_ = base::UniqueFd(ends[1]);
   }
 
-  ring::UniqueFd here_, there_;
+  base::UniqueFd here_, there_;
   Message sent_{};
   Message got_{};
 };

@@ -19,7 +19,7 @@
 #include "bench/socket/channel.h"
 #include "bench/socket/daemon.h"
 #include "bench/socket/device.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench::socket {
 namespace {
@@ -31,10 +31,10 @@ struct Pair {
   Pair() {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) throw std::runtime_error("no socket");
-    qemu = ring::UniqueFd(ends[0]);
-    daemon = ring::UniqueFd(ends[1]);
+    qemu = base::UniqueFd(ends[0]);
+    daemon = base::UniqueFd(ends[1]);
   }
-  ring::UniqueFd qemu, daemon;
+  base::UniqueFd qemu, daemon;
 };
 
 void Raise(int event) {
@@ -164,7 +164,7 @@ class Forwarding final : public Contestant {
   const std::optional<Pace> pace_;
   uint32_t request_id_ = 0;
   Pair socket_;
-  const ring::UniqueFd doorbell_, interrupt_;
+  const base::UniqueFd doorbell_, interrupt_;
   Receiver answers_;
   Shared<Registers> registers_;
   RivalServer daemon_;

@@ -13,7 +13,7 @@
 #include "bench/listener.h"
 #include "bench/socket/stream.h"
 #include "bench/socket/vector_message.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench::socket {
 namespace {
@@ -27,7 +27,7 @@ bool Answer(int fd, const VectorResponse& header, std::vector<uint32_t>& memory)
 void Serve(int listener) {
   signal(SIGPIPE, SIG_IGN);
   for (;;) {
-    ring::UniqueFd connection(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+    base::UniqueFd connection(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
     if (!connection && errno != EINTR) return;
     if (!connection) continue;
     std::thread([fd = std::move(connection)] { ServePort(fd.get()); }).detach();

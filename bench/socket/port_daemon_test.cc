@@ -13,7 +13,7 @@
 
 #include "bench/socket/stream.h"
 #include "bench/socket/vector_message.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench::socket {
 namespace {
@@ -24,8 +24,8 @@ class PortDaemonTest : public testing::Test {
     signal(SIGPIPE, SIG_IGN);
     int ends[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-    guest_ = ring::UniqueFd(ends[0]);
-    daemon_ = std::thread([fd = ring::UniqueFd(ends[1])] { ServePort(fd.get()); });
+    guest_ = base::UniqueFd(ends[0]);
+    daemon_ = std::thread([fd = base::UniqueFd(ends[1])] { ServePort(fd.get()); });
   }
   void TearDown() override {
     guest_.reset();
@@ -52,7 +52,7 @@ class PortDaemonTest : public testing::Test {
     EXPECT_FALSE(ReadAll(guest_.get(), &more, 1));
   }
 
-  ring::UniqueFd guest_;
+  base::UniqueFd guest_;
   std::thread daemon_;
 };
 

@@ -11,7 +11,7 @@
 
 #include "bench/socket/stream.h"
 #include "bench/socket/vector_message.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::bench::socket {
 namespace {
@@ -61,7 +61,7 @@ class PortWay final : public VectorWay {
     Must(response.status == kOk && response.request_id == request.request_id && response.count == request.count);
   }
 
-  const ring::UniqueFd port_;
+  const base::UniqueFd port_;
   std::vector<char> piece_;
   uint32_t request_id_ = 0;
 };

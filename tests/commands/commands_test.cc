@@ -22,7 +22,7 @@
 
 #include "guest/subprocess.h"
 #include "guest/temp_folder.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::test {
 namespace {
@@ -350,7 +350,7 @@ TEST_F(CommandsTest, BenchInterrupted_PrintsTheParts) {
 }
 
 TEST_F(CommandsTest, LongRun_ShowsProgressOnATerminalOnly) {
-  const ring::UniqueFd terminal(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  const base::UniqueFd terminal(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
   ASSERT_TRUE(terminal);
   ASSERT_EQ(grantpt(terminal.get()), 0);
   ASSERT_EQ(unlockpt(terminal.get()), 0);

@@ -16,6 +16,7 @@
 
 #include "api/codes.h"
 #include "api/device_info.h"
+#include "base/unique_fd.h"
 #include "ring/regs.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
@@ -26,8 +27,8 @@ namespace {
 constexpr uint32_t kHonestVm = 1;
 constexpr uint32_t kVm = 2;
 
-ring::UniqueFd Memfd(uint64_t bytes, int seals) {
-  ring::UniqueFd fd(memfd_create("vgpu-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+base::UniqueFd Memfd(uint64_t bytes, int seals) {
+  base::UniqueFd fd(memfd_create("vgpu-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   EXPECT_EQ(ftruncate(fd.get(), static_cast<off_t>(bytes)), 0);
   EXPECT_EQ(fcntl(fd.get(), F_ADD_SEALS, seals), 0);
   return fd;
@@ -271,8 +272,8 @@ TEST_F(ControlTest, DescriptorsWhereNoneBelong_Refused) {
 TEST_F(ControlTest, DoorbellThatIsNoEventfd_Refused) {
   int pipe_fds[2];
   ASSERT_EQ(pipe2(pipe_fds, O_CLOEXEC), 0);
-  const ring::UniqueFd reader(pipe_fds[0]), writer(pipe_fds[1]);
-  const ring::UniqueFd file(open("/dev/zero", O_RDWR | O_CLOEXEC));
+  const base::UniqueFd reader(pipe_fds[0]), writer(pipe_fds[1]);
+  const base::UniqueFd file(open("/dev/zero", O_RDWR | O_CLOEXEC));
   const std::vector<int> right = owner_.AttachFds();
   for (const int wrong : {reader.get(), writer.get(), file.get(), right[3]}) {
     EXPECT_SAYS(AttachError(owner_.Claim(), {right[0], wrong, right[2], right[3]}), "no eventfd");
@@ -295,11 +296,11 @@ TEST_F(ControlTest, RegionOfTheWrongKind_Refused) {
   const std::vector<int> right = owner_.AttachFds();
   int pipe_fds[2];
   ASSERT_EQ(pipe2(pipe_fds, O_CLOEXEC), 0);
-  const ring::UniqueFd reader(pipe_fds[0]), writer(pipe_fds[1]);
-  const ring::UniqueFd file(open((folder_ / "file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const base::UniqueFd reader(pipe_fds[0]), writer(pipe_fds[1]);
+  const base::UniqueFd file(open((folder_ / "file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   ASSERT_EQ(ftruncate(file.get(), static_cast<off_t>(bytes)), 0);
   const struct {
-    ring::UniqueFd fd;
+    base::UniqueFd fd;
     const char* says;
   } cases[] = {{Memfd(bytes, 0), "not sealed"},
                {Memfd(bytes, F_SEAL_SHRINK | F_SEAL_GROW), "not sealed"},
@@ -308,9 +309,9 @@ TEST_F(ControlTest, RegionOfTheWrongKind_Refused) {
                {Memfd(bytes / 2, kSeals), "not the 1048576 announced"},
                {Memfd(bytes * 2, kSeals), "not the 1048576 announced"},
                {Memfd(0, kSeals), "not the 1048576 announced"},
-               {ring::UniqueFd(dup(reader.get())), "not a memfd"},
-               {ring::UniqueFd(dup(file.get())), "not"},
-               {ring::UniqueFd(dup(right[1])), "not a memfd"}};
+               {base::UniqueFd(dup(reader.get())), "not a memfd"},
+               {base::UniqueFd(dup(file.get())), "not"},
+               {base::UniqueFd(dup(right[1])), "not a memfd"}};
   for (const auto& [fd, says] : cases) {
     const std::string region = AttachError(owner_.Claim(), {right[0], right[1], right[2], fd.get()});
     EXPECT_SAYS(region, "the region");

@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
 #include "tests/daemon/unanswered_file.h"
@@ -34,7 +35,7 @@ constexpr uint32_t kVm = 2;
 
 struct Kind {
   std::string name;
-  ring::UniqueFd fd;
+  base::UniqueFd fd;
 };
 
 class DescriptorsTest : public testing::Test {
@@ -80,7 +81,7 @@ class DescriptorsTest : public testing::Test {
       if (fd < 0) {
         std::printf("%s cannot be had here, and is left out\n", name.c_str());
       } else {
-        kinds.push_back({name, ring::UniqueFd(fd)});
+        kinds.push_back({name, base::UniqueFd(fd)});
       }
     };
     add("/dev/zero", open("/dev/zero", O_RDWR | O_CLOEXEC));
@@ -140,8 +141,8 @@ TEST_F(DescriptorsTest, EveryOtherKindInEveryPlace_IsNamed) {
 // The right kinds, opened in a way in which they cannot be used.
 TEST_F(DescriptorsTest, MemoryToReadOnly_IsRefused) {
   const std::vector<int> attach = owner_.AttachFds();
-  const ring::UniqueFd region(open(PathOf(attach[3]).c_str(), O_RDONLY | O_CLOEXEC));
-  const ring::UniqueFd file(open(PathOf(attach[0]).c_str(), O_RDONLY | O_CLOEXEC));
+  const base::UniqueFd region(open(PathOf(attach[3]).c_str(), O_RDONLY | O_CLOEXEC));
+  const base::UniqueFd file(open(PathOf(attach[0]).c_str(), O_RDONLY | O_CLOEXEC));
   ASSERT_TRUE(region && file);
   EXPECT_SAYS(Refusal({attach[0], attach[1], attach[2], region.get()}, owner_.RingFds(0)), "the region");
   EXPECT_SAYS(Refusal({file.get(), attach[1], attach[2], attach[3]}, owner_.RingFds(0)), "the private file");

@@ -21,6 +21,8 @@
 
 #include "api/codes.h"
 #include "api/vector.h"
+#include "base/memfd.h"
+#include "base/unique_fd.h"
 #include "ring/regs.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
@@ -86,7 +88,7 @@ class Crowd {
     for (int i = 0; i < kDups; ++i) dups_.emplace_back(dup(fd));
     for (int i = 0; i < epolls; ++i) {
       epolls_.emplace_back(epoll_create1(EPOLL_CLOEXEC));
-      for (const ring::UniqueFd& dup : dups_) {
+      for (const base::UniqueFd& dup : dups_) {
         epoll_event event{EPOLLIN, {}};
         waiters_ += epoll_ctl(epolls_.back().get(), EPOLL_CTL_ADD, dup.get(), &event) == 0 ? 1 : 0;
       }
@@ -96,8 +98,8 @@ class Crowd {
 
  private:
   static constexpr int kDups = 300;
-  std::vector<ring::UniqueFd> dups_;
-  std::vector<ring::UniqueFd> epolls_;
+  std::vector<base::UniqueFd> dups_;
+  std::vector<base::UniqueFd> epolls_;
   int waiters_ = 0;
 };
 
@@ -259,7 +261,7 @@ TEST_F(DisturbanceTest, MemoryOfAnotherVm_RefusedAndNamed) {
 TEST_F(DisturbanceTest, SparseRegion_RefusedAndNothingIsAllocated) {
   constexpr uint64_t kBytes = 64 * kMiB;
   Owner owner({.vm_id = kVm, .region_bytes = kBytes});
-  const ring::UniqueFd sparse = std::move(ring::MakeSealedMemfd("vgpu-region", kBytes).value());
+  const base::UniqueFd sparse = std::move(base::MakeSealedMemfd("vgpu-region", kBytes).value());
   std::vector<int> fds = owner.AttachFds();
   fds[3] = sparse.get();
   const uint64_t before = daemon_->ResidentKib();

@@ -21,6 +21,7 @@
 #include "api/device_info.h"
 #include "api/vector.h"
 #include "api/window.h"
+#include "base/unique_fd.h"
 #include "ring/memory.h"
 #include "ring/regs.h"
 #include "tests/daemon/daemon.h"
@@ -339,8 +340,8 @@ TEST_F(HostileTest, CallEventfdFullAndBlocking_StallsNobody) {
 // A kick that would block its reader, and one that gives up its count one by one.
 TEST_F(HostileTest, KickEventfdBlockingOrSemaphore_StallsNobody) {
   hostile_.Hangup();
-  const ring::UniqueFd semaphore(eventfd(0, EFD_SEMAPHORE | EFD_CLOEXEC));
-  hostile_.doorbells(1).kick = ring::UniqueFd(dup(semaphore.get()));
+  const base::UniqueFd semaphore(eventfd(0, EFD_SEMAPHORE | EFD_CLOEXEC));
+  hostile_.doorbells(1).kick = base::UniqueFd(dup(semaphore.get()));
   const int kick = hostile_.doorbells(0).kick.get();
   ASSERT_EQ(fcntl(kick, F_SETFL, 0), 0);
   ASSERT_TRUE(Eventually([&] { return hostile_.Attach(daemon_->socket()).has_value(); }));

@@ -8,7 +8,11 @@
 #include <cstring>
 
 #include "api/vector.h"
+#include "base/mapping.h"
+#include "base/memfd.h"
+#include "base/unique_fd.h"
 #include "ring/epoch.h"
+#include "ring/region.h"
 #include "tests/daemon/daemon.h"
 
 namespace vgpu::test {
@@ -16,8 +20,8 @@ namespace {
 
 using ring::RealMemory;
 
-ring::UniqueFd MakeMemory(const char* name, uint64_t bytes, ring::Mapping* mapping) {
-  ring::OwnedMemory memory = std::move(ring::MakeOwnedMemory(name, bytes).value());
+base::UniqueFd MakeMemory(const char* name, uint64_t bytes, base::Mapping* mapping) {
+  base::OwnedMemory memory = std::move(base::MakeOwnedMemory(name, bytes).value());
   *mapping = std::move(memory.mapping);
   return std::move(memory.fd);
 }
@@ -32,8 +36,8 @@ Owner::Owner(OwnerOptions options) : options_(options) {
     MakeRegion();
   }
   for (uint32_t q = 0; q <= options.rings; ++q) {
-    doorbells_.push_back({ring::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-                          ring::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))});
+    doorbells_.push_back({base::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+                          base::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))});
   }
 }
 

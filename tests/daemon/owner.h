@@ -12,10 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "base/mapping.h"
+#include "base/unique_fd.h"
 #include "ring/abi.h"
 #include "ring/memory.h"
 #include "ring/producer.h"
-#include "ring/region.h"
 #include "tests/daemon/peer.h"
 
 namespace vgpu::test {
@@ -31,8 +32,8 @@ struct OwnerOptions {
 };
 
 struct Doorbells {
-  ring::UniqueFd kick;
-  ring::UniqueFd call;
+  base::UniqueFd kick;
+  base::UniqueFd call;
 };
 
 class Owner {
@@ -74,11 +75,11 @@ class Owner {
 
   const OwnerOptions options_;
   vgpu_layout layout_{};
-  ring::UniqueFd region_fd_;
-  ring::UniqueFd rings_fd_;
-  ring::UniqueFd private_fd_;
-  ring::Mapping region_;
-  ring::Mapping private_;
+  base::UniqueFd region_fd_;
+  base::UniqueFd rings_fd_;
+  base::UniqueFd private_fd_;
+  base::Mapping region_;
+  base::Mapping private_;
   std::vector<Doorbells> doorbells_;  // of the rings, then of the window
   std::unique_ptr<Peer> peer_;
 };

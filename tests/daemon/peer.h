@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "ring/control.h"
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::test {
 
@@ -52,7 +52,7 @@ class Peer {
  private:
   bool ReceiveBytes(char* to, size_t bytes);
 
-  ring::UniqueFd fd_;
+  base::UniqueFd fd_;
 };
 
 // A message as it is on the wire.

@@ -27,7 +27,7 @@
 #include <string>
 #include <vector>
 
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
 
@@ -124,7 +124,7 @@ class LogReaderTest : public ProcessTest {
  protected:
   void SetUp() override {
     ASSERT_EQ(mkfifo(log_.c_str(), 0600), 0);
-    reader_ = ring::UniqueFd(open(log_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    reader_ = base::UniqueFd(open(log_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
     ASSERT_TRUE(reader_);
     fcntl(reader_.get(), F_SETPIPE_SZ, 4096);
     daemon_ = Start();
@@ -137,7 +137,7 @@ class LogReaderTest : public ProcessTest {
     return text;
   }
 
-  ring::UniqueFd reader_;
+  base::UniqueFd reader_;
   std::unique_ptr<Daemon> daemon_;
 };
 
@@ -158,7 +158,7 @@ TEST_F(LogReaderTest, ReaderStandsStill_ServesOnAndEndsInOrder) {
 TEST_F(LogReaderTest, ReaderComesBack_GetsWhatIsLeftAndHowManyLinesAreNot) {
   reader_.reset();
   AttachAndGo(7);
-  reader_ = ring::UniqueFd(open(log_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  reader_ = base::UniqueFd(open(log_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   std::string text;
   EXPECT_TRUE(Eventually([&] {
     AttachAndGo(8);

@@ -17,6 +17,7 @@
 #include "api/codes.h"
 #include "api/device_info.h"
 #include "api/vector.h"
+#include "base/unique_fd.h"
 #include "ring/regs.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
@@ -34,8 +35,8 @@ void Punch(int fd, uint64_t bytes) {
   ASSERT_EQ(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)), 0);
 }
 
-ring::UniqueFd Memfd(uint64_t bytes, int seals) {
-  ring::UniqueFd fd(memfd_create("vgpu-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+base::UniqueFd Memfd(uint64_t bytes, int seals) {
+  base::UniqueFd fd(memfd_create("vgpu-test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   EXPECT_EQ(ftruncate(fd.get(), static_cast<off_t>(bytes)), 0);
   EXPECT_EQ(fcntl(fd.get(), F_ADD_SEALS, seals), 0);
   return fd;
@@ -107,8 +108,8 @@ TEST_F(RingsFileTest, Wrong_RefusedAndNamed) {
   const uint64_t bytes = vgpu_rings_bytes(&owner.layout());
   int pipe_fds[2];
   ASSERT_EQ(pipe2(pipe_fds, O_CLOEXEC), 0);
-  const ring::UniqueFd reader(pipe_fds[0]), writer(pipe_fds[1]);
-  const ring::UniqueFd unsealed = Memfd(bytes, 0), short_one = Memfd(bytes - VGPU_PAGE_BYTES, kSeals),
+  const base::UniqueFd reader(pipe_fds[0]), writer(pipe_fds[1]);
+  const base::UniqueFd unsealed = Memfd(bytes, 0), short_one = Memfd(bytes - VGPU_PAGE_BYTES, kSeals),
                        long_one = Memfd(2 * bytes, kSeals), sparse = Memfd(bytes, kSeals);
   const struct {
     int fd;

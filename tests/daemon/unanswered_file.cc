@@ -14,6 +14,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/unique_fd.h"
+
 namespace vgpu::test {
 namespace {
 
@@ -36,7 +38,7 @@ UnansweredFile::UnansweredFile() {
     return;
   }
   thread_ = std::thread([this] { Serve(); });
-  file_ = ring::UniqueFd(open((folder_ + "/file").c_str(), O_RDWR | O_CLOEXEC));
+  file_ = base::UniqueFd(open((folder_ + "/file").c_str(), O_RDWR | O_CLOEXEC));
   if (!file_) problem_ = "cannot open the file: " + std::string(std::strerror(errno));
 }
 
@@ -52,7 +54,7 @@ UnansweredFile::~UnansweredFile() {
 
 bool UnansweredFile::Mount() {
   problem_ = "no /dev/fuse";
-  server_ = ring::UniqueFd(open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  server_ = base::UniqueFd(open("/dev/fuse", O_RDWR | O_CLOEXEC));
   if (!server_) return false;
   problem_ = "no mount namespace (it takes root)";
   if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace vgpu::test {
 
@@ -46,8 +46,8 @@ class UnansweredFile {
 
   std::string problem_;
   std::string folder_;
-  ring::UniqueFd server_;
-  ring::UniqueFd file_;
+  base::UniqueFd server_;
+  base::UniqueFd file_;
   std::thread thread_;
   std::atomic<bool> stopped_{false};
   std::mutex mutex_;

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "mediator/control_channel.h"
 #include "ring/control.h"
 #include "tests/fuzz/input.h"
@@ -88,8 +89,8 @@ bool ReceiveAll(ControlChannel* channel) {
 void Converse(fuzz::Input input) {
   int ends[2];
   FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-  ControlChannel channel{ring::UniqueFd(ends[0])};
-  const ring::UniqueFd peer(ends[1]);
+  ControlChannel channel{base::UniqueFd(ends[0])};
+  const base::UniqueFd peer(ends[1]);
   for (size_t i = 0; i < kPortionsMax && !input.ended(); ++i) {
     const uint8_t how = input.Take<uint8_t>();
     SendPortion(peer.get(), TakePortion(&input), how < 128 ? 0 : how % kFdsMax);

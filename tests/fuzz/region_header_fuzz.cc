@@ -7,8 +7,9 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/mapping.h"
+#include "base/result.h"
 #include "ring/abi.h"
-#include "ring/region.h"
 #include "tests/fuzz/input.h"
 
 namespace vgpu::ring {
@@ -36,9 +37,9 @@ void ReadHeader(fuzz::Input input) {
   const size_t mapped = size_t{VGPU_REGION_BYTES_MIN} << input.Take<uint8_t>() % 6;
   void* const data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   FUZZ_CHECK(data != MAP_FAILED);
-  const Mapping mapping(data, mapped);
+  const base::Mapping mapping(data, mapped);
   Fill(&input, static_cast<vgpu_region_header*>(data));
-  const Result<vgpu_layout> read = ReadLayout(mapping);
+  const base::Result<vgpu_layout> read = ReadLayout(mapping);
   if (!read.has_value()) {
     FUZZ_CHECK(!read.error().empty());
     return;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A file descriptor with an owner.
-#ifndef VGPU_RING_UNIQUE_FD_H_
-#define VGPU_RING_UNIQUE_FD_H_
+#ifndef VGPU_BASE_UNIQUE_FD_H_
+#define VGPU_BASE_UNIQUE_FD_H_
 
 #include <unistd.h>
 
 #include <utility>
 
-namespace vgpu::ring {
+namespace vgpu::base {
 
 class UniqueFd {
  public:
@@ -35,6 +35,6 @@ class UniqueFd {
   int fd_ = -1;
 };
 
-}  // namespace vgpu::ring
+}  // namespace vgpu::base
 
-#endif  // VGPU_RING_UNIQUE_FD_H_
+#endif  // VGPU_BASE_UNIQUE_FD_H_

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ring/connect.h"
+#include "base/connect.h"
 
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace vgpu::ring {
+namespace vgpu::base {
 namespace {
 
 // The kernel refuses a connection to what is no socket as it does to one that nobody serves.
@@ -80,4 +80,4 @@ tl::expected<void, ConnectError> Connect(int socket, const std::string& path) {
   return tl::make_unexpected(ConnectError{error, Explain(error, path)});
 }
 
-}  // namespace vgpu::ring
+}  // namespace vgpu::base

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each way to fail, with real sockets.
-#include "ring/connect.h"
+#include "base/connect.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -17,9 +17,9 @@
 #include <cstring>
 #include <string>
 
-#include "ring/unique_fd.h"
+#include "base/unique_fd.h"
 
-namespace vgpu::ring {
+namespace vgpu::base {
 namespace {
 
 class ConnectTest : public testing::Test {
@@ -136,4 +136,4 @@ TEST_F(ConnectTest, AnotherUsersMediator) {
 }
 
 }  // namespace
-}  // namespace vgpu::ring
+}  // namespace vgpu::base
