@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cerrno>
 #include <cstdio>
@@ -18,7 +19,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "mediator/clock.h"
-#include "mediator/crash_point.h"
+#include "base/crash_point.h"
 #include "mediator/eventfd.h"
 #include "mediator/operations.h"
 #include "mediator/threads.h"
@@ -62,9 +63,15 @@ base::Result<std::unique_ptr<CpuBackend>> CpuBackend::Create(uint32_t workers) {
 }
 
 CpuBackend::CpuBackend(uint32_t workers, base::UniqueFd finished_fd)
-    : finished_fd_(std::move(finished_fd)), in_flight_max_(workers * kPiecesPerWorker), name_(CpuName()) {
-  waiting_.reserve(in_flight_max_);
-  finished_.reserve(in_flight_max_);
+    : finished_fd_(std::move(finished_fd)),
+      in_flight_max_(workers * kPiecesPerWorker),
+      name_(CpuName()),
+      slots_(new Slot[in_flight_max_]),
+      mask_(std::bit_ceil(in_flight_max_) - 1),
+      waiting_(new uint32_t[mask_ + 1]) {
+  for (uint32_t i = 0; i < in_flight_max_; ++i) free_.push_back(i);
+  used_.reserve(in_flight_max_);
+  sem_init(&work_, /*pshared=*/0, 0);
 }
 
 base::Result<void> CpuBackend::StartWorkers(uint32_t workers) {
@@ -77,12 +84,10 @@ base::Result<void> CpuBackend::StartWorkers(uint32_t workers) {
 }
 
 CpuBackend::~CpuBackend() {
-  {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  wake_.notify_all();
+  stopping_ = true;
+  for (size_t i = 0; i < workers_.size(); ++i) sem_post(&work_);
   for (std::thread& worker : workers_) worker.join();
+  sem_destroy(&work_);
 }
 
 uint64_t CpuBackend::PieceElements(const GuestRing&, const Request& request, int64_t) const {
@@ -92,40 +97,45 @@ uint64_t CpuBackend::PieceElements(const GuestRing&, const Request& request, int
 void CpuBackend::Submit(const Piece& piece, int64_t) {
   assert(HasRoom());
   ++in_flight_;
-  {
-    std::lock_guard lock(mutex_);
-    waiting_.push_back(piece);
-  }
-  wake_.notify_one();
+  const uint32_t slot = free_.back();
+  free_.pop_back();
+  used_.push_back(slot);
+  slots_[slot].piece = piece;
+  waiting_[submitted_++ & mask_] = slot;  // its place is free: not more wait than are in flight
+  sem_post(&work_);
 }
 
 void CpuBackend::Reap(std::vector<Piece>* finished) {
   DrainEventfd(finished_fd_.get());
-  std::lock_guard lock(mutex_);
-  finished->insert(finished->end(), finished_.begin(), finished_.end());
-  in_flight_ -= static_cast<uint32_t>(finished_.size());
-  finished_.clear();
+  for (size_t i = 0; i < used_.size();) {
+    Slot& slot = slots_[used_[i]];
+    if (!slot.finished.exchange(false)) {
+      ++i;
+      continue;
+    }
+    finished->push_back(slot.piece);
+    free_.push_back(used_[i]);
+    used_[i] = used_.back();
+    used_.pop_back();
+    --in_flight_;
+  }
 }
 
 void CpuBackend::Work() {
   pthread_setname_np(pthread_self(), "vgpu-worker");
-  std::unique_lock lock(mutex_);
   for (;;) {
-    wake_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    while (sem_wait(&work_) != 0) {  // a signal
+    }
     if (stopping_) return;
-    Piece piece = waiting_.front();
-    waiting_.erase(waiting_.begin());
-    lock.unlock();
+    Slot& slot = slots_[waiting_[begun_.fetch_add(1) & mask_]];
+    Piece& piece = slot.piece;
     const Effort before = EffortOfThread();
     Run(piece.request, piece.begin, piece.end);
     const Effort after = EffortOfThread();
     piece.faulted = after.faults != before.faults && after.now_ns - before.now_ns > kLongNs;
     VGPU_CRASH_POINT("after_piece");
-    lock.lock();
-    finished_.push_back(piece);
-    lock.unlock();
-    SignalEventfd(finished_fd_.get());  // not under the lock, which the loop takes first of all
-    lock.lock();
+    slot.finished = true;
+    SignalEventfd(finished_fd_.get());
   }
 }
 

@@ -3,9 +3,10 @@
 #ifndef VGPU_MEDIATOR_BACKEND_CPU_H_
 #define VGPU_MEDIATOR_BACKEND_CPU_H_
 
-#include <condition_variable>
+#include <semaphore.h>
+
+#include <atomic>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -36,6 +37,13 @@ class CpuBackend final : public Backend {
   // high-priority request is at most two pieces of 50 us away from a worker.
   static constexpr uint32_t kPiecesPerWorker = 2;
 
+  // A piece that was submitted and not reaped. There is no lock: a worker that holds one may lose its processor, and then
+  // the loop waits for the scheduler.
+  struct Slot {
+    Piece piece;
+    std::atomic<bool> finished{false};
+  };
+
   CpuBackend(uint32_t workers, base::UniqueFd finished_fd);
   base::Result<void> StartWorkers(uint32_t workers);
   void Work();
@@ -45,11 +53,15 @@ class CpuBackend final : public Backend {
   const std::string name_;  // of the CPU
   uint32_t in_flight_ = 0;  // loop's thread only
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<Piece> waiting_;   // a bounded queue, oldest first
-  std::vector<Piece> finished_;
-  bool stopping_ = false;
+  const std::unique_ptr<Slot[]> slots_;        // in_flight_max_ of them
+  std::vector<uint32_t> free_;                 // loop's thread only
+  std::vector<uint32_t> used_;                 // likewise
+  const uint32_t mask_;                        // of the ring of those that wait
+  const std::unique_ptr<uint32_t[]> waiting_;  // slots, oldest first
+  uint32_t submitted_ = 0;                     // loop's thread only
+  std::atomic<uint32_t> begun_{0};             // by workers
+  sem_t work_;                                 // submitted, not begun; more than that: the end
+  std::atomic<bool> stopping_{false};
   std::vector<std::thread> workers_;
 };
 
