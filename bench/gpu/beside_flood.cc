@@ -88,6 +88,22 @@ struct Pauses {
   }
 };
 
+// Longer answers than the machine's own pauses explain are a fault, whatever their median.
+void CheckLongest(const Side& alone, const Side& beside, const Pauses& pauses, bool cuda, Figure* figure) {
+  const auto late_alone = static_cast<double>(alone.late());
+  const double late_max = late_alone + 3 * std::sqrt(2 * late_alone + 1);  // of a difference of two counts
+  const uint64_t max_ns = kMaxNs + alone.latency_ns.max() + pauses.longest_ns();
+  figure->detail["late_limit"] = late_max;
+  figure->detail["max_limit_ns"] = max_ns;
+  if (cuda && static_cast<double>(beside.late()) > late_max) {
+    figure->broken = fmt::format("{} answers took more than {:.0f} us, {} without the flood", beside.late(), Us(kMaxNs),
+                                alone.late());
+  } else if (cuda && beside.latency_ns.max() > max_ns) {
+    figure->broken = fmt::format("one answer took {:.0f} us; with the machine's own pauses {:.0f} are allowed",
+                                Us(beside.latency_ns.max()), Us(max_ns));
+  }
+}
+
 }  // namespace
 
 Result<void> MeasureBesideFlood(Setup* setup) {
@@ -144,18 +160,7 @@ Result<void> MeasureBesideFlood(Setup* setup) {
   figure.detail["alone"] = alone.Json();
   figure.detail["pauses"] = pauses.Json();
   figure.detail["max_ns"] = beside.latency_ns.max();
-  const auto late_alone = static_cast<double>(alone.late());
-  const double late_max = late_alone + 3 * std::sqrt(2 * late_alone + 1);  // of a difference of two counts
-  const uint64_t max_ns = kMaxNs + alone.latency_ns.max() + pauses.longest_ns();
-  figure.detail["late_limit"] = late_max;
-  figure.detail["max_limit_ns"] = max_ns;
-  if (setup->cuda() && static_cast<double>(beside.late()) > late_max) {
-    figure.broken = fmt::format("{} answers took more than {:.0f} us, {} without the flood", beside.late(), Us(kMaxNs),
-                                alone.late());
-  } else if (setup->cuda() && beside.latency_ns.max() > max_ns) {
-    figure.broken = fmt::format("one answer took {:.0f} us; with the machine's own pauses {:.0f} are allowed",
-                                Us(beside.latency_ns.max()), Us(max_ns));
-  }
+  CheckLongest(alone, beside, pauses, setup->cuda(), &figure);
   if (rate == 0) figure.broken = "the flood stood still";
   NoteWrong(alone.wrong + beside.wrong + (*flood)->Total().wrong, &figure);
   setup->figures.push_back(figure);

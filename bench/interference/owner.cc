@@ -20,6 +20,7 @@
 #include <ctime>
 
 #include "api/vector.h"
+#include "ring/region.h"
 
 namespace vgpu::bench::interference {
 namespace {

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The checks themselves: each finds what it is there for, and nothing else."""
+
+import os
+import sys
+import unittest
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.dont_write_bytecode = True
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(os.path.dirname(HERE)), "tools", "lib")]
+import layout  # noqa: E402
+import source  # noqa: E402
+import structure  # noqa: E402
+import unittest_xml  # noqa: E402
+from source import File  # noqa: E402
+
+
+class Source(unittest.TestCase):
+    def test_comments_and_literals_are_blank_and_lines_stay(self):
+        text = 'int a; // friend {\n/* { \n */ const char* s = "{\\"}"; char c = \'{\'; int big = 1\'000;\nR"(\n{)"'
+        code = source.blank(text)
+        self.assertEqual(code.count("\n"), text.count("\n"))
+        self.assertEqual(len(code), len(text))
+        self.assertNotIn("{", code)
+        self.assertIn("1'000", code)
+
+    def test_names_of_included_files_stay(self):
+        self.assertIn('"ring/abi.h"', source.blank('#include "ring/abi.h"\n'))
+
+    def test_the_tree_is_found(self):
+        paths = {file.path for file in source.tree()}
+        self.assertLessEqual({"ring/abi.h", "tests/tidy/source.py", "README.md"}, paths)
+        self.assertFalse([path for path in paths if path.startswith(source.NOT_OURS)])
+
+
+class Layout(unittest.TestCase):
+    def test_width(self):
+        self.assertEqual(list(layout.too_wide(File("a.cc", "x" * 110 + "\n" + "x" * 111))), ["a.cc:2: 111 columns"])
+        self.assertEqual(list(layout.too_wide(File("a.md", "| " + "x" * 180 + " |"))), [])
+        self.assertEqual(len(list(layout.too_wide(File("a.md", "| " + "x" * 200 + " |")))), 1)
+        self.assertEqual(len(list(layout.too_wide(File("a.cc", "| " + "x" * 180 + " |")))), 1)
+
+    def test_licence(self):
+        self.assertEqual(list(layout.no_licence(File("a", "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n"))), [])
+        self.assertEqual(len(list(layout.no_licence(File("a", "1\n2\n3\nSPDX-License-Identifier: Apache-2.0")))), 1)
+
+    def functions(self, text):
+        return list(layout.cpp_functions(source.blank(text)))
+
+    def test_functions_of_cpp(self):
+        text = """namespace n {
+class C : public B {
+ public:
+  C(int a) : a_(a), b_{a} {
+    if (a) { f(); }
+  }
+  int Get() const { return a_; }
+};
+template <class T>
+auto F(T t,
+       std::function<void()> g = [] {}) -> int {
+  for (int i = 0; i < 3; ++i) {
+    g();
+  }
+  return [&] { return 1; }();
+}
+struct S { int x = 0; };
+}  // namespace n
+"""
+        self.assertEqual([name for name, _, _ in self.functions(text)], ["C", "Get", "F"])
+        self.assertEqual(self.functions(text)[0][1:], (4, 6))
+        self.assertEqual(self.functions(text)[2][2], 16)
+
+    def test_a_long_function_is_found(self):
+        for lines, found in ((68, 0), (69, 1)):
+            body = "int F() {\n" + "  g();\n" * lines + "}\n"
+            self.assertEqual(len(list(layout.long_functions(File("a.cc", body)))), found)
+            body = "def f():\n" + "    g()\n" * (lines + 1)
+            self.assertEqual(len(list(layout.long_functions(File("a.py", body)))), found)
+
+
+class Structure(unittest.TestCase):
+    def test_circles_of_modules(self):
+        files = [File("m/a.h", '#include "m/b.h"\n'), File("m/b.cc", '#include "m/b.h"\n#include "m/c.h"\n'),
+                 File("m/b.h", ""), File("m/c.h", '#include "a.h"\n'), File("m/d.cc", '#include "m/a.h"\n')]
+        graph = structure.includes(files)
+        self.assertEqual(graph["m/b"], {"m/c"})
+        self.assertEqual(structure.circles(graph), [["m/a", "m/b", "m/c"]])
+        graph["m/c"].clear()
+        self.assertEqual(structure.circles(graph), [])
+
+    def test_folders(self):
+        self.assertEqual(structure.folders({"a/x": {"b/y", "a/z"}, "a/z": set(), "b/y": set()}), {"a": {"b"}, "b": set()})
+
+    def test_friends(self):
+        self.assertEqual(len(list(structure.friends(File("a.h", "  friend class B;\n// friend class C;\n")))), 1)
+        self.assertEqual(list(structure.friends(File("a.h", "  friend bool operator==(A, B);\n"))), [])
+
+    def test_memory_orders(self):
+        text = "x.load(std::memory_order_relaxed); __atomic_load_n(p, __ATOMIC_ACQUIRE); // memory_order_seq_cst\n"
+        self.assertEqual(len(list(structure.memory_orders(File("a.cc", text)))), 2)
+
+    def test_dead_declarations(self):
+        files = [File("a.h", "int Used(int);\nstd::string Dead(const X& x) const;\nvirtual void Pure() = 0;\n"),
+                 File("a.cc", "int Used(int) { return 0; }\nvoid Pure() {}\n")]
+        self.assertEqual(list(structure.dead_declarations(files)), ["a.h:2: Dead is declared and nowhere else"])
+
+    def test_what_ships(self):
+        files = [File(path, "") for path in ("ring/a.h", "ring/a_test.cc", "gpu/fake_cuda.cc", "tests/x.cc", "README.md")]
+        self.assertEqual([file.path for file in structure.product(files)], ["ring/a.h"])
+
+
+if __name__ == "__main__":
+    unittest_xml.main()

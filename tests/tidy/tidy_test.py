@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of CONTRIBUTING.md that a program can check, over the whole tree."""
+
+import os
+import sys
+import unittest
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.dont_write_bytecode = True
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(os.path.dirname(HERE)), "tools", "lib")]
+import layout  # noqa: E402
+import source  # noqa: E402
+import structure  # noqa: E402
+import unittest_xml  # noqa: E402
+
+
+class Tidy(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.files = source.tree()
+        cls.product = structure.product(cls.files)
+        cls.modules = structure.includes(cls.product)
+
+    def none(self, findings, rule):
+        findings = list(findings)
+        self.assertFalse(findings, f"{rule}:\n" + "\n".join(findings))
+
+    def test_every_file_names_its_licence(self):
+        self.none((found for file in self.files for found in layout.no_licence(file)), "the licence comes first")
+
+    def test_functions_are_short(self):
+        self.none((found for file in self.files for found in layout.long_functions(file)),
+                  f"a function fits on a screen: {layout.FUNCTION_LINES} lines")
+
+    def test_folders_form_no_circle(self):
+        self.none((" <-> ".join(group) for group in structure.circles(structure.folders(self.modules))),
+                  "folders that include each other")
+
+    def test_what_is_declared_is_used(self):
+        self.none(structure.dead_declarations(self.files), "dead declarations")
+
+
+if __name__ == "__main__":
+    unittest_xml.main()
