@@ -27,8 +27,8 @@
 #include "engine/regions.h"
 #include "engine/resident.h"
 #include "gpu/kernels.h"
-#include "mediator/bus_error_guard.h"
-#include "mediator/missing_pages.h"
+#include "base/bus_error_guard.h"
+#include "base/missing_pages.h"
 #include "ring/consumer.h"
 
 namespace vgpu::engine {
@@ -349,8 +349,8 @@ int EngineMain(int argc, char** argv) {
   // It must not outlive the mediator: nobody else would know what it still writes.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NAME, "vgpu-engine");
-  mediator::bus_error_guard::Install();
-  [[maybe_unused]] const auto guarded = mediator::missing_pages::Supported();  // the mediator has said so if not
+  base::bus_error_guard::Install();
+  [[maybe_unused]] const auto guarded = base::missing_pages::Supported();  // the mediator has said so if not
   base::HideProcess();
   // From a terminal or a service manager these reach the mediator, too, which decides.
   for (const int sign : {SIGINT, SIGTERM, SIGHUP}) signal(sign, SIG_IGN);

@@ -9,16 +9,16 @@
 #include "base/memfd.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "mediator/missing_pages.h"
+#include "base/missing_pages.h"
 #include "ring/memory.h"
 #include "ring/region.h"
 
 namespace vgpu::engine {
 namespace {
 
-namespace missing_pages = mediator::missing_pages;
+namespace missing_pages = base::missing_pages;
 
-bool AllPresent(const mediator::GuardedMapping& mapping) {
+bool AllPresent(const base::GuardedMapping& mapping) {
   for (size_t at = 0; at < mapping.bytes(); at += missing_pages::kLookMax) {
     const size_t bytes = std::min(missing_pages::kLookMax, mapping.bytes() - at);
     if (!missing_pages::Present(mapping.data() + at, bytes)) return false;
@@ -47,7 +47,7 @@ gpu::Result<void> Regions::Add(uint32_t id, const vgpu_layout& layout, const bas
   if (!mapped) return tl::make_unexpected(mapped.error());
   missing_pages::Guard(mapped->data(), mapped->bytes());
   lost_[id].store(0, std::memory_order_relaxed);
-  mediator::GuardedMapping mapping(std::move(*mapped), &lost_[id]);
+  base::GuardedMapping mapping(std::move(*mapped), &lost_[id]);
   if (!AllPresent(mapping)) return tl::make_unexpected("pages of it are gone: its owner has taken them away");
   auto registration = gpu::HostRegistration::Create(*device_, mapping.data(), mapping.bytes());
   if (!registration) return tl::make_unexpected(registration.error());

@@ -11,7 +11,7 @@
 #include "base/unique_fd.h"
 #include "engine/engine_abi.h"
 #include "gpu/device.h"
-#include "mediator/guarded_mapping.h"
+#include "base/guarded_mapping.h"
 
 namespace vgpu::engine {
 
@@ -37,7 +37,7 @@ class Regions {
 
  private:
   struct Region {
-    mediator::GuardedMapping mapping;
+    base::GuardedMapping mapping;
     gpu::HostRegistration registration;  // ends first
   };
 

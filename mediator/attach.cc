@@ -17,7 +17,7 @@
 #include "base/mapping.h"
 #include "base/memfd.h"
 #include "base/result.h"
-#include "mediator/missing_pages.h"
+#include "base/missing_pages.h"
 #include "mediator/short_file.h"
 #include "ring/region.h"
 
@@ -29,7 +29,7 @@ tl::unexpected<Refusal> Refuse(uint32_t code, std::string text) {
 }
 
 // Populated at a time: about a millisecond.
-constexpr size_t kStepBytes = missing_pages::kLookMax;
+constexpr size_t kStepBytes = base::missing_pages::kLookMax;
 
 const char kMissing[] =
     "it has pages that are not present: its owner must make them present (MADV_POPULATE_WRITE) before it attaches, so that "
@@ -38,8 +38,8 @@ const char kMissing[] =
 // Makes the pages of a range, which are there, known to this process.
 tl::expected<void, std::string> MapPresent(char* data, size_t bytes) {
   // Where a missing page is an error the kernel itself tells it from one that is swapped out.
-  const bool told = missing_pages::Supported().has_value();
-  if (!told && !missing_pages::Present(data, bytes)) return tl::make_unexpected(std::string(kMissing));
+  const bool told = base::missing_pages::Supported().has_value();
+  if (!told && !base::missing_pages::Present(data, bytes)) return tl::make_unexpected(std::string(kMissing));
   if (madvise(data, bytes, MADV_POPULATE_WRITE) == 0 || errno == EINVAL) return {};  // not known before Linux 5.14
   if (errno == EFAULT) return tl::make_unexpected(std::string(kMissing));
   return tl::make_unexpected(fmt::format("its pages cannot be mapped: {}", std::strerror(errno)));
@@ -56,12 +56,12 @@ tl::expected<base::Mapping, Refusal> MapSealed(const char* what, int fd, uint64_
   return std::move(*mapping);
 }
 
-tl::expected<GuardedMapping, Refusal> Guard(const char* what, base::Mapping mapping) {
-  const bool supported = missing_pages::Supported().has_value();
-  if (!missing_pages::Guard(mapping.data(), mapping.bytes()) && supported) {
+tl::expected<base::GuardedMapping, Refusal> Guard(const char* what, base::Mapping mapping) {
+  const bool supported = base::missing_pages::Supported().has_value();
+  if (!base::missing_pages::Guard(mapping.data(), mapping.bytes()) && supported) {
     return RefuseFile(what, "its missing pages cannot be guarded against: use memory-backend-memfd");
   }
-  GuardedMapping guarded(std::move(mapping));
+  base::GuardedMapping guarded(std::move(mapping));
   if (!guarded.guarded()) return Refuse(VGPU_ERR_QUEUE_FULL, "the mediator guards as much memory as it can: attach fewer VMs");
   return guarded;
 }
@@ -134,13 +134,13 @@ MemoryPreparer::MemoryPreparer(const vgpu_layout& layout, PeerFd private_file, P
   memory_.rings_fd = std::move(rings);
 }
 
-tl::expected<GuardedMapping, Refusal> MemoryPreparer::MapPrivateFile() {
+tl::expected<base::GuardedMapping, Refusal> MemoryPreparer::MapPrivateFile() {
   auto mapping = MapSealed("the private file", private_fd_.get(), VGPU_PRIVATE_BYTES);
   if (!mapping) return tl::make_unexpected(std::move(mapping.error()));
   return Guard("the private file", std::move(*mapping));
 }
 
-tl::expected<GuardedMapping, Refusal> MemoryPreparer::MapRegion() {
+tl::expected<base::GuardedMapping, Refusal> MemoryPreparer::MapRegion() {
   const vgpu_layout& layout = memory_.layout;
   auto mapping = MapSealed("the region", memory_.region_fd.get(), layout.region_bytes);
   if (!mapping) return tl::make_unexpected(std::move(mapping.error()));

@@ -54,8 +54,8 @@ class MemoryPreparer {
   bool UnmapSome(size_t bytes) { return memory_.region.UnmapSome(bytes); }
 
  private:
-  tl::expected<GuardedMapping, Refusal> MapPrivateFile();
-  tl::expected<GuardedMapping, Refusal> MapRegion();
+  tl::expected<base::GuardedMapping, Refusal> MapPrivateFile();
+  tl::expected<base::GuardedMapping, Refusal> MapRegion();
   tl::expected<void, Refusal> MapAll();
 
   PeerFd private_fd_;

@@ -15,8 +15,8 @@
 #include "base/mapping.h"
 #include "base/memfd.h"
 #include "base/unique_fd.h"
-#include "mediator/bus_error_guard.h"
-#include "mediator/missing_pages.h"
+#include "base/bus_error_guard.h"
+#include "base/missing_pages.h"
 #include "mediator/short_file.h"
 
 namespace vgpu::mediator {
@@ -182,13 +182,13 @@ TEST_F(PrepareMemoryTest, PagesThatAreNotThere_RefusedAndNotMade) {
 }
 
 TEST_F(PrepareMemoryTest, HoleAfterTheAttach_IsABusErrorAndTakesNoMemory) {
-  if (const auto supported = missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
-  bus_error_guard::Install();
+  if (const auto supported = base::missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
+  base::bus_error_guard::Install();
   const base::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
   const auto memory = Prepare(file, region);
   ASSERT_TRUE(memory) << memory.error().text;
   ASSERT_EQ(fallocate(region.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1 << 20), 0);
-  EXPECT_FALSE(missing_pages::Mapped(memory->region.data(), 1 << 20));
+  EXPECT_FALSE(base::missing_pages::Mapped(memory->region.data(), 1 << 20));
   EXPECT_FALSE(memory->region.lost());
   static_cast<volatile char*>(memory->region.data())[4096] = 1;
   EXPECT_TRUE(memory->region.lost());
@@ -241,8 +241,8 @@ TEST_F(PrepareMemoryTest, RegionsPagesBelowTheRingsFile_MayBeMissing) {
 }
 
 TEST_F(PrepareMemoryTest, HoleInTheRegion_LeavesRingLinesHoleInTheRingsFileDoesNot) {
-  if (const auto supported = missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
-  bus_error_guard::Install();
+  if (const auto supported = base::missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
+  base::bus_error_guard::Install();
   const base::UniqueFd file = Present(VGPU_PRIVATE_BYTES), region = Present(1 << 20);
   const base::UniqueFd rings = Present(vgpu_rings_bytes(&layout_));
   const auto memory = Prepare(file, region, rings);

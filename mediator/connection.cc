@@ -13,7 +13,7 @@
 #include "api/codes.h"
 #include "mediator/attach_errand.h"
 #include "mediator/clock.h"
-#include "mediator/crash_point.h"
+#include "base/crash_point.h"
 #include "ring/regs.h"
 
 namespace vgpu::mediator {

@@ -283,7 +283,7 @@ void ControlServer::Inspect(Lane* lane) {
   std::vector<InspectErrand::Subject> subjects;
   for (const auto& connection : connections_) {
     if (!connection->served() || connection->lane() != lane) continue;
-    const GuardedMapping& region = connection->session()->memory().region;
+    const base::GuardedMapping& region = connection->session()->memory().region;
     const Session& session = *connection->session();
     if (region) subjects.push_back({session.serial(), session.mapped(), region.data(), region.bytes()});
   }

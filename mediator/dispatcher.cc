@@ -8,9 +8,8 @@
 #include <span>
 #include <utility>
 
-#include "mediator/bus_error_guard.h"
-#include "mediator/crash_point.h"
-#include "mediator/trace.h"
+#include "base/bus_error_guard.h"
+#include "base/crash_point.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -30,9 +29,9 @@ long PageFaults() {
 
 }  // namespace
 
-Dispatcher::Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, Trace* trace, const Clock* clock,
+Dispatcher::Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, serve::TraceSink* trace, const Clock* clock,
                        const DispatcherOptions& options)
-    : loop_(loop), backend_(backend), owner_(owner), trace_(trace), clock_(clock),
+    : loop_(loop), backend_(backend), owner_(owner), turn_{0, trace}, clock_(clock),
       serves_suspects_(options.serves_suspects),
       wait_(options.wait, options.wake_cost_ns) {
   [[maybe_unused]] const int watch = loop_->Watch(backend_->finished_fd(), this);
@@ -67,9 +66,9 @@ bool Dispatcher::Begin(Session* session, bool call) {
   sessions_.push_back(session);
   for (const auto& ring : session->rings()) {
     ring->LookAtEpoch();
-    if (ring->chore() != RingChore::kNone) HaveChore(ring.get());
+    if (ring->in_progress()) HaveChore(ring.get());
     Settle(ring.get());
-    if (ring->phase() == RingPhase::kOpen) MakeHot(ring.get());
+    if (ring->state() == serve::RingState::kOpen) MakeHot(ring.get());
     if (call) ring->Call();
   }
   backend_->Attach(session);
@@ -114,16 +113,14 @@ void Dispatcher::Reset(Session* session) {
   for (const auto& ring : session->rings()) {
     if (ring->window()) {  // QEMU's own: it tells late answers apart by their index
       ring->LiftFence();
-      if (ring->phase() == RingPhase::kOpen) MakeHot(ring.get());
+      if (ring->state() == serve::RingState::kOpen) MakeHot(ring.get());
       continue;
     }
     ring->RequestClose();
     MakeCold(ring.get());
     Classify(ring.get());
-    if (ring->epoch_due()) {
-      ring->BeginEpoch();
-      HaveChore(ring.get());
-    }
+    ring->BeginIfDue();
+    if (ring->in_progress()) HaveChore(ring.get());
   }
   SettleSession(session);
 }
@@ -138,7 +135,7 @@ void Dispatcher::Fence(Session* session, FenceReason reason) {
   ++session->fences;
   for (const auto& ring : session->rings()) {
     MakeCold(ring.get());
-    ring->DropRunning();
+    ring->RequestFence();
     Settle(ring.get());
   }
   owner_->OnFenced(session, reason);
@@ -159,7 +156,7 @@ void Dispatcher::RingKicked(GuestRing* ring) {
     Classify(ring);
     Settle(ring);
   }
-  if (ring->phase() == RingPhase::kOpen) MakeHot(ring);
+  if (ring->state() == serve::RingState::kOpen) MakeHot(ring);
   StopListeningIfIdle(ring);
 }
 
@@ -217,8 +214,8 @@ void Dispatcher::DoChores() {
   Session* session = chores_[next_chore_];
   Session::Work& work = session->chore_work;
   GuestRing* ring = work.NextRing();
-  const bool gone = session->ending_ || session->leaving_ || ring->chore() == RingChore::kNone;
-  if (!gone && !ring->DoChore(kChoreSlots)) {
+  const bool gone = session->ending_ || session->leaving_ || !ring->in_progress();
+  if (!gone && !ring->Advance(kChoreSlots)) {
     ++next_chore_;  // the others have their turn
     return;
   }
@@ -232,7 +229,7 @@ void Dispatcher::DoChores() {
   }
   if (gone) return;
   if (!session->fenced_) ring->LookAtEpoch();  // the guest may have asked for the next one meanwhile
-  if (ring->phase() == RingPhase::kOpen) MakeHot(ring);
+  if (ring->state() == serve::RingState::kOpen) MakeHot(ring);
   Settle(ring);
 }
 
@@ -240,12 +237,8 @@ void Dispatcher::DoChores() {
 void Dispatcher::Settle(GuestRing* ring) {
   if (ring->busy()) return Classify(ring);
   Session* session = ring->session();
-  if (session->fenced_) {
-    if (ring->phase() != RingPhase::kFenced) ring->BeginFence();
-  } else if (ring->epoch_due() && !session->ending_) {
-    ring->BeginEpoch();
-  }
-  if (ring->chore() != RingChore::kNone) HaveChore(ring);
+  if (!session->ending_) ring->BeginIfDue();
+  if (ring->in_progress()) HaveChore(ring);
   Classify(ring);
   SettleSession(session);
 }
@@ -300,7 +293,7 @@ void Dispatcher::Run(const bool* stop) {
   while (!*stop) {
     if (Turn()) {
       if (idle_) {
-        wait_.WorkCame(now_ns_);
+        wait_.WorkCame(turn_.now_ns);
         idle_ = false;
       }
     } else {
@@ -347,13 +340,13 @@ void Dispatcher::OnGap() {
 }
 
 bool Dispatcher::Turn() {
-  now_ns_ = 0;
+  turn_.now_ns = 0;
   bool progress = loop_->Poll() > 0;
   PollBackend();
   progress |= backend_progress_;  // found by these, or by the Sleep before
   backend_progress_ = false;
   progress |= TakeAll();
-  if (progress && now_ns_ == 0) now_ns_ = Tick();
+  if (progress && turn_.now_ns == 0) turn_.now_ns = Tick();
   if (!inline_scheduler_.empty()) RunInline();
   SubmitAll();
   if (!chores_.empty()) DoChores();
@@ -364,12 +357,12 @@ bool Dispatcher::Turn() {
     for (Session* session : ask_for_gpu_) backend_->Wake(session);
     ask_for_gpu_.clear();
   }
-  if (bus_error_guard::TotalHits() != bus_errors_seen_) [[unlikely]] {
-    bus_errors_seen_ = bus_error_guard::TotalHits();
+  if (base::bus_error_guard::TotalHits() != bus_errors_seen_) [[unlikely]] {
+    bus_errors_seen_ = base::bus_error_guard::TotalHits();
     FenceLost();
   }
   const bool more = progress || !inline_scheduler_.empty() || !chores_.empty() || HasAnswers();
-  if (more && now_ns_ == 0) now_ns_ = Tick();
+  if (more && turn_.now_ns == 0) turn_.now_ns = Tick();
   return more;
 }
 
@@ -379,10 +372,10 @@ bool Dispatcher::TakeAll() {
     if (!hot_[priority].rings.empty()) LookAt(&hot_[priority]);
   }
   if (ready_.empty()) return false;
-  if (now_ns_ == 0) now_ns_ = Tick();
+  if (turn_.now_ns == 0) turn_.now_ns = Tick();
   for (size_t i = 0; i < ready_.size(); ++i) {
     if (!TakeFrom(ready_[i])) break;  // it lied: the others have their turn in the next round
-    if (i % kRingsPerClock != kRingsPerClock - 1 || clock_->Now() - now_ns_ < kTakeNs || i + 1 == ready_.size()) continue;
+    if (i % kRingsPerClock != kRingsPerClock - 1 || clock_->Now() - turn_.now_ns < kTakeNs || i + 1 == ready_.size()) continue;
     const GuestRing* next = ready_[i + 1];  // whoever has not had a turn is the first of its class in the next one
     hot_[next->session()->priority()].next = next->hot_index;
     break;
@@ -421,14 +414,14 @@ bool Dispatcher::TakeFrom(GuestRing* ring) {
     const uint32_t most = hot_[0].rings.size() + hot_[1].rings.size() + hot_[2].rings.size() == 1 ? kInlineMax : kTakeMax;
     uint32_t ran = 0;
     do {
-      ran = ring->TakeAndAnswer(kTakeMax, now_ns_, &taken);
+      ran = ring->TakeAndAnswer(kTakeMax, turn_, &taken);
       ring->ran_inline += ran;
     } while (ran == kTakeMax && ring->ran_inline < most && ring->Ready());
     if (ring->ran_inline != 0) Answered(ring);
   } else {
     const uint32_t left = LeftInTurn(ring->session());
     if (left == 0) return true;
-    if (ring->Take(left, now_ns_, trace_, &taken) == GuestRing::TakeStatus::kLied) [[unlikely]] {
+    if (ring->Take(left, turn_, &taken) == GuestRing::TakeStatus::kLied) [[unlikely]] {
       Fence(ring->session(), FenceReason::kSlotReused);
       return false;
     }
@@ -450,18 +443,18 @@ void Dispatcher::AskForGpu(Session* session) {
 bool Dispatcher::NobodyElseWaits(const GuestRing& ring) const {
   const DeviceSeat& seat = ring.session()->seat;
   return ready_.size() == 1 && !ring.window() && ring.idle() && !seat.on_device && !seat.parked &&
-         inline_scheduler_.empty() && trace_ == nullptr;
+         inline_scheduler_.empty() && turn_.trace == nullptr;
 }
 
 void Dispatcher::Classify(GuestRing* ring) {
   Session* session = ring->session();
   const uint32_t bit = 1u << ring->index();
   const Request* head = session->held_ ? nullptr : ring->Head();
-  using Way = GuestRing::Way;
+  using serve::Way;
   const bool any = head != nullptr;
-  const Way way = any ? ring->WayOf(*head) : Way::kInline;
+  const Way way = any ? ring->WayOf(*head) : Way::kLoop;
   Queues& queues = QueuesOf(*session);
-  SetWork(&inline_scheduler_, &session->inline_work, bit, any && way == Way::kInline);
+  SetWork(&inline_scheduler_, &session->inline_work, bit, any && way == Way::kLoop);
   SetWork(&queues.slots, &session->slot_work, bit, any && way == Way::kSlot);
   SetWork(&queues.pieces, &session->backend_work, bit, any && way == Way::kPieces);
 }
@@ -497,7 +490,7 @@ bool Dispatcher::HasAnswers() const {
 }
 
 void Dispatcher::RunInline() {
-  if (now_ns_ == 0) now_ns_ = Tick();
+  if (turn_.now_ns == 0) turn_.now_ns = Tick();
   uint32_t left = kInlineMax;
   while (left != 0) {
     Session::Work* work = static_cast<Session::Work*>(inline_scheduler_.Next());
@@ -506,7 +499,7 @@ void Dispatcher::RunInline() {
     // Turns of one request; who is alone in its class need not give way to itself.
     const bool alone = work->next == work && (work->rings & (work->rings - 1)) == 0;
     uint32_t cost = 0;
-    ring->ran_inline += ring->RunInline(alone ? left : 1, now_ns_, trace_, &cost);
+    ring->ran_inline += ring->RunInLoop(alone ? left : 1, turn_, &cost);
     left -= std::min(left, cost);
     Answered(ring);
     Classify(ring);
@@ -524,7 +517,7 @@ void Dispatcher::SubmitAll() {
 }
 
 void Dispatcher::SubmitSlots(uint32_t gpu) {
-  if (now_ns_ == 0) now_ns_ = Tick();
+  if (turn_.now_ns == 0) turn_.now_ns = Tick();
   Scheduler& scheduler = queues_[gpu].slots;
   while (Session::Work* work = static_cast<Session::Work*>(scheduler.Next())) {
     GuestRing* ring = work->NextRing();
@@ -532,23 +525,23 @@ void Dispatcher::SubmitSlots(uint32_t gpu) {
     if (room == 0) return;
     // Turns of a few requests; who is alone in its class need not give way to itself.
     const bool alone = work->next == work && (work->rings & (work->rings - 1)) == 0;
-    in_flight_ += ring->SubmitSlots(alone ? room : std::min(room, kSlotsPerTurn), backend_, now_ns_, trace_);
+    in_flight_ += ring->SubmitSlots(alone ? room : std::min(room, kSlotsPerTurn), backend_, turn_);
     Classify(ring);
     if (work->queued) scheduler.Yield(work);
   }
 }
 
 void Dispatcher::SubmitPieces(uint32_t gpu) {
-  if (now_ns_ == 0) now_ns_ = Tick();
+  if (turn_.now_ns == 0) turn_.now_ns = Tick();
   Scheduler& scheduler = queues_[gpu].pieces;
   while (Session::Work* work = static_cast<Session::Work*>(scheduler.Next())) {
     GuestRing* ring = work->NextRing();
     const Request& head = *ring->Head();
-    if (!backend_->HasRoom(*ring, head, now_ns_)) return;
+    if (!backend_->HasRoom(*ring, head, turn_.now_ns)) return;
     Piece piece;
-    const uint64_t length = backend_->PieceElements(*ring, head, now_ns_);
-    const bool more = ring->NextPiece(length, now_ns_, trace_, &piece);
-    backend_->Submit(piece, now_ns_);
+    const uint64_t length = backend_->PieceElements(*ring, head, turn_.now_ns);
+    const bool more = ring->CutPiece(length, turn_, &piece);
+    backend_->Submit(piece, turn_.now_ns);
     ++in_flight_;
     if (!more) Classify(ring);
     if (work->queued) scheduler.Yield(work);
@@ -565,14 +558,14 @@ void Dispatcher::Finished() {
   if (finished_.empty()) return;
   backend_progress_ = true;
   in_flight_ -= static_cast<uint32_t>(finished_.size());
-  now_ns_ = Tick();
+  turn_.now_ns = Tick();
   for (size_t i = 0; i < finished_.size();) {
     GuestRing* ring = finished_[i].ring;
     if (finished_[i].faulted && on_fault_) [[unlikely]] on_fault_();
-    const size_t run = ring->SlotsFinished(std::span(finished_).subspan(i), now_ns_, trace_);
+    const size_t run = ring->SlotsFinished(std::span(finished_).subspan(i), turn_);
     if (run != 0) {
       i += run;
-    } else if (!ring->PieceFinished(finished_[i++], now_ns_, trace_)) {
+    } else if (!ring->PieceCameBack(finished_[i++], turn_)) {
       if (ring->session()->leaving_) [[unlikely]] SettleSession(ring->session());
       continue;
     }
@@ -591,7 +584,7 @@ void Dispatcher::CallGuests() {
   for (const auto& answered : answered_) {
     for (const GuestRing* ring : answered) ran += ring->ran_inline;
   }
-  const uint64_t service_ns = ran == 0 ? 0 : static_cast<uint64_t>(std::max<int64_t>(0, end_ns - now_ns_)) / ran;
+  const uint64_t service_ns = ran == 0 ? 0 : static_cast<uint64_t>(std::max<int64_t>(0, end_ns - turn_.now_ns)) / ran;
   for (size_t priority = kPriorities; priority-- > 0;) {
     std::vector<GuestRing*>& answered = answered_[priority];
     size_t called = 0;

@@ -18,10 +18,9 @@
 #include "mediator/scheduler.h"
 #include "mediator/session.h"
 #include "mediator/wait_policy.h"
+#include "serve/turn.h"
 
 namespace vgpu::mediator {
-
-class Trace;
 
 // Written by the dispatcher's thread, read by any.
 struct LoopCounters {
@@ -41,7 +40,7 @@ struct DispatcherOptions {
 class Dispatcher final : private ReadyHandler, private BackendListener {
  public:
   // `trace` may be null. All outlive this. `clock` may be shared with other dispatchers: then a session can move.
-  Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, Trace* trace, const Clock* clock,
+  Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, serve::TraceSink* trace, const Clock* clock,
              const DispatcherOptions& options);
 
   // From now on it has the session: its rings are looked at once. With `call`, each guest is called once (a call may have
@@ -155,7 +154,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   EventLoop* const loop_;
   Backend* const backend_;
   SessionOwner* const owner_;
-  Trace* const trace_;
+  serve::Turn turn_;
   const Clock* const clock_;
   const bool serves_suspects_;
   WaitPolicy wait_;
@@ -175,7 +174,6 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   uint32_t turns_ = 0;
   uint64_t bus_errors_seen_ = 0;
   uint32_t in_flight_ = 0;      // pieces with the backend
-  int64_t now_ns_ = 0;          // of this turn
   int64_t last_tick_ns_ = 0;
   ComputedSample computed_;     // taken after each sleep, and when it is a millisecond old
   long faults_ = 0;             // of pages, of this thread, when it was last asked

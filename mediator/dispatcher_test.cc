@@ -82,8 +82,8 @@ class Vm final {
     layout_ = memory.layout;
     const auto region = base::MakeSealedMemfd("vgpu-test", kRegionBytes);
     const auto file = base::MakeSealedMemfd("vgpu-test", VGPU_PRIVATE_BYTES);
-    memory.region = GuardedMapping(std::move(base::MapShared(region->get(), kRegionBytes).value()));
-    memory.private_file = GuardedMapping(std::move(base::MapShared(file->get(), VGPU_PRIVATE_BYTES).value()));
+    memory.region = base::GuardedMapping(std::move(base::MapShared(region->get(), kRegionBytes).value()));
+    memory.private_file = base::GuardedMapping(std::move(base::MapShared(file->get(), VGPU_PRIVATE_BYTES).value()));
     base_ = std::move(base::MapShared(region->get(), kRegionBytes).value());
     vgpu_private_fill(memory.private_file.data());
     std::vector<RingEventfds> rings(ring_count);
@@ -716,7 +716,7 @@ TEST_F(DispatcherTest, FenceWithinAnEpoch_AnsweredFencedAndAResetLiftsIt) {
   Vm vm(1, 1, kManyEntries);
   std::vector<Step> steps = Opened(&vm);
   steps.push_back({kNow, [&] { vm.AskEpoch(true); }});
-  steps.push_back({[&] { return vm.guest_ring().chore() == RingChore::kEpoch; },
+  steps.push_back({[&] { return vm.guest_ring().state() == serve::RingState::kClearing; },
                    [&] { dispatcher_->Fence(vm.session(), FenceReason::kSlotReused); }});
   steps.push_back({[&] { return vm.EpochIs(VGPU_EPOCH_FENCED); }, [&] { dispatcher_->Reset(vm.session()); }});
   steps.push_back({[&] { return vm.resets_done == 1; }, [&] { vm.AskEpoch(true); }});
@@ -743,7 +743,7 @@ TEST_F(DispatcherTest, ResetWithinAFence_DoneOnceAndTheRingOpensAgain) {
                      dispatcher_->Fence(vm.session(), FenceReason::kSlotReused);
                      backend_.Finish();
                    }});
-  steps.push_back({[&] { return vm.guest_ring().chore() == RingChore::kFence; },
+  steps.push_back({[&] { return vm.guest_ring().state() == serve::RingState::kFencing; },
                    [&] { dispatcher_->Reset(vm.session()); }});
   steps.push_back({[&] { return vm.resets_done == 1; }});
   steps.push_back({[&] { return vm.EpochIs(VGPU_EPOCH_CLOSED); }, [&] { vm.AskEpoch(true); }});

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "mediator/missing_pages.h"
+#include "base/missing_pages.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -34,7 +34,7 @@ bool InspectErrand::InspectSome(Subject* subject) {
   char* const part = subject->region + at_;
   const size_t bytes = std::min(kStepBytes, subject->bytes - at_);
   at_ += bytes;
-  if (!missing_pages::Mapped(part, bytes)) {
+  if (!base::missing_pages::Mapped(part, bytes)) {
     subject->finding = Finding::kTampered;
     if (madvise(part, bytes, MADV_POPULATE_WRITE) != 0 && errno == EFAULT) subject->finding = Finding::kLost;
   }

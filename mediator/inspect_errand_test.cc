@@ -9,7 +9,7 @@
 
 #include "base/mapping.h"
 #include "base/memfd.h"
-#include "mediator/missing_pages.h"
+#include "base/missing_pages.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -22,7 +22,7 @@ class Vm {
   Vm() {
     owner_ = std::move(base::MakeOwnedMemory("vgpu-test", kBytes).value());
     ours_ = std::move(base::MapShared(owner_.fd.get(), kBytes).value());
-    missing_pages::Guard(ours_.data(), kBytes);
+    base::missing_pages::Guard(ours_.data(), kBytes);
     EXPECT_EQ(madvise(ours_.data(), kBytes, MADV_POPULATE_WRITE), 0);
   }
   void Punch(size_t page) {
@@ -35,7 +35,7 @@ class Vm {
     mapped_->store(false);
     ours_ = base::Mapping();
   }
-  bool Whole() const { return missing_pages::Mapped(ours_.data(), kBytes); }
+  bool Whole() const { return base::missing_pages::Mapped(ours_.data(), kBytes); }
 
  private:
   base::OwnedMemory owner_;
@@ -46,7 +46,7 @@ class Vm {
 class InspectErrandTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (const auto supported = missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
+    if (const auto supported = base::missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
   }
   // Runs an errand to its end, and returns what it found of each.
   std::vector<Finding> Inspect(std::vector<InspectErrand::Subject> subjects) {

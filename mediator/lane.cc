@@ -6,8 +6,8 @@
 #include <future>
 #include <utility>
 
+#include "base/crash_point.h"
 #include "base/result.h"
-#include "mediator/crash_point.h"
 #include "mediator/eventfd.h"
 #include "mediator/threads.h"
 
@@ -20,7 +20,7 @@ constexpr uint32_t kMessagesBeside = 8;
 
 }  // namespace
 
-base::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend make_backend, Trace* trace,
+base::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend make_backend, serve::TraceSink* trace,
                                                 const Clock* clock) {
   const uint32_t messages = options.dispatcher.sessions_max * kMessagesPerSession + kMessagesBeside;
   std::unique_ptr<Lane> lane(new Lane(std::move(options)));
@@ -46,7 +46,7 @@ base::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend
   return lane;
 }
 
-base::Result<void> Lane::Open(const MakeBackend& make_backend, Trace* trace, const Clock* clock) {
+base::Result<void> Lane::Open(const MakeBackend& make_backend, serve::TraceSink* trace, const Clock* clock) {
   PrepareToSignal();
   auto loop = EventLoop::Create(options_.watches_max);
   if (!loop) return tl::make_unexpected(loop.error());

@@ -57,7 +57,7 @@ class Lane final : private SessionOwner, private ReadyHandler {
   using MakeBackend = std::function<base::Result<std::unique_ptr<Backend>>(EventLoop*)>;
 
   // Starts the thread and waits until it serves. `trace` may be null. `trace` and `clock` outlive this.
-  static base::Result<std::unique_ptr<Lane>> Start(LaneOptions options, MakeBackend make_backend, Trace* trace,
+  static base::Result<std::unique_ptr<Lane>> Start(LaneOptions options, MakeBackend make_backend, serve::TraceSink* trace,
                                                    const Clock* clock);
   // Stops, if nobody did before.
   ~Lane() override;
@@ -78,7 +78,7 @@ class Lane final : private SessionOwner, private ReadyHandler {
 
  private:
   explicit Lane(LaneOptions options) : options_(std::move(options)) {}
-  base::Result<void> Open(const MakeBackend& make_backend, Trace* trace, const Clock* clock);
+  base::Result<void> Open(const MakeBackend& make_backend, serve::TraceSink* trace, const Clock* clock);
   void Close();
   void OnReady() override;
   void Carry(const LaneCommand& command);

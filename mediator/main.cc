@@ -26,7 +26,7 @@
 #include "engine/options.h"
 #include "mediator/backend_cpu.h"
 #include "mediator/backend_gpu.h"
-#include "mediator/bus_error_guard.h"
+#include "base/bus_error_guard.h"
 #include "mediator/closer.h"
 #include "mediator/config.h"
 #include "mediator/control_server.h"
@@ -37,7 +37,7 @@
 #include "mediator/socket_file.h"
 #include "mediator/system_check.h"
 #include "mediator/threads.h"
-#include "mediator/missing_pages.h"
+#include "base/missing_pages.h"
 #include "mediator/trace.h"
 #include "mediator/wake_cost.h"
 
@@ -158,7 +158,7 @@ base::Result<void> Serve(const Flags& flags) {
   base::Result<Config> config = MakeConfig(flags);
   if (!config) return tl::make_unexpected(config.error());
   if (const auto system = CheckSystem(); !system) return system;
-  if (const auto missing = missing_pages::Supported(); !missing) {
+  if (const auto missing = base::missing_pages::Supported(); !missing) {
     spdlog::warn("a VM that gives up its memory makes this process pay for it: {}", missing.error());
   }
   base::HideProcess();
@@ -167,7 +167,7 @@ base::Result<void> Serve(const Flags& flags) {
   if (!lock) return tl::make_unexpected(lock.error());
   RaiseDescriptorLimit();
   signal(SIGCHLD, SIG_DFL);  // inherited as ignored, it would hide the end of an engine
-  bus_error_guard::Install();
+  base::bus_error_guard::Install();
   const Closer closer;
   StopSignals signals;
   if (signals.fd() < 0) return tl::make_unexpected(Refused("cannot create a signalfd", errno));

@@ -114,7 +114,6 @@ uint32_t DecodeOperands(const ring::SlotCopy& copy, const RingLimits& limits, Re
     request->operands = op.has_operands ? copy.arg[0] : 0;
     return VGPU_OK;
   }
-  request->next = request->count = 0;
   return op.decode(copy, limits, request);
 }
 
@@ -178,23 +177,22 @@ void Decode(const ring::SlotCopy& copy, const RingLimits& limits, Request* reque
   request->type = static_cast<uint8_t>(vgpu_word_data(copy.submit) >> 16);
   request->repeatable = true;
   request->inline_run = true;
-  request->result = 0;
-  request->pieces = 0;
+  request->result = request->pieces = 0;
+  request->next = request->count = 0;
   request->op = limits.window ? (opcode == VGPU_OP_WINDOW ? &kWindow : nullptr) : FindOperation(opcode);
   if (request->op == nullptr) {
     request->code = VGPU_ERR_UNSUPPORTED;
-    return;
+  } else {
+    request->code = ReservedBitsIn(copy.submit) ? VGPU_ERR_INVALID_REQUEST : DecodeOperands(copy, limits, request);
   }
-  request->code = ReservedBitsIn(copy.submit) ? VGPU_ERR_INVALID_REQUEST : DecodeOperands(copy, limits, request);
-  if (request->code != VGPU_OK) {
-    request->op = nullptr;
-    request->inline_run = true;
-  }
+  request->refused = request->code != VGPU_OK;
+  if (request->refused) request->op = nullptr;
+  request->in_slot = !request->refused && request->op->in_slot != nullptr;
 }
 
 uint32_t InlineCost(const Request& request) {
   constexpr uint64_t kBytes = 128;  // of an operand
-  if (request.op == nullptr || request.op->in_slot != nullptr) return 1;
+  if (request.refused || request.in_slot) return 1;
   return static_cast<uint32_t>(1 + request.count * ElementBytes(request.type) / kBytes);
 }
 

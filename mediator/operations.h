@@ -66,8 +66,8 @@ inline const Operation* FindInSlot(uint64_t submit) {
   return op != nullptr && op->in_slot != nullptr && !ReservedBitsIn(submit) ? op : nullptr;
 }
 
-// Decodes a private copy of a slot. Never fails: a request that is refused has op == nullptr and its code.
-// Sets everything but `idx`, `state` and `arrival_ns`.
+// Decodes a private copy of a slot. Never fails: a request that is refused has its code, and no op.
+// Sets everything but `idx` and `since_ns`.
 void Decode(const ring::SlotCopy& copy, const RingLimits& limits, Request* request);
 
 // Runs a decoded request on the CPU: elements [begin, end), or everything where it has none.

@@ -45,22 +45,25 @@ Session::Session(Grant grant, SessionMemory memory, std::vector<RingEventfds> ri
   device_info_.vector_max = VectorMax(layout.arena_bytes);
   for (uint32_t q = 0; q < layout.ring_count; ++q) {
     char* base = memory_.region.data() + layout.ring_off + q * layout.ring_stride;
-    const RingLimits limits{base + layout.arena_off, layout.arena_bytes, memory_.arenas_are_short, false, &device_info_};
-    rings_.push_back(std::make_unique<GuestRing>(
-        this, q,
-        RingPlace{base, layout.entries, limits, JournalOf(memory_, q), std::move(rings[q].kick),
-                  std::move(rings[q].call)}));
+    AddRing({base + layout.arena_off, layout.arena_bytes, memory_.arenas_are_short, false, &device_info_}, base,
+            layout.entries, JournalOf(memory_, q), std::move(rings[q]));
   }
   char* base = memory_.private_file.data() + VGPU_WINDOW_RING_OFF;
-  const RingLimits limits{base + VGPU_WINDOW_ARENA_OFF, VGPU_WINDOW_ARENA_BYTES, true, true, &device_info_};
-  rings_.push_back(std::make_unique<GuestRing>(
-      this, layout.ring_count,
-      RingPlace{base, VGPU_WINDOW_ENTRIES, limits, JournalOf(memory_, VGPU_RINGS_MAX), std::move(window.kick),
-                std::move(window.call)}));
+  AddRing({base + VGPU_WINDOW_ARENA_OFF, VGPU_WINDOW_ARENA_BYTES, true, true, &device_info_}, base,
+          VGPU_WINDOW_ENTRIES, JournalOf(memory_, VGPU_RINGS_MAX), std::move(window));
   for (Work* work : {&inline_work, &slot_work, &backend_work, &chore_work}) {
     work->session = this;
     work->priority = static_cast<uint8_t>(grant.priority);
   }
+}
+
+void Session::AddRing(const RingLimits& limits, char* base, uint32_t entries, vgpu_journal* journal,
+                      RingEventfds eventfds) {
+  const auto index = static_cast<uint32_t>(rings_.size());
+  const serve::RingName name{vm_id(), static_cast<uint8_t>(index), static_cast<uint8_t>(priority())};
+  const serve::RingPlace place{base, entries, journal, limits.window, name, &queue_wait, &service};
+  rings_.push_back(std::make_unique<GuestRing>(this, index, place, limits, std::move(eventfds.kick),
+                                               std::move(eventfds.call)));
 }
 
 bool Session::busy() const {
@@ -78,7 +81,7 @@ bool Session::epoch_pending() const {
 int64_t Session::Recover(int64_t now_ns) {
   int64_t longest_ns = 0;
   for (const auto& ring : rings_) {
-    ring->Recover(now_ns);
+    ring->Recover({now_ns});
     const int64_t begin_ns = ThreadNs();
     ring->Call();
     longest_ns = std::max(longest_ns, ThreadNs() - begin_ns);

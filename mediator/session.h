@@ -18,7 +18,7 @@
 #include "api/device_info.h"
 #include "base/histogram.h"
 #include "base/published.h"
-#include "mediator/guarded_mapping.h"
+#include "base/guarded_mapping.h"
 #include "mediator/guest_ring.h"
 #include "mediator/peer_fd.h"
 #include "mediator/scheduler.h"
@@ -63,10 +63,10 @@ struct Grant {
 
 // Checked, mapped and populated memory of a session (attach.h makes it).
 struct SessionMemory {
-  GuardedMapping region;  // the rings file over the region's; empty with ring=off
+  base::GuardedMapping region;  // the rings file over the region's; empty with ring=off
   PeerFd region_fd;       // for engines that come later
   PeerFd rings_fd;        // likewise; invalid with ring=off, and of an owner that has none
-  GuardedMapping private_file;
+  base::GuardedMapping private_file;
   vgpu_layout layout{};   // ring_count 0 with ring=off
   // Are ring lines, or arenas, in a file that is punched quickly (short_file.h), so that the thread that serves rings may
   // touch them?
@@ -158,6 +158,7 @@ class Session {
 
  private:
   friend class Dispatcher;
+  void AddRing(const RingLimits& limits, char* base, uint32_t entries, vgpu_journal* journal, RingEventfds eventfds);
   template <class Call>
   void Timed(const Call& call);
 

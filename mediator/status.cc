@@ -23,19 +23,21 @@ json Latency(const base::PublishedHistogram& published) {
           {"max", histogram.max()}};
 }
 
-const char* PhaseName(RingPhase phase) {
-  switch (phase) {
-    case RingPhase::kClosed: return "closed";
-    case RingPhase::kOpen: return "open";
-    case RingPhase::kFenced: return "fenced";
+const char* PhaseName(serve::RingState state) {
+  switch (state) {
+    case serve::RingState::kClosed:
+    case serve::RingState::kClearing: return "closed";
+    case serve::RingState::kOpen: return "open";
+    case serve::RingState::kFencing:
+    case serve::RingState::kFenced: return "fenced";
   }
   return "unknown";
 }
 
 json RingStatus(const GuestRing& ring) {
-  const RingCounters& counters = ring.counters();
+  const serve::RingCounters& counters = ring.counters();
   return {{"ring", ring.window() ? json("window") : json(ring.index())},
-          {"phase", PhaseName(ring.phase())},
+          {"phase", PhaseName(ring.state())},
           {"epoch", ring.epoch_shown()},
           {"polled", ring.hot.Get()},
           {"waiting", ring.waiting_shown()},

@@ -69,14 +69,14 @@ Trace::Trace(std::string path, base::UniqueFd fd, base::Mapping mapping, uint64_
     : path_(std::move(path)),
       fd_(std::move(fd)),
       mapping_(std::move(mapping)),
-      guard_(bus_error_guard::Guard(mapping_.data(), mapping_.bytes())),
+      guard_(base::bus_error_guard::Guard(mapping_.data(), mapping_.bytes())),
       records_max_(records_max),
       header_(reinterpret_cast<Header*>(mapping_.data())),
       records_(reinterpret_cast<TraceRecord*>(mapping_.data() + sizeof(Header))) {
   *header_ = {kMagic, 0, 0, 0};
 }
 
-Trace::~Trace() { bus_error_guard::Forget(guard_); }
+Trace::~Trace() { base::bus_error_guard::Forget(guard_); }
 
 void Trace::Stop() {
   stopped_ = true;

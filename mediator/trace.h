@@ -11,11 +11,12 @@
 #include "base/mapping.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "mediator/bus_error_guard.h"
+#include "base/bus_error_guard.h"
+#include "serve/turn.h"
 
 namespace vgpu::mediator {
 
-enum class TraceEvent : uint8_t { kTaken, kStarted, kPiece, kAnswered, kDoneByGpu };
+using serve::TraceEvent;
 const char* TraceEventName(TraceEvent event);
 
 struct TraceRecord {
@@ -31,14 +32,17 @@ struct TraceRecord {
 static_assert(sizeof(TraceRecord) == 24);
 
 // Written by one thread. When the file is full, further records are counted and dropped.
-class Trace {
+class Trace final : public serve::TraceSink {
  public:
-  // Needs bus_error_guard::Install. Replaces a trace that no mediator writes any more; a file that is something else is kept.
+  // Needs base::bus_error_guard::Install. Replaces a trace that no mediator writes any more; a file that is something else is kept.
   static base::Result<std::unique_ptr<Trace>> Create(const std::string& path, uint64_t records_max);
-  ~Trace();
+  ~Trace() override;
   Trace(const Trace&) = delete;
   Trace& operator=(const Trace&) = delete;
 
+  void Add(const serve::RingName& name, TraceEvent event, uint32_t idx, uint8_t code, int64_t time_ns) override {
+    Add({time_ns, name.vm_id, idx, name.ring, name.priority, event, code, 0});
+  }
   void Add(const TraceRecord& record) {
     if (stopped_) return;
     if (records_written_ == records_max_) {
@@ -48,7 +52,7 @@ class Trace {
       header_->records = ++records_written_;
     }
     // The file is somebody's, too: truncated, its pages are gone, and what was written now is nowhere.
-    if (bus_error_guard::Hits(guard_) != 0) Stop();
+    if (base::bus_error_guard::Hits(guard_) != 0) Stop();
   }
 
  private:

@@ -11,7 +11,7 @@
 #include <memory>
 #include <string>
 
-#include "mediator/bus_error_guard.h"
+#include "base/bus_error_guard.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -120,7 +120,7 @@ TEST_F(TraceTest, NoRoom_TheNextOneMayTryAgain) {
 }
 
 TEST_F(TraceTest, TruncatedWhileItIsWritten_StopsAndLives) {
-  bus_error_guard::Install();
+  base::bus_error_guard::Install();
   for (const off_t bytes : {off_t{0}, off_t{4096}}) {
     const auto trace = Create(1000);
     for (uint32_t i = 0; i < 500; ++i) trace->Add(Record(i));

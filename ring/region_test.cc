@@ -38,13 +38,6 @@ base::UniqueFd Memfd(uint64_t bytes, int seals) {
   return fd;
 }
 
-// `fd` must be refused, with an error that holds all of `words`.
-void ExpectRefused(int fd, std::initializer_list<const char*> words) {
-  const base::Result<void> checked = base::CheckSealed(fd, kBytes);
-  ASSERT_FALSE(checked.has_value());
-  for (const char* word : words) EXPECT_NE(checked.error().find(word), std::string::npos) << checked.error();
-}
-
 // How many pages of the mapped file nobody has paid for yet.
 long MissingPages(const base::Mapping& mapping) {
   std::vector<unsigned char> pages(mapping.bytes() / 4096);

@@ -10,6 +10,7 @@ namespace vgpu::ctl {
 namespace {
 
 using mediator::TraceEvent;
+using mediator::TraceEventName;
 using mediator::TraceRecord;
 
 const char* PriorityName(uint8_t priority) {

@@ -24,6 +24,7 @@ namespace {
 
 using mediator::ReadTrace;
 using mediator::TraceEvent;
+using mediator::TraceEventName;
 using mediator::TraceRecord;
 
 constexpr uint32_t kLow = 0, kMedium = 1, kHigh = 2;

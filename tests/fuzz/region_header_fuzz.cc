@@ -10,6 +10,7 @@
 #include "base/mapping.h"
 #include "base/result.h"
 #include "ring/abi.h"
+#include "ring/region.h"
 #include "tests/fuzz/input.h"
 
 namespace vgpu::ring {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/bus_error_guard.h"
+#include "base/bus_error_guard.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -8,7 +8,7 @@
 #include <cassert>
 #include <mutex>
 
-namespace vgpu::mediator::bus_error_guard {
+namespace vgpu::base::bus_error_guard {
 
 std::atomic<uint64_t> g_hits{0};
 
@@ -109,4 +109,4 @@ void Count(int id) {
 
 uint64_t Hits(int id) { return id < 0 ? 0 : g_ranges[id].hits.load(std::memory_order_relaxed); }
 
-}  // namespace vgpu::mediator::bus_error_guard
+}  // namespace vgpu::base::bus_error_guard

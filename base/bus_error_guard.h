@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Survives a bus error in guest memory (a page that cannot be had, or is poisoned): the page is replaced by an
 // anonymous one in this process, the access goes on, and the loop fences the guest. Anything else still crashes.
-#ifndef VGPU_MEDIATOR_BUS_ERROR_GUARD_H_
-#define VGPU_MEDIATOR_BUS_ERROR_GUARD_H_
+#ifndef VGPU_BASE_BUS_ERROR_GUARD_H_
+#define VGPU_BASE_BUS_ERROR_GUARD_H_
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 
-namespace vgpu::mediator::bus_error_guard {
+namespace vgpu::base::bus_error_guard {
 
 // Installs the handler for the whole process. Once.
 void Install();
@@ -27,6 +27,6 @@ uint64_t Hits(int id);
 // Another process has met one in the same memory: counts here, too.
 void Count(int id);
 
-}  // namespace vgpu::mediator::bus_error_guard
+}  // namespace vgpu::base::bus_error_guard
 
-#endif  // VGPU_MEDIATOR_BUS_ERROR_GUARD_H_
+#endif  // VGPU_BASE_BUS_ERROR_GUARD_H_

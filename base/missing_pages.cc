@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/missing_pages.h"
+#include "base/missing_pages.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -19,7 +19,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 
-namespace vgpu::mediator::missing_pages {
+namespace vgpu::base::missing_pages {
 namespace {
 
 constexpr size_t kPage = 4096;
@@ -34,7 +34,7 @@ class UserFault {
  public:
   UserFault() : pagemap_(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) {
     // Faults of the kernel's on our behalf are errors, too: that needs no privilege.
-    fd_ = base::UniqueFd(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY)));
+    fd_ = UniqueFd(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY)));
     if (!fd_) {
       Fail("userfaultfd");
       return;
@@ -60,8 +60,8 @@ class UserFault {
     fd_.reset();
   }
 
-  const base::UniqueFd pagemap_;
-  base::UniqueFd fd_;
+  const UniqueFd pagemap_;
+  UniqueFd fd_;
   std::string error_;
 };
 
@@ -72,7 +72,7 @@ const UserFault& TheUserFault() {
 
 }  // namespace
 
-base::Result<void> Supported() {
+Result<void> Supported() {
   const std::string& error = TheUserFault().error();
   if (error.empty()) return {};
   return tl::make_unexpected(error);
@@ -107,4 +107,4 @@ bool Mapped(const void* data, size_t bytes) {
   return true;
 }
 
-}  // namespace vgpu::mediator::missing_pages
+}  // namespace vgpu::base::missing_pages

@@ -2,8 +2,8 @@
 // Shared memory whose pages are gone (its owner has punched a hole, or never touched them) is the owner's fault and must be
 // the owner's cost: whoever touches a missing page allocates it, and its memory cgroup pays. So this process never does: in
 // a range that is guarded, a missing page is a bus error instead (bus_error_guard.h).
-#ifndef VGPU_MEDIATOR_MISSING_PAGES_H_
-#define VGPU_MEDIATOR_MISSING_PAGES_H_
+#ifndef VGPU_BASE_MISSING_PAGES_H_
+#define VGPU_BASE_MISSING_PAGES_H_
 
 #include <cstddef>
 #include <string>
@@ -11,11 +11,11 @@
 #include "base/result.h"
 
 
-namespace vgpu::mediator::missing_pages {
+namespace vgpu::base::missing_pages {
 
 // Can this kernel do it (userfaultfd with UFFD_FEATURE_SIGBUS)? The error says why not. Then Guard does nothing, and only
 // Present tells. Any thread.
-base::Result<void> Supported();
+Result<void> Supported();
 
 // From now on missing pages of [data, data + bytes), a shared mapping, are bus errors. Until it is unmapped. False: not
 // supported for this memory.
@@ -29,6 +29,6 @@ bool Present(const void* data, size_t bytes);
 // if another one has come in its place. True where the kernel does not tell. Any thread.
 bool Mapped(const void* data, size_t bytes);
 
-}  // namespace vgpu::mediator::missing_pages
+}  // namespace vgpu::base::missing_pages
 
-#endif  // VGPU_MEDIATOR_MISSING_PAGES_H_
+#endif  // VGPU_BASE_MISSING_PAGES_H_

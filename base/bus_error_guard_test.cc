@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real bus errors: a memfd that is not sealed is truncated under its mapping.
-#include "mediator/bus_error_guard.h"
+#include "base/bus_error_guard.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -15,7 +15,7 @@
 #include "base/unique_fd.h"
 
 
-namespace vgpu::mediator {
+namespace vgpu::base {
 namespace {
 
 constexpr size_t kPage = 4096;
@@ -26,7 +26,7 @@ class Truncated {
  public:
   explicit Truncated(size_t pages_left) : fd_(memfd_create("vgpu-test", MFD_CLOEXEC)) {
     EXPECT_EQ(ftruncate(fd_.get(), kPages * kPage), 0);
-    mapping_ = std::move(base::MapShared(fd_.get(), kPages * kPage).value());
+    mapping_ = std::move(MapShared(fd_.get(), kPages * kPage).value());
     std::memset(mapping_.data(), 0x11, kPages * kPage);
     EXPECT_EQ(ftruncate(fd_.get(), static_cast<off_t>(pages_left * kPage)), 0);
   }
@@ -34,8 +34,8 @@ class Truncated {
   volatile char& At(size_t page, size_t off = 0) { return mapping_.data()[page * kPage + off]; }
 
  private:
-  base::UniqueFd fd_;
-  base::Mapping mapping_;
+  UniqueFd fd_;
+  Mapping mapping_;
 };
 
 class BusErrorGuardTest : public testing::Test {
@@ -144,4 +144,4 @@ TEST_F(BusErrorGuardDeathTest, OutsideOfEveryRange_StillCrashes) {
 }
 
 }  // namespace
-}  // namespace vgpu::mediator
+}  // namespace vgpu::base

@@ -2,16 +2,16 @@
 // Named places where a test kills the daemon: before and after every change of state that a restart must survive.
 // Compiled in with VGPU_CRASH_POINTS only (//mediator:mediator_crash). The environment says which and when:
 // VGPU_CRASH_AT=NAME or NAME:N dies by SIGKILL when NAME is reached for the N-th time.
-#ifndef VGPU_MEDIATOR_CRASH_POINT_H_
-#define VGPU_MEDIATOR_CRASH_POINT_H_
+#ifndef VGPU_BASE_CRASH_POINT_H_
+#define VGPU_BASE_CRASH_POINT_H_
 
 #ifdef VGPU_CRASH_POINTS
-namespace vgpu::mediator {
+namespace vgpu::base {
 void HitCrashPoint(const char* name);
 }
-#define VGPU_CRASH_POINT(name) ::vgpu::mediator::HitCrashPoint(name)
+#define VGPU_CRASH_POINT(name) ::vgpu::base::HitCrashPoint(name)
 #else
 #define VGPU_CRASH_POINT(name) static_cast<void>(0)
 #endif
 
-#endif  // VGPU_MEDIATOR_CRASH_POINT_H_
+#endif  // VGPU_BASE_CRASH_POINT_H_

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // A mapping of memory that somebody else can take away: its bus errors are survived and counted.
-#ifndef VGPU_MEDIATOR_GUARDED_MAPPING_H_
-#define VGPU_MEDIATOR_GUARDED_MAPPING_H_
+#ifndef VGPU_BASE_GUARDED_MAPPING_H_
+#define VGPU_BASE_GUARDED_MAPPING_H_
 
 #include <atomic>
 #include <cstdint>
 #include <utility>
 
 #include "base/mapping.h"
-#include "mediator/bus_error_guard.h"
+#include "base/bus_error_guard.h"
 
-namespace vgpu::mediator {
+namespace vgpu::base {
 
 class GuardedMapping {
  public:
   GuardedMapping() = default;
   // guarded() is false if there is no place for another one. `told` as in bus_error_guard.h.
-  explicit GuardedMapping(base::Mapping mapping, std::atomic<uint64_t>* told = nullptr)
+  explicit GuardedMapping(Mapping mapping, std::atomic<uint64_t>* told = nullptr)
       : mapping_(std::move(mapping)), guard_(bus_error_guard::Guard(mapping_.data(), mapping_.bytes(), told)) {}
   GuardedMapping(GuardedMapping&& other) noexcept
       : mapping_(std::move(other.mapping_)), guard_(std::exchange(other.guard_, -1)) {}
@@ -45,10 +45,10 @@ class GuardedMapping {
   }
 
  private:
-  base::Mapping mapping_;
+  Mapping mapping_;
   int guard_ = -1;
 };
 
-}  // namespace vgpu::mediator
+}  // namespace vgpu::base
 
-#endif  // VGPU_MEDIATOR_GUARDED_MAPPING_H_
+#endif  // VGPU_BASE_GUARDED_MAPPING_H_

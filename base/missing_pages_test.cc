@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/missing_pages.h"
+#include "base/missing_pages.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -11,9 +11,9 @@
 #include "base/mapping.h"
 #include "base/memfd.h"
 #include "base/unique_fd.h"
-#include "mediator/bus_error_guard.h"
+#include "base/bus_error_guard.h"
 
-namespace vgpu::mediator::missing_pages {
+namespace vgpu::base::missing_pages {
 namespace {
 
 constexpr size_t kPage = 4096;
@@ -26,8 +26,8 @@ class MissingPagesTest : public testing::Test {
   void SetUp() override {
     if (const auto supported = Supported(); !supported) GTEST_SKIP() << supported.error();
     bus_error_guard::Install();
-    owner_ = std::move(base::MakeOwnedMemory("vgpu-test", kBytes).value());
-    ours_ = std::move(base::MapShared(owner_.fd.get(), kBytes).value());
+    owner_ = std::move(MakeOwnedMemory("vgpu-test", kBytes).value());
+    ours_ = std::move(MapShared(owner_.fd.get(), kBytes).value());
     ASSERT_TRUE(Guard(ours_.data(), kBytes));
     ASSERT_EQ(madvise(ours_.data(), kBytes, MADV_POPULATE_WRITE), 0);
     guard_ = bus_error_guard::Guard(ours_.data(), kBytes);
@@ -47,7 +47,7 @@ class MissingPagesTest : public testing::Test {
   void Touch() { reinterpret_cast<volatile char*>(ours_.data())[kHole] = 7; }
 
   base::OwnedMemory owner_;
-  base::Mapping ours_;
+  Mapping ours_;
   int guard_ = -1;
 };
 
@@ -96,11 +96,11 @@ TEST_F(MissingPagesTest, HolePopulated_RefusedAndNoPage) {
 }
 
 TEST_F(MissingPagesTest, NeverTouchedByItsOwner_NotPresent) {
-  const base::UniqueFd sparse = std::move(base::MakeSealedMemfd("vgpu-test", kBytes).value());
-  const base::Mapping mapping = std::move(base::MapShared(sparse.get(), kBytes).value());
+  const UniqueFd sparse = std::move(MakeSealedMemfd("vgpu-test", kBytes).value());
+  const Mapping mapping = std::move(MapShared(sparse.get(), kBytes).value());
   EXPECT_FALSE(Present(mapping.data(), kBytes));
   EXPECT_FALSE(Mapped(mapping.data(), kBytes));
 }
 
 }  // namespace
-}  // namespace vgpu::mediator::missing_pages
+}  // namespace vgpu::base::missing_pages

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/crash_point.h"
+#include "base/crash_point.h"
 
 #ifdef VGPU_CRASH_POINTS
 #include <signal.h>
@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <string>
 
-namespace vgpu::mediator {
+namespace vgpu::base {
 namespace {
 
 struct Target {
@@ -34,5 +34,5 @@ void HitCrashPoint(const char* name) {
   if (target.name == name && target.hits_left.fetch_sub(1) == 1) raise(SIGKILL);
 }
 
-}  // namespace vgpu::mediator
+}  // namespace vgpu::base
 #endif

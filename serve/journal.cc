@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/journal.h"
+
+#include <cstring>
+
+namespace vgpu::serve {
+
+void Journal::BeginEpoch(uint32_t old, uint64_t word) {
+  VGPU_CRASH_POINT("before_epoch_journal");
+  Store(&shared_->epoch, vgpu_word(VGPU_EPOCH_CLOSED, old));
+  Store(&shared_->cons, 0);
+  VGPU_CRASH_POINT("within_epoch_journal");
+  std::memset(shared_->started, 0, entries_ * sizeof shared_->started[0]);
+  Store(&shared_->epoch, word);
+  VGPU_CRASH_POINT("after_epoch_journal");
+}
+
+}  // namespace vgpu::serve

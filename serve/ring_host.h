@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the server of a ring needs from whoever has the VM. Called by the thread that serves the ring.
+#ifndef VGPU_SERVE_RING_HOST_H_
+#define VGPU_SERVE_RING_HOST_H_
+
+namespace vgpu::serve {
+
+class RingHost {
+ public:
+  virtual ~RingHost() = default;
+  // Are pages of the VM's memory gone? Then what was computed from it is worth nothing.
+  virtual bool MemoryLost() const = 0;
+  // Wakes the guest. False: not now; whoever serves the ring next does.
+  virtual bool CallGuest() = 0;
+};
+
+}  // namespace vgpu::serve
+
+#endif  // VGPU_SERVE_RING_HOST_H_

@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: Apache-2.0
+// The server of one ring: takes what its guest publishes, runs it or hands it on, answers, wakes. It decides nothing about
+// order among rings, and knows no operation: a Service does.
+//
+// A ring is a stream: requests start in order, and one starts when the one before it has ended; but for those whose way is
+// kSlot, of which there may be many at a time.
+//
+// A Service has
+//   struct Request : serve::Request {...};        // what it needs to run one
+//   using Simple = ...;                           // an operation that needs its slot only; false: none
+//   Simple FindSimple(uint64_t submit) const;     // of a slot's first word, if nothing is wrong with it
+//   static bool HasArgument(Simple);
+//   static uint32_t AnswerSimple(Simple, uint64_t arg);
+//   void Decode(const ring::SlotCopy&, Request*) const;  // all but idx and times; sets `refused` and `code`, or what Run needs
+//   Way WayOf(const Request&) const;              // how it runs now; a refused one's is kLoop
+//   void Run(Request*) const;                     // all of it, on this thread; its way is kLoop
+//   static uint32_t Cost(const Request&);         // of Run, in requests that need their slot only
+#ifndef VGPU_SERVE_RING_SERVER_H_
+#define VGPU_SERVE_RING_SERVER_H_
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "api/codes.h"
+#include "base/histogram.h"
+#include "ring/ring_ref.h"
+#include "serve/request.h"
+#include "serve/ring_host.h"
+#include "serve/ring_life.h"
+#include "serve/same_time.h"
+#include "serve/turn.h"
+
+namespace vgpu::serve {
+
+// Where a ring lies and what is counted for it. All outlive its server.
+struct RingPlace {
+  char* base;
+  uint32_t entries;  // a power of two
+  vgpu_journal* journal;
+  bool one_epoch;    // the window ring
+  RingName name;     // in traces
+  base::PublishedHistogram* queue_wait;  // ns, taken -> started
+  base::PublishedHistogram* service;     // ns, started -> answered; of what the loop runs, the caller records it
+};
+
+// Served by one thread at a time. Allocates in its constructor only.
+template <class Service>
+class RingServer : public RingLife {
+ public:
+  using Request = typename Service::Request;
+
+  RingServer(const RingPlace& place, RingHost* host, Service service)
+      : RingLife(ring::RingAt(place.base, place.entries), place.journal, place.one_epoch),
+        host_(host),
+        name_(place.name),
+        queue_wait_(place.queue_wait),
+        service_time_(place.service),
+        service_(std::move(service)),
+        table_(new Request[place.entries]()) {}
+
+  // ---- life ----
+
+  // Goes on where an earlier process stopped: what was taken but not answered is queued again, or answered 12 where a
+  // repetition could do harm. On a fresh ring it does nothing.
+  void Recover(const Turn& turn);
+  // Asked for another epoch, or closed by a reset: drops what is queued, and what runs.
+  bool LookAtEpoch();
+  void RequestClose();
+  // What runs gets no further pieces and no result.
+  void RequestFence();
+  // Begins what was asked for, if nothing runs.
+  void BeginIfDue();
+  // Drops what is queued, without an answer: it belongs to an owner that is gone. What runs is not waited for.
+  void Abandon();
+
+  // ---- taking ----
+
+  // Is there a request to take? Reads one word. Like Take, it needs a ring that is kOpen.
+  bool Ready() const { return consumer_.Ready(); }
+  // Fetches what Ready will read.
+  void PrefetchNext() const { Memory::Prefetch(ring_.submit(consumer_.cons())); }
+  // A guest that reuses a slot before its answer lies. Unless the slot's request went by kSlot: the guest may have seen that
+  // answer first, and waits in its slot until the server has, too.
+  enum class TakeStatus : uint8_t { kOk, kLied };
+  // Takes up to `max` new requests into the table and counts them in *taken.
+  TakeStatus Take(uint32_t max, const Turn& turn, uint32_t* taken);
+  // Takes up to `max` requests, and answers at once those that need their slot only: one pass, without the table. One of
+  // another kind, or that is refused, ends it; it is queued, and run at once, too, if the loop runs it. For a ring that is
+  // idle(), when nobody else waits and nobody traces. Returns how many it answered, and counts all that it took in *taken.
+  // To be called when Ready(), for speed: it fetches the lines of as many as came the last time, and a guest writes to those
+  // that have not come.
+  uint32_t TakeAndAnswer(uint32_t max, const Turn& turn, uint32_t* taken);
+  // Is one of the last `taken` requests such a one?
+  template <class Predicate>
+  bool AnyOfTaken(uint32_t taken, Predicate predicate) const {
+    for (uint32_t i = 1; i <= taken; ++i) {
+      if (predicate(table_[slot(consumer_.cons() - i)])) return true;
+    }
+    return false;
+  }
+
+  // ---- running ----
+
+  // Nothing of this ring is queued or runs.
+  bool idle() const { return next_ == consumer_.cons() && !busy(); }
+  // Is something of it under way outside of this thread? Its memory must stay.
+  bool busy() const { return running_ != nullptr || slots_in_flight_ != 0; }
+  // Nothing of it is with somebody else at this moment: the next pieces of a request may go to another one.
+  bool at_rest() const { return slots_in_flight_ == 0 && (running_ == nullptr || running_->pieces == 0); }
+  // The request whose turn it is: null if none waits, or one still runs in pieces.
+  Request* Head();
+  Way WayOf(const Request& request) const { return service_.WayOf(request); }
+
+  // Runs and answers requests from the head on whose way is kLoop, at least one, until they cost `max`. Returns how many, and
+  // adds their cost to *cost.
+  uint32_t RunInLoop(uint32_t max, const Turn& turn, uint32_t* cost);
+  // Gives requests from the head on whose way is kSlot to `submit`, at most `max`. Returns how many.
+  template <class Submit>
+  uint32_t StartSlots(uint32_t max, const Turn& turn, Submit submit);
+  // One of these has its answer in its slot, or is about to. *times records how long it took.
+  void SlotFinished(Request* request, const Turn& turn, SameTime* times);
+  // Cuts the next piece, of at most `length` elements, off the head, whose way is kPieces. More: there is another one.
+  struct Cut {
+    Request* request;
+    uint64_t begin;
+    uint64_t end;
+    bool more;
+  };
+  Cut NextPiece(uint64_t length, const Turn& turn);
+  // A piece came back. True if the request has ended (answered, or dropped with its epoch): !busy() again.
+  bool PieceFinished(Request* request, const Turn& turn);
+
+  // Where the answer of a request goes, and the sequence half of an answer VGPU_OK.
+  const uint64_t* DoneWord(uint32_t idx) const { return ring_.done(idx); }
+  uint32_t DoneSequence(uint32_t idx) const {
+    return vgpu_word_seq(vgpu_done_word(0, ring_.tag(epoch(), idx), VGPU_OK));
+  }
+
+  // ---- waking ----
+
+  // After answers: calls the guest if it sleeps. The window ring's producer, QEMU, always wants to know.
+  void CallIfNeeded() {
+    if (consumer_.NeedCall() || one_epoch()) Call();
+  }
+  void Call();
+
+  const RingName& name() const { return name_; }
+
+ protected:
+  void TraceStep(const Turn& turn, TraceEvent event, const Request& request, uint32_t idx, int64_t time_ns) const {
+    const bool answered = event == TraceEvent::kAnswered;
+    turn.trace->Add(name_, event, idx, static_cast<uint8_t>(answered ? request.code : 0), time_ns);
+  }
+  void TraceStep(const Turn& turn, TraceEvent event, const Request& request) const {
+    if (turn.trace != nullptr) [[unlikely]] TraceStep(turn, event, request, request.idx, turn.now_ns);
+  }
+
+ private:
+  static constexpr uint32_t kResultsMax = 32;  // of one TakeAndAnswer
+
+  Request& At(uint32_t idx) { return table_[slot(idx)]; }
+  void Queue(const ring::SlotCopy& copy, uint32_t idx, int64_t now_ns);
+  template <class Each>
+  uint32_t TakeEach(uint32_t max, Each each);
+  template <class AnswerOf>
+  void AnswerBackwards(uint32_t begin, uint32_t end, AnswerOf answer_of);
+  void AnswerRun(uint32_t* begin, const Turn& turn);
+  void AnswerResult(Request* request, const Turn& turn);
+  void RunOne(Request* request, const Turn& turn);
+  void Start(Request* request, const Turn& turn);
+  void DropRunning();
+  void EndDropped();
+
+  RingHost* const host_;
+  const RingName name_;
+  base::PublishedHistogram* const queue_wait_;
+  base::PublishedHistogram* const service_time_;
+  const Service service_;
+  const std::unique_ptr<Request[]> table_;  // by slot
+  uint32_t last_taken_ = 0;       // how many came together the last time: how many to expect now
+  Request* running_ = nullptr;    // runs in pieces
+  uint32_t slots_in_flight_ = 0;  // requests whose way is kSlot
+  bool running_dropped_ = false;  // its epoch is over: no answer, no further pieces
+};
+
+// ---- life ----
+
+template <class Service>
+void RingServer<Service>::Recover(const Turn& turn) {
+  if (!RecoverEpoch()) return;
+  const uint32_t cons = consumer_.cons();
+  uint32_t queued = 0;
+  for (uint32_t idx = cons - entries(); idx != cons; ++idx) {
+    ring::SlotCopy copy;
+    if (!consumer_.Peek(idx, &copy) || consumer_.HasAnswer(idx)) continue;
+    Queue(copy, idx, turn.now_ns);
+    ++queued;
+    if (!journal_.HasStarted(slot(idx), StartedMark(idx))) continue;
+    At(idx).refused = true;
+    At(idx).code = VGPU_ERR_INTERRUPTED;
+  }
+  consumer_ = ring::Consumer<Memory>(ring_, epoch(), cons, cons - queued);
+  next_ = cons - entries();
+}
+
+template <class Service>
+bool RingServer<Service>::LookAtEpoch() {
+  if (!RingLife::LookAtEpoch()) return false;
+  DropRunning();
+  DropQueued();
+  return true;
+}
+
+template <class Service>
+void RingServer<Service>::RequestClose() {
+  RingLife::RequestClose();
+  DropRunning();
+  DropQueued();
+}
+
+template <class Service>
+void RingServer<Service>::RequestFence() {
+  RingLife::RequestFence();
+  DropRunning();
+}
+
+template <class Service>
+void RingServer<Service>::BeginIfDue() {
+  if (!busy() && due()) BeginDue();
+}
+
+template <class Service>
+void RingServer<Service>::Abandon() {
+  RingLife::Abandon();
+  DropRunning();
+  DropQueued();
+}
+
+template <class Service>
+void RingServer<Service>::DropRunning() {
+  if (running_ == nullptr) return;
+  running_dropped_ = true;
+  if (running_->pieces == 0) EndDropped();  // it was waiting for its next turn
+}
+
+// Its place in the table becomes free with the slots of the next epoch; a fence answers it.
+template <class Service>
+void RingServer<Service>::EndDropped() {
+  const uint32_t idx = std::exchange(running_, nullptr)->idx;
+  SlotAt(idx) = SlotState::kFree;
+  if (fence_asked()) AnswerOne(idx, {VGPU_ERR_FENCED, 0});
+}
+
+// ---- taking ----
+
+template <class Service>
+void RingServer<Service>::Queue(const ring::SlotCopy& copy, uint32_t idx, int64_t now_ns) {
+  Request& request = At(idx);
+  request.idx = idx;
+  request.since_ns = now_ns;
+  SlotAt(idx) = SlotState::kQueued;
+  service_.Decode(copy, &request);
+}
+
+// The one way to take: gives up to `max` slots to `each(submit, consumer)`, which takes the arguments of the consumer's next
+// slot, or none: then that one stays. False ends the run. Returns how many were taken; they are in the journal then.
+template <class Service>
+template <class Each>
+uint32_t RingServer<Service>::TakeEach(uint32_t max, Each each) {
+  const uint32_t first = consumer_.cons();
+  consumer_.Prefetch(std::min(max, last_taken_));
+  auto consumer = consumer_;  // whose members stay in registers
+  uint64_t submit;
+  while (consumer.cons() - first < max && consumer.PeekHead(&submit) && each(submit, &consumer)) {
+  }
+  consumer_ = consumer;
+  last_taken_ = consumer_.cons() - first;
+  if (last_taken_ != 0) JournalTaken(last_taken_);
+  return last_taken_;
+}
+
+template <class Service>
+auto RingServer<Service>::Take(uint32_t max, const Turn& turn, uint32_t* taken) -> TakeStatus {
+  bool lied = false;
+  *taken += TakeEach(max, [&](uint64_t submit, auto* consumer) {
+    const uint32_t idx = consumer->cons();
+    const SlotState before = SlotAt(idx);
+    if (before == SlotState::kRunning && At(idx).in_slot) return false;
+    lied = before != SlotState::kFree;
+    if (lied) [[unlikely]] return false;
+    ring::SlotCopy copy{submit, {}};
+    consumer->TakeArgs(&copy);
+    Queue(copy, idx, turn.now_ns);
+    TraceStep(turn, TraceEvent::kTaken, At(idx));
+    return true;
+  });
+  return lied ? TakeStatus::kLied : TakeStatus::kOk;
+}
+
+template <class Service>
+uint32_t RingServer<Service>::TakeAndAnswer(uint32_t max, const Turn& turn, uint32_t* taken) {
+  assert(idle() && turn.trace == nullptr);
+  std::array<uint32_t, kResultsMax> results;
+  max = std::min({max, kResultsMax, entries()});  // so that no slot is taken twice before its answer
+  const uint32_t first = consumer_.cons();
+  uint32_t ran = 0;
+  const uint32_t count = TakeEach(max, [&](uint64_t submit, auto* consumer) {
+    const auto simple = service_.FindSimple(submit);
+    if (!simple) [[unlikely]] {
+      ring::SlotCopy copy{submit, {}};
+      consumer->TakeArgs(&copy);
+      Queue(copy, first + ran, turn.now_ns);
+      return false;
+    }
+    const uint64_t arg = consumer->TakeArg();
+    results[ran++] = Service::AnswerSimple(simple, Service::HasArgument(simple) ? arg : 0);
+    return true;
+  });
+  next_ = first + ran;
+  if (count == 0) return 0;
+  *taken += count;
+  AnswerBackwards(first, next_, [&](uint32_t idx) { return ring::Answer{VGPU_OK, results[idx - first]}; });
+  CountAnswered(ran);
+  ShowWaiting();
+  queue_wait_->RecordMany(0, ran);
+  uint32_t cost = 0;
+  if (count != ran) ran += RunInLoop(1, turn, &cost);  // the one of another kind, if it is small
+  return ran;
+}
+
+// ---- answering ----
+
+// The last one first: a guest that looks at its oldest request sees the whole batch at once, and does not pull the lines
+// away while they are still written to.
+template <class Service>
+template <class AnswerOf>
+void RingServer<Service>::AnswerBackwards(uint32_t begin, uint32_t end, AnswerOf answer_of) {
+  auto consumer = consumer_;  // whose members stay in registers
+  for (uint32_t idx = end; idx != begin;) {
+    VGPU_CRASH_POINT("before_done");
+    --idx;
+    consumer.Complete(idx, answer_of(idx));
+    VGPU_CRASH_POINT("after_done");
+  }
+  consumer_ = consumer;
+}
+
+template <class Service>
+void RingServer<Service>::AnswerResult(Request* request, const Turn& turn) {
+  AnswerOne(request->idx, {request->code, request->result});
+  if (!request->repeatable) [[unlikely]] journal_.Answered(slot(request->idx));
+  TraceStep(turn, TraceEvent::kAnswered, *request);
+}
+
+// Answers what ran of [*begin, next_), and sets *begin to next_.
+template <class Service>
+void RingServer<Service>::AnswerRun(uint32_t* begin, const Turn& turn) {
+  for (uint32_t idx = next_; idx != *begin;) {
+    --idx;
+    if (SlotAt(idx) == SlotState::kQueued) AnswerResult(&At(idx), turn);
+  }
+  *begin = next_;
+}
+
+// ---- running ----
+
+template <class Service>
+auto RingServer<Service>::Head() -> Request* {
+  if (fence_asked() || state() == RingState::kFencing) return nullptr;  // what waits is answered when nothing runs
+  if (running_ != nullptr) return running_dropped_ || running_->next == running_->count ? nullptr : running_;
+  for (; next_ != consumer_.cons(); ++next_) {
+    if (SlotAt(next_) == SlotState::kQueued) return &At(next_);  // not one that was answered before a restart
+  }
+  return nullptr;
+}
+
+template <class Service>
+uint32_t RingServer<Service>::RunInLoop(uint32_t max, const Turn& turn, uint32_t* cost) {
+  uint32_t ran = 0;
+  uint32_t used = 0;
+  SameTime waits(queue_wait_, turn.now_ns);
+  uint32_t unanswered = next_;  // [unanswered, next_) ran and have no answer yet
+  for (; used < max && next_ != consumer_.cons(); ++next_) {
+    Request& request = At(next_);
+    if (SlotAt(next_) != SlotState::kQueued) continue;
+    if (WayOf(request) != Way::kLoop) break;
+    // What touches the arena runs alone: a restart repeats requests without an answer, and that is harmless only while
+    // no later one has changed their operands.
+    const bool alone = !request.refused && !request.in_slot;
+    if (alone) AnswerRun(&unanswered, turn);
+    waits.Add(request.since_ns);
+    RunOne(&request, turn);
+    used += Service::Cost(request);
+    ++ran;
+    if (!alone) continue;
+    AnswerResult(&request, turn);
+    unanswered = next_ + 1;
+  }
+  AnswerRun(&unanswered, turn);
+  ShowWaiting();
+  *cost += used;
+  return ran;
+}
+
+template <class Service>
+void RingServer<Service>::RunOne(Request* request, const Turn& turn) {
+  TraceStep(turn, TraceEvent::kStarted, *request);
+  if (!request->repeatable) [[unlikely]] journal_.Started(slot(request->idx), StartedMark(request->idx));
+  if (request->refused) return;
+  service_.Run(request);
+  if (!request->in_slot && host_->MemoryLost()) [[unlikely]] request->code = VGPU_ERR_FENCED;
+}
+
+// It begins to run elsewhere.
+template <class Service>
+void RingServer<Service>::Start(Request* request, const Turn& turn) {
+  SlotAt(request->idx) = SlotState::kRunning;
+  request->since_ns = turn.now_ns;
+  TraceStep(turn, TraceEvent::kStarted, *request);
+}
+
+template <class Service>
+template <class Submit>
+uint32_t RingServer<Service>::StartSlots(uint32_t max, const Turn& turn, Submit submit) {
+  uint32_t count = 0;
+  SameTime waits(queue_wait_, turn.now_ns);
+  for (; count < max && running_ == nullptr && next_ != consumer_.cons(); ++next_) {
+    Request& request = At(next_);
+    if (SlotAt(next_) != SlotState::kQueued) continue;
+    if (WayOf(request) != Way::kSlot) break;
+    waits.Add(request.since_ns);
+    Start(&request, turn);
+    submit(&request);
+    ++count;
+  }
+  slots_in_flight_ += count;
+  ShowWaiting();
+  return count;
+}
+
+// Somebody else has written the answer, but nothing says in what order its words became visible: only after Confirm is it
+// there for certain, so that CallIfNeeded may look whether the guest sleeps.
+template <class Service>
+void RingServer<Service>::SlotFinished(Request* request, const Turn& turn, SameTime* times) {
+  assert(slots_in_flight_ != 0);
+  times->Add(request->since_ns);
+  consumer_.Confirm(request->idx, {request->code, request->result});
+  SlotAt(request->idx) = SlotState::kFree;
+  TraceStep(turn, TraceEvent::kAnswered, *request);
+  CountAnswered(1);
+  --slots_in_flight_;
+}
+
+template <class Service>
+auto RingServer<Service>::NextPiece(uint64_t length, const Turn& turn) -> Cut {
+  Request* request = Head();
+  assert(request != nullptr && WayOf(*request) == Way::kPieces);
+  if (running_ == nullptr) {
+    running_ = request;
+    running_dropped_ = false;
+    ++next_;
+    ShowWaiting();
+    queue_wait_->Record(static_cast<uint64_t>(turn.now_ns - request->since_ns));
+    if (!request->repeatable) journal_.Started(slot(request->idx), StartedMark(request->idx));
+    Start(request, turn);
+  }
+  const uint64_t begin = request->next;
+  request->next = begin + std::min(length, request->count - begin);
+  ++request->pieces;
+  if (turn.trace != nullptr) [[unlikely]] {
+    TraceStep(turn, TraceEvent::kPiece, *request, static_cast<uint32_t>(begin), turn.now_ns);
+  }
+  return {request, begin, request->next, request->next != request->count};
+}
+
+template <class Service>
+bool RingServer<Service>::PieceFinished(Request* request, const Turn& turn) {
+  assert(request == running_ && request->pieces > 0);
+  if (--request->pieces != 0) return false;
+  if (running_dropped_) {
+    EndDropped();
+    return true;
+  }
+  if (request->next != request->count) return false;
+  if (host_->MemoryLost()) [[unlikely]] request->code = VGPU_ERR_FENCED;
+  service_time_->Record(static_cast<uint64_t>(turn.now_ns - request->since_ns));
+  AnswerResult(request, turn);
+  running_ = nullptr;
+  return true;
+}
+
+// ---- waking ----
+
+template <class Service>
+void RingServer<Service>::Call() {
+  VGPU_CRASH_POINT("before_call");
+  if (!host_->CallGuest()) return;
+  VGPU_CRASH_POINT("after_call");
+  ++counters_.calls;
+}
+
+}  // namespace vgpu::serve
+
+#endif  // VGPU_SERVE_RING_SERVER_H_
