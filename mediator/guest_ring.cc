@@ -42,6 +42,7 @@ size_t GuestRing::SlotsFinished(std::span<const Piece> pieces, const Turn& turn)
     SlotFinished(piece.request, turn, &times);
     ++count;
   }
+  CountSlotsFinished(static_cast<uint32_t>(count));
   return count;
 }
 

@@ -114,6 +114,7 @@ uint32_t DecodeOperands(const ring::SlotCopy& copy, const RingLimits& limits, Re
     request->operands = op.has_operands ? copy.arg[0] : 0;
     return VGPU_OK;
   }
+  request->next = request->count = 0;  // in a second cache line, which the others do not need
   return op.decode(copy, limits, request);
 }
 
@@ -178,7 +179,6 @@ void Decode(const ring::SlotCopy& copy, const RingLimits& limits, Request* reque
   request->repeatable = true;
   request->inline_run = true;
   request->result = request->pieces = 0;
-  request->next = request->count = 0;
   request->op = limits.window ? (opcode == VGPU_OP_WINDOW ? &kWindow : nullptr) : FindOperation(opcode);
   if (request->op == nullptr) {
     request->code = VGPU_ERR_UNSUPPORTED;

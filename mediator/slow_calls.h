@@ -62,7 +62,7 @@ class SlowCalls {
  private:
   static constexpr int64_t kSlowNs = 100'000;
   static constexpr int64_t kSlowNsMax = 5'000'000;  // of slow calls together; each other one in between makes up for kSlowNs
-  static constexpr uint32_t kExactCalls = 64;
+  static constexpr uint32_t kExactCalls = 16;
 
   uint32_t exact_calls_ = 0;
   int64_t slow_ns_ = 0;

@@ -15,11 +15,19 @@ enum class Way : uint8_t {
   kPieces,  // somebody who gets it piece by piece
 };
 
+// In whose hands a slot is.
+enum class SlotState : uint8_t {
+  kFree,     // the guest's
+  kQueued,   // taken and decoded, waits for its turn
+  kRunning,
+};
+
 struct Request {
   uint32_t idx;       // index in its ring
   uint32_t code;      // VGPU_OK until something fails
   uint32_t result;    // goes into done.data
   uint32_t pieces;    // under way
+  SlotState state;    // of its slot
   bool refused;       // by decode, which has set `code`: there is nothing to run
   bool repeatable;    // harmless to run again after a crash: its outputs are disjoint from its inputs
   bool in_slot;       // touches nothing but its slot

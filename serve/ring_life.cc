@@ -32,8 +32,8 @@ constexpr uint8_t From(RingState next) {
 
 bool MayFollow(RingState from, RingState to) { return (From(to) & Bit(from)) != 0; }
 
-RingLife::RingLife(ring::RingRef<Memory> ring, vgpu_journal* journal, bool one_epoch)
-    : ring_(ring), journal_(journal, ring.entries()), one_epoch_(one_epoch), slots_(new SlotState[ring.entries()]()) {}
+RingLife::RingLife(ring::RingRef<Memory> ring, vgpu_journal* journal, bool one_epoch, SlotStates states)
+    : ring_(ring), journal_(journal, ring.entries()), one_epoch_(one_epoch), states_(states) {}
 
 void RingLife::Enter(RingState next) {
   assert(MayFollow(state_, next));
@@ -119,7 +119,7 @@ bool RingLife::Step(uint32_t slots) {
 bool RingLife::ClearSome(uint32_t slots) {
   const uint32_t end = std::min(entries(), cleared_ + slots);
   ring::ClearSlots(ring_, cleared_, end);
-  std::fill(&slots_[cleared_], &slots_[0] + end, SlotState::kFree);
+  for (uint32_t i = cleared_; i < end; ++i) SlotAt(i) = SlotState::kFree;
   cleared_ = end;
   if (end != entries()) return false;
   const uint32_t epoch = vgpu_word_seq(begun_epoch_);

@@ -12,14 +12,15 @@
 #define VGPU_SERVE_RING_LIFE_H_
 
 #include <cassert>
+#include <cstddef>
 #include <cstdint>
-#include <memory>
 
 #include "base/crash_point.h"
 #include "base/published.h"
 #include "ring/abi.h"
 #include "ring/consumer.h"
 #include "serve/journal.h"
+#include "serve/request.h"
 
 namespace vgpu::serve {
 
@@ -34,11 +35,10 @@ enum class RingState : uint8_t {
 // Whether a ring may enter `to` when it is in `from`: asserted at each change.
 bool MayFollow(RingState from, RingState to);
 
-// In whose hands a slot is.
-enum class SlotState : uint8_t {
-  kFree,     // the guest's
-  kQueued,   // taken and decoded, waits for its turn
-  kRunning,
+// Where the states of a ring's slots lie: in its table of requests, each beside what else a request needs.
+struct SlotStates {
+  SlotState* first;
+  size_t stride;  // bytes from one to the next
 };
 
 // Written by the thread that serves the ring, read by any.
@@ -57,8 +57,8 @@ class RingLife {
  public:
   using Memory = ring::RealMemory;
 
-  // `one_epoch`: the window ring, which has a single epoch, and whose fence can be lifted.
-  RingLife(ring::RingRef<Memory> ring, vgpu_journal* journal, bool one_epoch);
+  // `one_epoch`: the window ring, which has a single epoch, and whose fence can be lifted. `states` are all kFree.
+  RingLife(ring::RingRef<Memory> ring, vgpu_journal* journal, bool one_epoch, SlotStates states);
 
   RingState state() const { return state_; }  // any thread
   uint32_t epoch() const { return consumer_.epoch(); }
@@ -126,7 +126,9 @@ class RingLife {
   void ShowWaiting() { waiting_shown_ = waiting(); }
 
   uint32_t slot(uint32_t idx) const { return idx & ring_.mask(); }
-  SlotState& SlotAt(uint32_t idx) { return slots_[slot(idx)]; }
+  SlotState& SlotAt(uint32_t idx) {
+    return *reinterpret_cast<SlotState*>(reinterpret_cast<char*>(states_.first) + slot(idx) * states_.stride);
+  }
   bool one_epoch() const { return one_epoch_; }
   // Says which request has started, in the journal.
   uint32_t StartedMark(uint32_t idx) const { return ring_.tag(epoch(), idx) << 8 | 1; }
@@ -155,7 +157,7 @@ class RingLife {
   uint32_t cleared_ = 0;       // slots; in kClearing
   base::Published<uint32_t> epoch_shown_ = 0;
   base::Published<uint32_t> waiting_shown_ = 0;
-  const std::unique_ptr<SlotState[]> slots_;
+  const SlotStates states_;
 };
 
 }  // namespace vgpu::serve

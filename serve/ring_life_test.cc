@@ -31,8 +31,9 @@ class RingLifeTest : public testing::Test {
   }
 
   TestRing ring_;
-  RingLife life_{ring_.ref(), ring_.journal(), /*one_epoch=*/false};
-  RingLife window_{ring_.ref(), ring_.journal(), /*one_epoch=*/true};
+  SlotState states_[TestRing::kEntries] = {};
+  RingLife life_{ring_.ref(), ring_.journal(), /*one_epoch=*/false, {states_, sizeof(SlotState)}};
+  RingLife window_{ring_.ref(), ring_.journal(), /*one_epoch=*/true, {states_, sizeof(SlotState)}};
 };
 
 TEST_F(RingLifeTest, Fresh_IsClosedAndNothingIsDue) {

@@ -47,20 +47,32 @@ struct RingPlace {
   base::PublishedHistogram* service;     // ns, started -> answered; of what the loop runs, the caller records it
 };
 
+// A ring's requests, by slot: made before the life that looks at their states.
+template <class Request>
+class RequestTable {
+ protected:
+  explicit RequestTable(uint32_t entries) : table_(new Request[entries]()) {}
+  SlotStates states() const { return {&table_[0].state, sizeof(Request)}; }
+
+  const std::unique_ptr<Request[]> table_;
+};
+
 // Served by one thread at a time. Allocates in its constructor only.
 template <class Service>
-class RingServer : public RingLife {
+class RingServer : private RequestTable<typename Service::Request>, public RingLife {
+  using Table = RequestTable<typename Service::Request>;
+
  public:
   using Request = typename Service::Request;
 
   RingServer(const RingPlace& place, RingHost* host, Service service)
-      : RingLife(ring::RingAt(place.base, place.entries), place.journal, place.one_epoch),
+      : Table(place.entries),
+        RingLife(ring::RingAt(place.base, place.entries), place.journal, place.one_epoch, Table::states()),
         host_(host),
         name_(place.name),
         queue_wait_(place.queue_wait),
         service_time_(place.service),
-        service_(std::move(service)),
-        table_(new Request[place.entries]()) {}
+        service_(std::move(service)) {}
 
   // ---- life ----
 
@@ -98,7 +110,7 @@ class RingServer : public RingLife {
   template <class Predicate>
   bool AnyOfTaken(uint32_t taken, Predicate predicate) const {
     for (uint32_t i = 1; i <= taken; ++i) {
-      if (predicate(table_[slot(consumer_.cons() - i)])) return true;
+      if (predicate(Table::table_[slot(consumer_.cons() - i)])) return true;
     }
     return false;
   }
@@ -121,8 +133,9 @@ class RingServer : public RingLife {
   // Gives requests from the head on whose way is kSlot to `submit`, at most `max`. Returns how many.
   template <class Submit>
   uint32_t StartSlots(uint32_t max, const Turn& turn, Submit submit);
-  // One of these has its answer in its slot, or is about to. *times records how long it took.
+  // One of these has its answer in its slot, or is about to. *times records how long it took. CountSlotsFinished follows.
   void SlotFinished(Request* request, const Turn& turn, SameTime* times);
+  void CountSlotsFinished(uint32_t count);
   // Cuts the next piece, of at most `length` elements, off the head, whose way is kPieces. More: there is another one.
   struct Cut {
     Request* request;
@@ -160,14 +173,17 @@ class RingServer : public RingLife {
   }
 
  private:
+  using Consumer = ring::Consumer<Memory>;
+
   static constexpr uint32_t kResultsMax = 32;  // of one TakeAndAnswer
 
-  Request& At(uint32_t idx) { return table_[slot(idx)]; }
+  Request& At(uint32_t idx) { return Table::table_[slot(idx)]; }
   void Queue(const ring::SlotCopy& copy, uint32_t idx, int64_t now_ns);
   template <class Each>
-  uint32_t TakeEach(uint32_t max, Each each);
+  uint32_t TakeEach(uint32_t max, Consumer* consumer, Each each);
+  void Taken(const Consumer& consumer, uint32_t count);
   template <class AnswerOf>
-  void AnswerBackwards(uint32_t begin, uint32_t end, AnswerOf answer_of);
+  static void AnswerBackwards(uint32_t begin, uint32_t end, Consumer* consumer, AnswerOf answer_of);
   void AnswerRun(uint32_t* begin, const Turn& turn);
   void AnswerResult(Request* request, const Turn& turn);
   void RunOne(Request* request, const Turn& turn);
@@ -180,7 +196,6 @@ class RingServer : public RingLife {
   base::PublishedHistogram* const queue_wait_;
   base::PublishedHistogram* const service_time_;
   const Service service_;
-  const std::unique_ptr<Request[]> table_;  // by slot
   uint32_t last_taken_ = 0;       // how many came together the last time: how many to expect now
   Request* running_ = nullptr;    // runs in pieces
   uint32_t slots_in_flight_ = 0;  // requests whose way is kSlot
@@ -262,42 +277,51 @@ void RingServer<Service>::Queue(const ring::SlotCopy& copy, uint32_t idx, int64_
   Request& request = At(idx);
   request.idx = idx;
   request.since_ns = now_ns;
-  SlotAt(idx) = SlotState::kQueued;
+  request.state = SlotState::kQueued;
   service_.Decode(copy, &request);
 }
 
 // The one way to take: gives up to `max` slots to `each(submit, consumer)`, which takes the arguments of the consumer's next
-// slot, or none: then that one stays. False ends the run. Returns how many were taken; they are in the journal then.
+// slot, or none: then that one stays. False ends the run. Returns how many were taken; Taken() follows. The consumer is the
+// caller's copy, whose members stay in registers, if this is inlined: 31 ns a request instead of 37 with 64 outstanding.
 template <class Service>
 template <class Each>
-uint32_t RingServer<Service>::TakeEach(uint32_t max, Each each) {
-  const uint32_t first = consumer_.cons();
-  consumer_.Prefetch(std::min(max, last_taken_));
-  auto consumer = consumer_;  // whose members stay in registers
+[[gnu::always_inline]] inline uint32_t RingServer<Service>::TakeEach(uint32_t max, Consumer* consumer, Each each) {
+  const uint32_t first = consumer->cons();
+  consumer->Prefetch(std::min(max, last_taken_));
   uint64_t submit;
-  while (consumer.cons() - first < max && consumer.PeekHead(&submit) && each(submit, &consumer)) {
+  while (consumer->cons() - first < max && consumer->PeekHead(&submit) && each(submit, consumer)) {
   }
+  return consumer->cons() - first;
+}
+
+// What was taken is in the journal before anything of it is answered.
+template <class Service>
+void RingServer<Service>::Taken(const Consumer& consumer, uint32_t count) {
+  last_taken_ = count;
+  if (count == 0) return;
   consumer_ = consumer;
-  last_taken_ = consumer_.cons() - first;
-  if (last_taken_ != 0) JournalTaken(last_taken_);
-  return last_taken_;
+  JournalTaken(count);
 }
 
 template <class Service>
 auto RingServer<Service>::Take(uint32_t max, const Turn& turn, uint32_t* taken) -> TakeStatus {
   bool lied = false;
-  *taken += TakeEach(max, [&](uint64_t submit, auto* consumer) {
-    const uint32_t idx = consumer->cons();
-    const SlotState before = SlotAt(idx);
-    if (before == SlotState::kRunning && At(idx).in_slot) return false;
-    lied = before != SlotState::kFree;
+  auto consumer = consumer_;
+  const uint32_t count = TakeEach(max, &consumer, [&](uint64_t submit, Consumer* next) {
+    const uint32_t idx = next->cons();
+    const Request& before = At(idx);
+    if (before.state == SlotState::kRunning && before.in_slot) return false;
+    lied = before.state != SlotState::kFree;
     if (lied) [[unlikely]] return false;
     ring::SlotCopy copy{submit, {}};
-    consumer->TakeArgs(&copy);
+    next->TakeArgs(&copy);
     Queue(copy, idx, turn.now_ns);
     TraceStep(turn, TraceEvent::kTaken, At(idx));
     return true;
   });
+  Taken(consumer, count);
+  *taken += count;
   return lied ? TakeStatus::kLied : TakeStatus::kOk;
 }
 
@@ -308,24 +332,26 @@ uint32_t RingServer<Service>::TakeAndAnswer(uint32_t max, const Turn& turn, uint
   max = std::min({max, kResultsMax, entries()});  // so that no slot is taken twice before its answer
   const uint32_t first = consumer_.cons();
   uint32_t ran = 0;
-  const uint32_t count = TakeEach(max, [&](uint64_t submit, auto* consumer) {
+  auto consumer = consumer_;
+  const uint32_t count = TakeEach(max, &consumer, [&](uint64_t submit, Consumer* next) {
     const auto simple = service_.FindSimple(submit);
     if (!simple) [[unlikely]] {
       ring::SlotCopy copy{submit, {}};
-      consumer->TakeArgs(&copy);
+      next->TakeArgs(&copy);
       Queue(copy, first + ran, turn.now_ns);
       return false;
     }
-    const uint64_t arg = consumer->TakeArg();
+    const uint64_t arg = next->TakeArg();
     results[ran++] = Service::AnswerSimple(simple, Service::HasArgument(simple) ? arg : 0);
     return true;
   });
-  next_ = first + ran;
   if (count == 0) return 0;
+  next_ = first + ran;
+  Taken(consumer, count);
   *taken += count;
-  AnswerBackwards(first, next_, [&](uint32_t idx) { return ring::Answer{VGPU_OK, results[idx - first]}; });
+  AnswerBackwards(first, next_, &consumer, [&](uint32_t idx) { return ring::Answer{VGPU_OK, results[idx - first]}; });
+  consumer_ = consumer;
   CountAnswered(ran);
-  ShowWaiting();
   queue_wait_->RecordMany(0, ran);
   uint32_t cost = 0;
   if (count != ran) ran += RunInLoop(1, turn, &cost);  // the one of another kind, if it is small
@@ -338,15 +364,13 @@ uint32_t RingServer<Service>::TakeAndAnswer(uint32_t max, const Turn& turn, uint
 // away while they are still written to.
 template <class Service>
 template <class AnswerOf>
-void RingServer<Service>::AnswerBackwards(uint32_t begin, uint32_t end, AnswerOf answer_of) {
-  auto consumer = consumer_;  // whose members stay in registers
+[[gnu::always_inline]] inline void RingServer<Service>::AnswerBackwards(uint32_t begin, uint32_t end, Consumer* consumer, AnswerOf answer_of) {
   for (uint32_t idx = end; idx != begin;) {
     VGPU_CRASH_POINT("before_done");
     --idx;
-    consumer.Complete(idx, answer_of(idx));
+    consumer->Complete(idx, answer_of(idx));
     VGPU_CRASH_POINT("after_done");
   }
-  consumer_ = consumer;
 }
 
 template <class Service>
@@ -361,7 +385,7 @@ template <class Service>
 void RingServer<Service>::AnswerRun(uint32_t* begin, const Turn& turn) {
   for (uint32_t idx = next_; idx != *begin;) {
     --idx;
-    if (SlotAt(idx) == SlotState::kQueued) AnswerResult(&At(idx), turn);
+    if (At(idx).state == SlotState::kQueued) AnswerResult(&At(idx), turn);
   }
   *begin = next_;
 }
@@ -373,7 +397,7 @@ auto RingServer<Service>::Head() -> Request* {
   if (fence_asked() || state() == RingState::kFencing) return nullptr;  // what waits is answered when nothing runs
   if (running_ != nullptr) return running_dropped_ || running_->next == running_->count ? nullptr : running_;
   for (; next_ != consumer_.cons(); ++next_) {
-    if (SlotAt(next_) == SlotState::kQueued) return &At(next_);  // not one that was answered before a restart
+    if (At(next_).state == SlotState::kQueued) return &At(next_);  // not one that was answered before a restart
   }
   return nullptr;
 }
@@ -386,7 +410,7 @@ uint32_t RingServer<Service>::RunInLoop(uint32_t max, const Turn& turn, uint32_t
   uint32_t unanswered = next_;  // [unanswered, next_) ran and have no answer yet
   for (; used < max && next_ != consumer_.cons(); ++next_) {
     Request& request = At(next_);
-    if (SlotAt(next_) != SlotState::kQueued) continue;
+    if (request.state != SlotState::kQueued) continue;
     if (WayOf(request) != Way::kLoop) break;
     // What touches the arena runs alone: a restart repeats requests without an answer, and that is harmless only while
     // no later one has changed their operands.
@@ -418,7 +442,7 @@ void RingServer<Service>::RunOne(Request* request, const Turn& turn) {
 // It begins to run elsewhere.
 template <class Service>
 void RingServer<Service>::Start(Request* request, const Turn& turn) {
-  SlotAt(request->idx) = SlotState::kRunning;
+  request->state = SlotState::kRunning;
   request->since_ns = turn.now_ns;
   TraceStep(turn, TraceEvent::kStarted, *request);
 }
@@ -430,7 +454,7 @@ uint32_t RingServer<Service>::StartSlots(uint32_t max, const Turn& turn, Submit 
   SameTime waits(queue_wait_, turn.now_ns);
   for (; count < max && running_ == nullptr && next_ != consumer_.cons(); ++next_) {
     Request& request = At(next_);
-    if (SlotAt(next_) != SlotState::kQueued) continue;
+    if (request.state != SlotState::kQueued) continue;
     if (WayOf(request) != Way::kSlot) break;
     waits.Add(request.since_ns);
     Start(&request, turn);
@@ -446,13 +470,17 @@ uint32_t RingServer<Service>::StartSlots(uint32_t max, const Turn& turn, Submit 
 // there for certain, so that CallIfNeeded may look whether the guest sleeps.
 template <class Service>
 void RingServer<Service>::SlotFinished(Request* request, const Turn& turn, SameTime* times) {
-  assert(slots_in_flight_ != 0);
   times->Add(request->since_ns);
   consumer_.Confirm(request->idx, {request->code, request->result});
-  SlotAt(request->idx) = SlotState::kFree;
+  request->state = SlotState::kFree;
   TraceStep(turn, TraceEvent::kAnswered, *request);
-  CountAnswered(1);
-  --slots_in_flight_;
+}
+
+template <class Service>
+void RingServer<Service>::CountSlotsFinished(uint32_t count) {
+  assert(count <= slots_in_flight_);
+  CountAnswered(count);
+  slots_in_flight_ -= count;
 }
 
 template <class Service>

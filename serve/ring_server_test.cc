@@ -300,6 +300,7 @@ TEST_F(RingServerTest, Slots_AreGivenAndConfirmed) {
       request->result = 77;
       server_->SlotFinished(request, turn_, &times);
     }
+    server_->CountSlotsFinished(3);
   }
   EXPECT_FALSE(server_->busy());
   for (uint32_t i = 0; i < 3; ++i) ExpectAnswer(i, VGPU_OK, 77);
@@ -320,6 +321,7 @@ TEST_F(RingServerTest, Slots_AnEarlyNextRequestWaitsInItsSlot) {
   EXPECT_EQ(Take(), 0u);
   SameTime times(&service_, turn_.now_ns);
   server_->SlotFinished(first, turn_, &times);
+  server_->CountSlotsFinished(1);
   EXPECT_EQ(Take(), 1u);
 }
 
