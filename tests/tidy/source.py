@@ -63,15 +63,29 @@ def root():
     return os.path.dirname(os.path.dirname(folder))
 
 
+def paths():
+    """Of all files that git knows, or would; without git, of all that are there and were not built."""
+    try:
+        return subprocess.run(["git", "-c", "safe.directory=*", "-C", root(), "ls-files", "-z", "--cached", "--others",
+                               "--exclude-standard"], check=True, capture_output=True, text=True).stdout.split("\0")
+    except (OSError, subprocess.CalledProcessError):
+        found = []
+        for folder, folders, names in os.walk(root()):
+            folders[:] = [name for name in folders if not name.startswith((".git", "bazel-", "__pycache__"))]
+            found += [os.path.relpath(os.path.join(folder, name), root()) for name in names]
+        return found
+
+
 def tree():
-    """All text files that are ours: those that git knows, or would."""
-    listed = subprocess.run(["git", "-C", root(), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-                            check=True, capture_output=True, text=True).stdout
+    """All text files that are ours."""
     files = []
-    for path in sorted(set(listed.split("\0"))):
+    for path in sorted(set(paths())):
         full = os.path.join(root(), path)
         if not path or path.startswith(NOT_OURS) or os.path.islink(full) or not os.path.isfile(full):
             continue
         with open(full, encoding="utf-8") as file:
-            files.append(File(path, file.read()))
+            try:
+                files.append(File(path, file.read()))
+            except UnicodeDecodeError:
+                continue  # no text
     return files
