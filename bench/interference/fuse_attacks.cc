@@ -18,21 +18,10 @@
 #include <thread>
 
 #include "bench/interference/attack.h"
+#include "tests/fuse/one_file.h"
 
 namespace vgpu::bench::interference {
 namespace {
-
-constexpr uint64_t kFolder = FUSE_ROOT_ID, kFile = 2;
-constexpr uint64_t kFileBytes = 1 << 20;
-
-fuse_attr AttributesOf(uint64_t node) {
-  fuse_attr attributes{};
-  attributes.ino = node;
-  attributes.mode = node == kFolder ? S_IFDIR | 0755 : S_IFREG | 0666;
-  attributes.nlink = 1;
-  attributes.size = kFileBytes;
-  return attributes;
-}
 
 // Serves in a process of its own: one that died with an unanswered request to itself would never end.
 class FuseServer {
@@ -44,8 +33,7 @@ class FuseServer {
     if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
       Die("a mount namespace");
     }
-    const std::string device = "fd=" + std::to_string(device_.get());
-    const std::string options = device + ",rootmode=40000,user_id=0,group_id=0";
+    const std::string options = test::OneFileMountOptions(device_.get());
     if (mount("attack", folder.c_str(), "fuse", MS_NOSUID | MS_NODEV, options.c_str()) != 0) Die("mount");
     ShareSlow();
     const pid_t server = fork();
@@ -64,45 +52,6 @@ class FuseServer {
     if (shared == MAP_FAILED) Die("map a page");
     slow_ = new (shared) std::atomic<bool>(false);
   }
-  void Reply(uint64_t request, int error, const void* data = nullptr, size_t bytes = 0) const {
-    const fuse_out_header header{static_cast<uint32_t>(sizeof(fuse_out_header) + bytes), -error, request};
-    std::string reply(reinterpret_cast<const char*>(&header), sizeof header);
-    if (bytes != 0) reply.append(static_cast<const char*>(data), bytes);
-    [[maybe_unused]] const ssize_t written = write(device_.get(), reply.data(), reply.size());
-  }
-  template <class T>
-  void ReplyWith(const fuse_in_header& request, const T& answer) const {
-    Reply(request.unique, 0, &answer, sizeof answer);
-  }
-
-  void Answer(const fuse_in_header& request) const {
-    switch (request.opcode) {
-      case FUSE_INIT: {
-        fuse_init_out answer{};
-        answer.major = 7;
-        answer.minor = 31;
-        answer.max_write = 4096;
-        return ReplyWith(request, answer);
-      }
-      case FUSE_LOOKUP: {
-        fuse_entry_out answer{};
-        answer.nodeid = kFile;
-        answer.attr = AttributesOf(kFile);
-        return ReplyWith(request, answer);
-      }
-      case FUSE_GETATTR: {
-        fuse_attr_out answer{};
-        answer.attr = AttributesOf(request.nodeid);
-        return ReplyWith(request, answer);
-      }
-      case FUSE_OPEN: return ReplyWith(request, fuse_open_out{});
-      case FUSE_FLUSH:
-      case FUSE_RELEASE: return Reply(request.unique, 0);
-      case FUSE_FORGET: return;
-      default: return Reply(request.unique, ENOSYS);
-    }
-  }
-
   [[noreturn]] void Serve() {
     std::vector<char> buffer(1 << 20);
     for (;;) {
@@ -112,12 +61,12 @@ class FuseServer {
       fuse_in_header request{};
       std::memcpy(&request, buffer.data(), sizeof request);
       if (!*slow_ || request.opcode != slow_opcode_) {
-        Answer(request);
+        test::AnswerOneFile(device_.get(), request);
         continue;
       }
       std::thread([this, request] {
         SleepNs(slow_ns_);
-        Answer(request);
+        test::AnswerOneFile(device_.get(), request);
       }).detach();
     }
   }
@@ -157,8 +106,8 @@ void SlowClose(const Args& args) {
 // As the region of an attach; does an honest VM get in meanwhile?
 void SlowLook(const Args& args) {
   const SlowFile file = MakeSlowFile(args, FUSE_GETATTR);
-  Vm hostile(args.Vm(1, 64, kFileBytes));
-  VmOptions honest_options = args.Vm(1, 64, kFileBytes);
+  Vm hostile(args.Vm(1, 64, test::kOneFileBytes));
+  VmOptions honest_options = args.Vm(1, 64, test::kOneFileBytes);
   ++honest_options.vm_id;
   Vm honest(honest_options);
   Ready();

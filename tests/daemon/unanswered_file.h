@@ -3,8 +3,10 @@
 #ifndef VGPU_TESTS_DAEMON_UNANSWERED_FILE_H_
 #define VGPU_TESTS_DAEMON_UNANSWERED_FILE_H_
 
+#include <linux/fuse.h>
+
 #include <atomic>
-#include <cstdint>
+#include <cstddef>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -34,15 +36,8 @@ class UnansweredFile {
   void GoOn();
 
  private:
-  struct Request {
-    uint64_t unique;
-    uint64_t node;
-    uint32_t opcode;
-  };
   bool Mount();
   void Serve();
-  void Answer(const Request& request);
-  void Reply(uint64_t unique, int error, const void* data, size_t bytes);
 
   std::string problem_;
   std::string folder_;
@@ -51,7 +46,7 @@ class UnansweredFile {
   std::thread thread_;
   std::atomic<bool> stopped_{false};
   std::mutex mutex_;
-  std::vector<Request> waiting_;
+  std::vector<fuse_in_header> waiting_;
 };
 
 }  // namespace vgpu::test
