@@ -7,9 +7,9 @@
 
 #include "base/mapping.h"
 #include "base/memfd.h"
+#include "base/missing_pages.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "base/missing_pages.h"
 #include "ring/memory.h"
 #include "ring/region.h"
 

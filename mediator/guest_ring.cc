@@ -14,7 +14,6 @@ GuestRing::GuestRing(Session* session, uint32_t index, const serve::RingPlace& p
     : RingServer(place, this, RingService(limits, &session->seat.on_device)),
       session_(session),
       index_(index),
-      service_time_(place.service),
       kick_(std::move(kick)),
       call_(std::move(call)) {}
 
@@ -35,15 +34,11 @@ uint32_t GuestRing::SubmitSlots(uint32_t max, Backend* backend, const Turn& turn
 }
 
 size_t GuestRing::SlotsFinished(std::span<const Piece> pieces, const Turn& turn) {
-  size_t count = 0;
-  serve::SameTime times(service_time_, turn.now_ns);
-  for (const Piece& piece : pieces) {
-    if (piece.ring != this || !piece.request->in_slot) break;
-    SlotFinished(piece.request, turn, &times);
-    ++count;
-  }
-  CountSlotsFinished(static_cast<uint32_t>(count));
-  return count;
+  auto piece = pieces.begin();
+  return RingServer::SlotsFinished(turn, [&]() -> Request* {
+    const bool another = piece == pieces.end() || piece->ring != this || !piece->request->in_slot;
+    return another ? nullptr : (piece++)->request;
+  });
 }
 
 bool GuestRing::CutPiece(uint64_t length, const Turn& turn, Piece* piece) {

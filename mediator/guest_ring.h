@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <span>
 
-#include "api/codes.h"
 #include "base/published.h"
 #include "mediator/backend.h"
 #include "mediator/event_loop.h"
@@ -65,7 +64,6 @@ class GuestRing final : public ReadyHandler, private serve::RingHost, public ser
 
   Session* const session_;
   const uint32_t index_;
-  base::PublishedHistogram* const service_time_;
   const PeerFd kick_;
   const PeerFd call_;
   uint64_t taken_at_kick_ = 0;   // of counters(), at the last kick

@@ -20,8 +20,6 @@ class RingService {
   // `on_gpu`: where the VM's requests run now. It outlives this.
   RingService(const RingLimits& limits, const base::Published<bool>* on_gpu) : limits_(limits), on_gpu_(on_gpu) {}
 
-  bool window() const { return limits_.window; }
-
   Simple FindSimple(uint64_t submit) const { return FindInSlot(submit); }
   static bool HasArgument(Simple op) { return op->has_operands; }
   static uint32_t AnswerSimple(Simple op, uint64_t arg) { return op->in_slot(arg); }

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ring/region.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
-#include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "base/mapping.h"
 #include "base/memfd.h"
 #include "base/result.h"
 
 namespace vgpu::ring {
+
 base::Result<void> OverlayRings(char* region, const vgpu_layout& layout, int rings_fd) {
   for (uint32_t ring = 0; ring < layout.ring_count; ++ring) {
     const vgpu_rings_piece piece = vgpu_rings_piece_of(&layout, ring);

@@ -95,15 +95,15 @@ class RingLife {
   // Opens the window ring again after a device reset; its producer keeps its index.
   void LiftFence();
 
-  // Nothing that was taken starts any more, and none of it is answered.
-  void DropQueued() { next_ = consumer_.cons(); }
-
   // ---- waking ----
 
   // True: armed; the guest kicks at its next request. False: there is one already.
   bool Arm();
 
  protected:
+  // Nothing that was taken starts any more, and none of it is answered.
+  void DropQueued() { next_ = consumer_.cons(); }
+
   // Continues with the epoch of an earlier process. Whether its requests are to be looked at.
   bool RecoverEpoch();
 

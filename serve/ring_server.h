@@ -133,9 +133,10 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
   // Gives requests from the head on whose way is kSlot to `submit`, at most `max`. Returns how many.
   template <class Submit>
   uint32_t StartSlots(uint32_t max, const Turn& turn, Submit submit);
-  // One of these has its answer in its slot, or is about to. *times records how long it took. CountSlotsFinished follows.
-  void SlotFinished(Request* request, const Turn& turn, SameTime* times);
-  void CountSlotsFinished(uint32_t count);
+  // Some of these have their answers in their slots, or are about to: those that `next` returns, until it returns null. Returns
+  // how many.
+  template <class Next>
+  uint32_t SlotsFinished(const Turn& turn, Next next);
   // Cuts the next piece, of at most `length` elements, off the head, whose way is kPieces. More: there is another one.
   struct Cut {
     Request* request;
@@ -160,8 +161,6 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
     if (consumer_.NeedCall() || one_epoch()) Call();
   }
   void Call();
-
-  const RingName& name() const { return name_; }
 
  protected:
   void TraceStep(const Turn& turn, TraceEvent event, const Request& request, uint32_t idx, int64_t time_ns) const {
@@ -188,6 +187,7 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
   void AnswerResult(Request* request, const Turn& turn);
   void RunOne(Request* request, const Turn& turn);
   void Start(Request* request, const Turn& turn);
+  void DropAll();
   void DropRunning();
   void EndDropped();
 
@@ -218,23 +218,21 @@ void RingServer<Service>::Recover(const Turn& turn) {
     At(idx).refused = true;
     At(idx).code = VGPU_ERR_INTERRUPTED;
   }
-  consumer_ = ring::Consumer<Memory>(ring_, epoch(), cons, cons - queued);
+  consumer_ = Consumer(ring_, epoch(), cons, cons - queued);
   next_ = cons - entries();
 }
 
 template <class Service>
 bool RingServer<Service>::LookAtEpoch() {
   if (!RingLife::LookAtEpoch()) return false;
-  DropRunning();
-  DropQueued();
+  DropAll();
   return true;
 }
 
 template <class Service>
 void RingServer<Service>::RequestClose() {
   RingLife::RequestClose();
-  DropRunning();
-  DropQueued();
+  DropAll();
 }
 
 template <class Service>
@@ -251,6 +249,11 @@ void RingServer<Service>::BeginIfDue() {
 template <class Service>
 void RingServer<Service>::Abandon() {
   RingLife::Abandon();
+  DropAll();
+}
+
+template <class Service>
+void RingServer<Service>::DropAll() {
   DropRunning();
   DropQueued();
 }
@@ -364,7 +367,8 @@ uint32_t RingServer<Service>::TakeAndAnswer(uint32_t max, const Turn& turn, uint
 // away while they are still written to.
 template <class Service>
 template <class AnswerOf>
-[[gnu::always_inline]] inline void RingServer<Service>::AnswerBackwards(uint32_t begin, uint32_t end, Consumer* consumer, AnswerOf answer_of) {
+[[gnu::always_inline]] inline void RingServer<Service>::AnswerBackwards(uint32_t begin, uint32_t end, Consumer* consumer,
+                                                                        AnswerOf answer_of) {
   for (uint32_t idx = end; idx != begin;) {
     VGPU_CRASH_POINT("before_done");
     --idx;
@@ -469,18 +473,20 @@ uint32_t RingServer<Service>::StartSlots(uint32_t max, const Turn& turn, Submit 
 // Somebody else has written the answer, but nothing says in what order its words became visible: only after Confirm is it
 // there for certain, so that CallIfNeeded may look whether the guest sleeps.
 template <class Service>
-void RingServer<Service>::SlotFinished(Request* request, const Turn& turn, SameTime* times) {
-  times->Add(request->since_ns);
-  consumer_.Confirm(request->idx, {request->code, request->result});
-  request->state = SlotState::kFree;
-  TraceStep(turn, TraceEvent::kAnswered, *request);
-}
-
-template <class Service>
-void RingServer<Service>::CountSlotsFinished(uint32_t count) {
+template <class Next>
+uint32_t RingServer<Service>::SlotsFinished(const Turn& turn, Next next) {
+  uint32_t count = 0;
+  SameTime times(service_time_, turn.now_ns);
+  for (Request* request; (request = next()) != nullptr; ++count) {
+    times.Add(request->since_ns);
+    consumer_.Confirm(request->idx, {request->code, request->result});
+    request->state = SlotState::kFree;
+    TraceStep(turn, TraceEvent::kAnswered, *request);
+  }
   assert(count <= slots_in_flight_);
   CountAnswered(count);
   slots_in_flight_ -= count;
+  return count;
 }
 
 template <class Service>

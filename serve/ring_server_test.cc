@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "api/codes.h"
@@ -294,14 +295,14 @@ TEST_F(RingServerTest, Slots_AreGivenAndConfirmed) {
   EXPECT_EQ(server_->StartSlots(3, turn_, [&](Toy::Request* request) { given.push_back(request); }), 3u);
   EXPECT_TRUE(server_->busy());
   EXPECT_FALSE(server_->at_rest());
-  {
-    SameTime times(&service_, turn_.now_ns);
-    for (Toy::Request* request : given) {
-      request->result = 77;
-      server_->SlotFinished(request, turn_, &times);
-    }
-    server_->CountSlotsFinished(3);
-  }
+  size_t next = 0;
+  EXPECT_EQ(server_->SlotsFinished(turn_,
+                                   [&]() -> Toy::Request* {
+                                     if (next == given.size()) return nullptr;
+                                     given[next]->result = 77;
+                                     return given[next++];
+                                   }),
+            3u);
   EXPECT_FALSE(server_->busy());
   for (uint32_t i = 0; i < 3; ++i) ExpectAnswer(i, VGPU_OK, 77);
   EXPECT_EQ(server_->waiting(), 1u);
@@ -319,9 +320,7 @@ TEST_F(RingServerTest, Slots_AnEarlyNextRequestWaitsInItsSlot) {
   early.Stage(kDouble, 0, nullptr, 0);
   early.Publish();
   EXPECT_EQ(Take(), 0u);
-  SameTime times(&service_, turn_.now_ns);
-  server_->SlotFinished(first, turn_, &times);
-  server_->CountSlotsFinished(1);
+  server_->SlotsFinished(turn_, [&] { return std::exchange(first, nullptr); });
   EXPECT_EQ(Take(), 1u);
 }
 
