@@ -177,12 +177,16 @@ base::Result<GpuBackend::Engine> GpuBackend::StartAndWait(int ordinal) {
   return engine;
 }
 
+uint32_t GpuBackend::IndexOf(const Gpu* gpu) const {
+  const auto is_it = [gpu](const auto& entry) { return entry.get() == gpu; };
+  return static_cast<uint32_t>(std::find_if(gpus_.begin(), gpus_.end(), is_it) - gpus_.begin());
+}
+
 // After early deaths each start comes later than the one before.
 void GpuBackend::Order(Gpu* gpu, Engine* engine) {
   const int delay_ms = gpu->deaths == 0 ? 0 : std::min(kDelayMaxMs, 50 << std::min(gpu->deaths, 10u));
   auto order = OrderFor(gpu->ordinal, delay_ms);
-  order->gpu = static_cast<uint32_t>(
-      std::find_if(gpus_.begin(), gpus_.end(), [gpu](const auto& entry) { return entry.get() == gpu; }) - gpus_.begin());
+  order->gpu = IndexOf(gpu);
   order->spare = engine == &gpu->spare;
   order->unseen = !gpu->seen;
   engine->life = EngineLife::kStarting;
@@ -527,8 +531,7 @@ void GpuBackend::Attach(Session* session) {
   ++best->sessions;
   session->seat.region = static_cast<uint32_t>(seat - seats_.begin());
   session->seat.ordinal = best->ordinal;
-  session->seat.gpu = static_cast<uint32_t>(
-      std::find_if(gpus_.begin(), gpus_.end(), [best](const auto& gpu) { return gpu.get() == best; }) - gpus_.begin());
+  session->seat.gpu = IndexOf(best);
   const auto blamed = engines_ended_by_.find(session->vm_id());
   session->seat.refused = blamed != engines_ended_by_.end() && blamed->second >= kEnginesEndedMax;
   if (session->seat.refused) {

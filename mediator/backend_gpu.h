@@ -112,6 +112,7 @@ class GpuBackend final : public Backend, private EngineOwner {
   base::Result<Engine> StartAndWait(int ordinal);
   std::unique_ptr<EngineOrder> OrderFor(int ordinal, int delay_ms) const;
   void Order(Gpu* gpu, Engine* engine);
+  uint32_t IndexOf(const Gpu* gpu) const;
   void Replace(Gpu* gpu);
   void TakeStarted();
   void Started(EngineOrder* order);

@@ -8,11 +8,8 @@
 #include <atomic>
 #include <bit>
 #include <cassert>
-#include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <memory>
-#include <string>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -27,7 +24,7 @@ class Mailbox {
   // Has room for at least `capacity` messages.
   static base::Result<std::unique_ptr<Mailbox>> Create(uint32_t capacity) {
     base::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!fd) return tl::make_unexpected(std::string("cannot create an eventfd: ") + std::strerror(errno));
+    if (!fd) return base::SystemError("cannot create an eventfd");
     return std::unique_ptr<Mailbox>(new Mailbox(std::bit_ceil(capacity), std::move(fd)));
   }
 
