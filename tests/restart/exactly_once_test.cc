@@ -113,7 +113,9 @@ class BusyVm {
   // Until it is told to stop, and everything that was asked is answered.
   void Live() {
     while (!testing::Test::HasFailure()) {
-      const bool some = DoAdditions() | DoSums() | DoElsewhere();
+      bool some = DoAdditions();
+      some |= DoSums();
+      some |= DoElsewhere();
       if (some) continue;
       const bool idle = std::all_of(guests_.begin(), guests_.end(),
                                     [](const auto& guest) { return guest->producer().outstanding() == 0; });
