@@ -622,9 +622,10 @@ void Dispatcher::Idle() {
   if (!ArmSome()) return;
   ++counters_.sleeps;
   backend_->GoingToSleep();
+  const int64_t slept_since_ns = clock_->Now();
   loop_->Wait(SleepNs());
   last_tick_ns_ = clock_->Now();
-  SampleComputed(last_tick_ns_);
+  computed_.Slept(last_tick_ns_ - slept_since_ns);
   loop_->RunReady();
   Tick();
 }

@@ -20,6 +20,8 @@ class ComputedSample {
     wall_ns_ = wall_ns;
     computed_ns_ = computed_ns;
   }
+  // It has slept in between, so long by the wall clock: that was not computed, except for the way there and back.
+  void Slept(int64_t wall_ns) { wall_ns_ += std::max<int64_t>(0, wall_ns - kThereAndBackNs); }
   bool old(int64_t wall_ns) const { return wall_ns - wall_ns_ > kAgeNs; }
 
   // Since `begin_ns` by the wall clock, at least. 0: it may have been nothing.
@@ -30,6 +32,7 @@ class ComputedSample {
 
  private:
   static constexpr int64_t kAgeNs = 1'000'000;
+  static constexpr int64_t kThereAndBackNs = 20'000;  // of a sleep, at most: counts as computed
   static constexpr int64_t kClocksDiffer = 500;  // two clocks' rates, by 1 / this
 
   int64_t wall_ns_ = 0;

@@ -53,6 +53,37 @@ TEST(ComputedSampleTest, OthersHadTheProcessor_NeverMoreThanTheCallHasComputed) 
   }
 }
 
+// A loop that sleeps after each request need not look at its thread's clock each time.
+TEST(ComputedSampleTest, ThreadThatSleeps_WhatItComputesAfterwardsIsStillKnown) {
+  Thread thread;
+  ComputedSample sample = thread.Sample();
+  for (int i = 0; i < 10; ++i) {
+    thread.Compute(20 * kUs);
+    const int64_t slept_since_ns = thread.wall_ns;
+    thread.Compute(3 * kUs);  // to sleep
+    thread.Wait(700 * kMs);
+    thread.Compute(3 * kUs);  // to wake
+    sample.Slept(thread.wall_ns - slept_since_ns);
+  }
+  EXPECT_FALSE(sample.old(thread.wall_ns));
+  const int64_t begin_ns = thread.wall_ns;
+  thread.Compute(13 * kMs);
+  const int64_t at_least_ns = sample.AtLeast(begin_ns, thread.computed_ns);
+  EXPECT_LE(at_least_ns, 13 * kMs);
+  EXPECT_GT(at_least_ns, 13 * kMs - 300 * kUs);
+}
+
+TEST(ComputedSampleTest, ManySleeps_TheSampleGetsOld) {
+  Thread thread;
+  ComputedSample sample = thread.Sample();
+  for (int i = 0; i < 60; ++i) {
+    const int64_t slept_since_ns = thread.wall_ns;
+    thread.Wait(100 * kUs);
+    sample.Slept(thread.wall_ns - slept_since_ns);
+  }
+  EXPECT_TRUE(sample.old(thread.wall_ns));
+}
+
 // The wall clock is scaled once, and may run slower than the other one by a thousandth.
 TEST(ComputedSampleTest, ClocksThatDrift_NothingIsInvented) {
   ComputedSample sample;
