@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <string_view>
 #include <thread>
 
 namespace vgpu::bench {
@@ -16,8 +19,25 @@ using std::chrono::seconds;
 
 constexpr seconds kStartMax{20};
 constexpr milliseconds kLook{10};
+constexpr std::string_view kRingThread = "vgpu-ring";
 
 }  // namespace
+
+std::string ThreadName(pid_t thread) {
+  std::string name = ReadFile(fmt::format("/proc/{}/comm", thread));
+  if (!name.empty() && name.back() == '\n') name.pop_back();
+  return name;
+}
+
+pid_t RingThreadOf(pid_t mediator) {
+  std::error_code error;
+  std::filesystem::directory_iterator task(fmt::format("/proc/{}/task", mediator), error);
+  for (; !error && task != std::filesystem::directory_iterator(); task.increment(error)) {
+    const pid_t thread = std::atoi(task->path().filename().c_str());
+    if (ThreadName(thread) == kRingThread) return thread;
+  }
+  return mediator;
+}
 
 Result<std::unique_ptr<MediatorProcess>> MediatorProcess::Start(const MediatorOptions& options) {
   const auto binary = Runfile(options.binary);
@@ -48,7 +68,7 @@ Result<std::unique_ptr<MediatorProcess>> MediatorProcess::Start(const MediatorOp
     std::this_thread::sleep_for(kLook);
   }
   if (options.spread) {
-    if (const auto pinned = PinTo(options.cpu, mediator->pid()); !pinned) return tl::make_unexpected(pinned.error());
+    if (const auto pinned = PinTo(options.cpu, RingThreadOf(mediator->pid())); !pinned) return tl::make_unexpected(pinned.error());
   }
   return mediator;
 }

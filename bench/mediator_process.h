@@ -17,12 +17,17 @@ namespace vgpu::bench {
 struct MediatorOptions {
   std::string wait = "adaptive";
   int cpu = kServerCpu;
-  bool spread = false;  // only its main thread is bound there; its other threads and processes run elsewhere
+  bool spread = false;  // only the thread that serves rings is bound there; its other threads and processes run elsewhere
   std::string backend = "cpu";
   std::string config;  // text of a configuration file
   std::string binary = "mediator/mediator";
   std::vector<std::string> environment;
 };
+
+// As `ps -L` shows it; empty: it is gone.
+std::string ThreadName(pid_t thread);
+// The mediator's thread that serves rings. In a mediator without one of that name, the first thread.
+pid_t RingThreadOf(pid_t mediator);
 
 class MediatorProcess {
  public:

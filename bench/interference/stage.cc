@@ -55,12 +55,6 @@ std::string ProcessorsOf(pid_t thread) {
   return fmt::format("{}", fmt::join(all, ","));
 }
 
-std::string NameOf(pid_t thread) {
-  std::string name = ReadFile(fmt::format("/proc/{}/comm", thread));
-  if (!name.empty() && name.back() == '\n') name.pop_back();
-  return name;
-}
-
 // Of the process, and of its children and theirs.
 std::vector<pid_t> ThreadsOf(pid_t process) {
   std::vector<pid_t> threads, processes = {process};
@@ -108,18 +102,14 @@ Placement::~Placement() {
 void Placement::Look() {
   const std::lock_guard lock(mutex_);
   const std::vector<pid_t> threads = ThreadsOf(mediator_);
-  pid_t ring_thread = mediator_;
-  for (const pid_t thread : threads) {
-    if (NameOf(thread) == kRingThread) ring_thread = thread;
-  }
-  ring_thread_ = ring_thread;
+  ring_thread_ = RingThreadOf(mediator_);
   for (const pid_t thread : threads) LookAt(thread);
 }
 
 void Placement::LookAt(pid_t thread) {
   Thread& known = threads_[thread];
   if (known.found_on.empty()) known.found_on = ProcessorsOf(thread);
-  known.name = NameOf(thread);  // it may name itself after its birth
+  known.name = ThreadName(thread);  // it may name itself after its birth
   const bool is_ring = thread == ring_thread_;
   if (started_ && !is_ring && pinned_ && MayUse(thread, kRingCpu)) ++strays_;
   // A thread that has just ended cannot be bound, and need not be.

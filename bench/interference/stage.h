@@ -18,6 +18,7 @@
 #include "bench/interference/owner.h"
 #include "bench/interference/record.h"
 #include "bench/interference/samples.h"
+#include "bench/mediator_process.h"
 #include "bench/process.h"
 
 namespace vgpu::bench::interference {
@@ -29,10 +30,6 @@ inline constexpr int kOthersCpu = 1;
 // Runs this process, and what it starts, on the others' processor (if `pinned`), but for mediators. Call it
 // first.
 Result<void> TakeOthersCpu(bool pinned);
-
-// A thread that serves the rings is known by its name; in a mediator that does not name it, it is the first
-// one.
-inline constexpr const char* kRingThread = "vgpu-ring";
 
 // Binds the threads of a mediator and its children, again and again: threads are made during an attack, and
 // begin where their maker runs.
