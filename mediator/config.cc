@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ namespace {
 
 constexpr size_t kConfigBytesMax = 4 << 20;
 constexpr size_t kKeyPartsMax = 128;
+constexpr int kWriterMaxMs = 3'000;  // that a pipe's writer may take for its next piece
 
 // Collects the first error; every helper does nothing after it.
 class Reader {
@@ -219,16 +221,22 @@ base::Result<void> CheckDepth(const std::string& text, const std::string& name) 
   return {};
 }
 
-// All of a file; pipes are read, too (--config <(...)).
+// All of a file; pipes are read, too (--config <(...)), but not waited for without end.
 base::Result<std::string> ReadAll(const std::string& path) {
   const auto fail = [&path](int error) {
     return tl::make_unexpected(fmt::format("cannot read the configuration {}: {}", path, std::strerror(error)));
   };
-  const base::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const base::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) return fail(errno);
   std::string text;
   std::vector<char> piece(64 << 10);
   for (;;) {
+    pollfd writer{fd.get(), POLLIN, 0};  // a file is always ready
+    if (poll(&writer, 1, kWriterMaxMs) == 0) {
+      return tl::make_unexpected(
+          fmt::format("cannot read the configuration {}: nobody has written to this pipe for {} s; name a file", path,
+                      kWriterMaxMs / 1000));
+    }
     const ssize_t got = read(fd.get(), piece.data(), piece.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail(errno);

@@ -2,11 +2,13 @@
 #include "mediator/config.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <thread>
 
 namespace vgpu::mediator {
 namespace {
@@ -160,6 +162,21 @@ TEST(ConfigTest, Load_NamesTheFile) {
   EXPECT_EQ(config->workers, 5u);
   std::ofstream(path) << "workers = x\n";
   EXPECT_EQ(LoadConfig(path).error().rfind(path + ":1: ", 0), 0u) << LoadConfig(path).error();
+}
+
+TEST(ConfigTest, Load_PipeThatNobodyWritesTo_IsNotWaitedForWithoutEnd) {
+  const std::string path = testing::TempDir() + "/config_test.pipe";
+  unlink(path.c_str());
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  const auto silent = LoadConfig(path);
+  ASSERT_FALSE(silent);
+  EXPECT_NE(silent.error().find("nobody has written to this pipe"), std::string::npos) << silent.error();
+
+  std::thread writer([&path] { std::ofstream(path) << "workers = 5\n"; });
+  const auto written = LoadConfig(path);
+  writer.join();
+  ASSERT_TRUE(written) << written.error();
+  EXPECT_EQ(written->workers, 5u);
 }
 
 TEST(ConfigTest, Load_WhatCannotBeRead) {

@@ -175,7 +175,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   uint64_t bus_errors_seen_ = 0;
   uint32_t in_flight_ = 0;      // pieces with the backend
   int64_t last_tick_ns_ = 0;
-  ComputedSample computed_;     // taken after each sleep, and when it is a millisecond old
+  ComputedSample computed_;     // taken anew when it is a millisecond old
   long faults_ = 0;             // of pages, of this thread, when it was last asked
   bool idle_ = false;
   bool backend_progress_ = false;
