@@ -21,6 +21,7 @@
 #include "api/vector.h"
 #include "base/mapping.h"
 #include "base/memfd.h"
+#include "base/sanitized.h"
 #include "base/unique_fd.h"
 #include "mediator/eventfd.h"
 #include "ring/epoch.h"
@@ -809,9 +810,7 @@ TEST_F(DispatcherTest, ShortArena_SmallThingsStayInTheLoop) {
 // However many rings a VM has: in the time in which a VM with one ring has had all its requests taken, one with eight gets
 // no more of its own taken, but for a turn.
 TEST_F(DispatcherTest, EightRings_OneShare) {
-#ifdef VGPU_SANITIZED
-  GTEST_SKIP() << "in so slow a build a turn ends by its time, not by a VM's share";
-#endif
+  if (base::kSanitized) GTEST_SKIP() << "in so slow a build a turn ends by its time, not by a VM's share";
   constexpr uint32_t kMany = 256;
   Vm eight(1, 1, kMany, 8), one(2, 1, kMany);
   std::vector<Step> steps = Opened(&one);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "api/vector.h"
+#include "base/sanitized.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
 
@@ -43,9 +44,7 @@ class LifetimeTest : public testing::Test {
 };
 
 TEST_F(LifetimeTest, SixtyFourIdleGuests_NoWakeUpsAndNoCpu) {
-#ifdef VGPU_SANITIZED
-  GTEST_SKIP() << "a sanitizer has a thread of its own, which wakes";
-#endif
+  if (base::kSanitized) GTEST_SKIP() << "a sanitizer has a thread of its own, which wakes";
   std::vector<std::unique_ptr<Owner>> owners;
   std::vector<std::unique_ptr<Guest>> guests;
   for (uint32_t vm = 1; vm <= 64; ++vm) {
@@ -143,9 +142,7 @@ TEST_F(LifetimeTest, AttachAndDetachManyTimes_NothingGrows) {
   const uint64_t resident_kib = daemon_->ResidentKib();
   live(150);
   EXPECT_TRUE(Eventually([&] { return daemon_->Descriptors() <= descriptors; }));
-#ifdef VGPU_SANITIZED
-  GTEST_SKIP() << "memory in use cannot be told: a sanitizer keeps what was freed";
-#endif
+  if (base::kSanitized) GTEST_SKIP() << "memory in use cannot be told: a sanitizer keeps what was freed";
   EXPECT_LE(daemon_->ResidentKib(), resident_kib + 512);
 }
 

@@ -15,6 +15,7 @@
 
 #include "api/codes.h"
 #include "api/vector.h"
+#include "base/sanitized.h"
 #include "tests/gpu/engines.h"
 #include "tests/gpu/gpu_fixture.h"
 
@@ -250,9 +251,7 @@ TEST_F(ServeTest, StoppedWhileAGuestNeverPauses_Ends) {
 
 // Nobody polls for nobody: the kernel leaves, and neither the mediator nor its engines wake up.
 TEST_F(ServeTest, IdleGuests_NoWakeUps) {
-#ifdef VGPU_SANITIZED
-  GTEST_SKIP() << "a sanitizer has a thread of its own, which wakes";
-#endif
+  if (base::kSanitized) GTEST_SKIP() << "a sanitizer has a thread of its own, which wakes";
   Start();
   if (IsSkipped() || HasFatalFailure()) return;
   std::vector<std::unique_ptr<Owner>> owners;
