@@ -36,6 +36,9 @@ using ring::Answer;
 // request that names it is outstanding.
 class Buffer {
  public:
+  // Of a block that this arena has given; Client::Allocate makes them.
+  Buffer(Arena* arena, uint64_t offset, uint64_t bytes, char* data)
+      : arena_(arena), offset_(offset), bytes_(bytes), data_(data) {}
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;
   ~Buffer();
@@ -52,10 +55,6 @@ class Buffer {
   void Abandon() { arena_ = nullptr; }
 
  private:
-  friend class Client;
-  Buffer(Arena* arena, uint64_t offset, uint64_t bytes, char* data)
-      : arena_(arena), offset_(offset), bytes_(bytes), data_(data) {}
-
   Arena* arena_;
   uint64_t offset_;
   uint64_t bytes_;

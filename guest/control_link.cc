@@ -28,22 +28,6 @@ Error LinkError(const char* what) {
   return FailErrno(VGPU_ERR_SYSTEM, what).value();
 }
 
-uint32_t CodeOf(const base::ConnectError& failure) {
-  switch (failure.error) {
-    case ENAMETOOLONG:
-    case ENOTDIR:
-    case ELOOP:
-    case EPROTOTYPE:
-    case ENOTSOCK:
-      return VGPU_ERR_BAD_ARGUMENT;
-    case EACCES:
-    case EPERM:
-      return VGPU_ERR_NO_PERMISSION;
-    default:
-      return VGPU_ERR_UNAVAILABLE;
-  }
-}
-
 // Waits until `fd` can be read or the deadline has passed; false then.
 bool WaitReadable(int fd, TimePoint deadline) {
   while (true) {

@@ -130,6 +130,22 @@ tl::unexpected<Error> FailErrno(uint32_t code, const std::string& what) {
   return Fail(code, fmt::format("{}: {}{}", what, std::strerror(errno), Remedy(errno)));
 }
 
+uint32_t CodeOf(const base::ConnectError& failure) {
+  switch (failure.error) {
+    case ENAMETOOLONG:
+    case ENOTDIR:
+    case ELOOP:
+    case EPROTOTYPE:
+    case ENOTSOCK:
+      return VGPU_ERR_BAD_ARGUMENT;
+    case EACCES:
+    case EPERM:
+      return VGPU_ERR_NO_PERMISSION;
+    default:
+      return VGPU_ERR_UNAVAILABLE;
+  }
+}
+
 const char* CodeName(uint32_t code) { return Find(code).name; }
 
 const char* ExplainCode(uint32_t code) { return Find(code).explanation; }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "api/codes.h"
+#include "base/connect.h"
 #include "guest/codes.h"
 
 namespace vgpu::guest {
@@ -31,6 +32,9 @@ inline tl::unexpected<Error> Fail(uint32_t code, std::string text) {
 
 // As Fail, with the system's reason (errno) after `what`, and its remedy where that is known.
 tl::unexpected<Error> FailErrno(uint32_t code, const std::string& what);
+
+// What a connection that could not be made means: a path that is wrong is a bad argument.
+uint32_t CodeOf(const base::ConnectError& failure);
 
 // A short name ("fenced"); "unknown code" for what is none. Static storage.
 const char* CodeName(uint32_t code);

@@ -22,6 +22,7 @@
 #include "base/crash_point.h"
 #include "mediator/eventfd.h"
 #include "mediator/operations.h"
+#include "mediator/sched/policy.h"
 #include "mediator/threads.h"
 
 namespace vgpu::mediator {
@@ -64,7 +65,7 @@ base::Result<std::unique_ptr<CpuBackend>> CpuBackend::Create(uint32_t workers) {
 
 CpuBackend::CpuBackend(uint32_t workers, base::UniqueFd finished_fd)
     : finished_fd_(std::move(finished_fd)),
-      in_flight_max_(workers * kPiecesPerWorker),
+      in_flight_max_(workers * policy::kPiecesPerWorker),
       name_(CpuName()),
       slots_(new Slot[in_flight_max_]),
       mask_(std::bit_ceil(in_flight_max_) - 1),

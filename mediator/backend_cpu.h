@@ -33,10 +33,6 @@ class CpuBackend final : public Backend {
   void Describe(uint32_t pool, vgpu_device_info* info) const override;
 
  private:
-  // While a worker runs one piece another one waits, so that no worker idles during the loop's wake-up. A waiting
-  // high-priority request is at most two pieces of 50 us away from a worker.
-  static constexpr uint32_t kPiecesPerWorker = 2;
-
   // A piece that was submitted and not reaped. There is no lock: a worker that holds one may lose its processor, and then
   // the loop waits for the scheduler.
   struct Slot {

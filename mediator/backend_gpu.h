@@ -28,7 +28,7 @@
 #include "mediator/engine_process.h"
 #include "mediator/engine_record.h"
 #include "mediator/engine_starter.h"
-#include "mediator/scheduler.h"
+#include "mediator/sched/scheduler.h"
 #include "mediator/watched_clock.h"
 
 namespace vgpu::mediator {

@@ -108,14 +108,16 @@ Closer::~Closer() {
   }
 }
 
-void CloseElsewhere(int fd, PeerFdKind kind) {
-  std::shared_ptr<Closer::State> state;
+void Closer::Close(int fd, PeerFdKind kind) {
+  std::shared_ptr<State> state;
   {
-    const std::lock_guard lock(Closer::State::g_mutex);
-    state = Closer::State::g_states[static_cast<size_t>(kind)];
+    const std::lock_guard lock(State::g_mutex);
+    state = State::g_states[static_cast<size_t>(kind)];
   }
   if (state != nullptr) return state->Add(fd);
   close(fd);
 }
+
+void CloseElsewhere(int fd, PeerFdKind kind) { Closer::Close(fd, kind); }
 
 }  // namespace vgpu::mediator

@@ -24,11 +24,12 @@ class Closer {
   Closer(const Closer&) = delete;
   Closer& operator=(const Closer&) = delete;
 
+  // By the closer that lives; by this thread, if none does.
+  static void Close(int fd, PeerFdKind kind);
   // Is a thread left in a close after so long? Then the process must end without waiting for its threads.
   bool Drain();
 
  private:
-  friend void CloseElsewhere(int fd, PeerFdKind kind);
   struct State;
   // By kind. The threads hold them too: one that hangs may outlive the closer.
   const std::array<std::shared_ptr<State>, 2> states_;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "mediator/wait_policy.h"
+#include "mediator/sched/wait_policy.h"
 #include "ring/abi.h"
 
 namespace vgpu::mediator {

@@ -30,17 +30,17 @@ constexpr int64_t kSlowCallNs = 200'000;
 
 }  // namespace
 
-Connection::Connection(ControlServer* server, PeerFd socket, PeerId peer)
-    : server_(server), peer_(peer), channel_(std::move(socket)), heard_ns_(MonotonicNs()) {}
+Connection::Connection(const ConnectionShared& shared, PeerFd socket, PeerId peer)
+    : shared_(shared), peer_(peer), channel_(std::move(socket)), heard_ns_(MonotonicNs()) {}
 
 Connection::~Connection() {
-  server_->context().loop->Unwatch(watch_);
-  server_->context().loop->Unwatch(writable_watch_);
+  shared_.context.loop->Unwatch(watch_);
+  shared_.context.loop->Unwatch(writable_watch_);
 }
 
 bool Connection::Open() {
-  watch_ = server_->context().loop->Watch(channel_.fd(), this);
-  due_ns_ = heard_ns_ + std::min(kHelloNs, int64_t{server_->context().config->silent_s} * 1'000'000'000);
+  watch_ = shared_.context.loop->Watch(channel_.fd(), this);
+  due_ns_ = heard_ns_ + std::min(kHelloNs, int64_t{shared_.context.config->silent_s} * 1'000'000'000);
   return watch_ >= 0;
 }
 
@@ -60,7 +60,7 @@ void Connection::DoDue(int64_t now_ns) {
   due_ns_ = INT64_MAX;
   if (state_ == State::kWaiting) return Retry();
   if (!idle()) return;
-  const int64_t silent_ns = int64_t{server_->context().config->silent_s} * 1'000'000'000;
+  const int64_t silent_ns = int64_t{shared_.context.config->silent_s} * 1'000'000'000;
   const int64_t patience_ns = state_ == State::kNew ? std::min(kHelloNs, silent_ns) : silent_ns;
   if (now_ns - heard_ns_ >= patience_ns) {
     return Refuse(VGPU_ERR_TIMEOUT, fmt::format("nothing was heard for {} s: a connection that is not attached must speak",
@@ -122,11 +122,11 @@ void Connection::HandleAttach(ControlMessage message) {
   if (message.fds.size() < least || message.fds.size() > most) {
     return Breach(fmt::format("ATTACH came with {} descriptors instead of {}", message.fds.size(), most));
   }
-  const auto grant = CheckClaim(*claim, *server_->context().config, &layout_);
+  const auto grant = CheckClaim(*claim, *shared_.context.config, &layout_);
   if (!grant) return Refuse(grant.error().code, grant.error().text);
   claim_ = *claim;
   grant_ = *grant;
-  if (server_->Quarantined(grant_.vm_id)) {
+  if (shared_.offenders.Quarantined(grant_.vm_id)) {
     return Refuse(VGPU_ERR_QUARANTINED,
                   fmt::format("VM {} is quarantined: vgpuctl release {} lets it in again", grant_.vm_id, grant_.vm_id));
   }
@@ -192,9 +192,9 @@ void Connection::HandleVm(const ControlMessage& message) {
   if (vm == nullptr || state_ != State::kGreeted) return Breach("a damaged QUARANTINE or RELEASE, or one of a VM's owner");
   const uint32_t vm_id = vm->vm_id;
   if (message.type == VGPU_MSG_QUARANTINE) {
-    if (!server_->Quarantine(vm_id)) return Refuse(VGPU_ERR_QUEUE_FULL, "as many VMs are quarantined as can be: release some");
-  } else if (server_->Quarantined(vm_id) || server_->strikes(vm_id) != 0) {
-    server_->Release(vm_id);
+    if (!shared_.host.Quarantine(vm_id)) return Refuse(VGPU_ERR_QUEUE_FULL, "as many VMs are quarantined as can be: release some");
+  } else if (shared_.offenders.Quarantined(vm_id) || shared_.offenders.strikes(vm_id) != 0) {
+    shared_.host.Release(vm_id);
   } else {
     return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("VM {} is neither quarantined nor a suspect", vm_id));
   }
@@ -204,7 +204,7 @@ void Connection::HandleVm(const ControlMessage& message) {
 void Connection::HandleStatus() {
   if (channel_.pending() && ++unread_ > kUnreadMax) return Close("it asks, and does not read the answers");
   wants_status_ = true;
-  server_->WantStatus();
+  shared_.host.WantStatus();
 }
 
 void Connection::AnswerStatus(const std::string& status) {
@@ -244,7 +244,7 @@ void Connection::Reset() {
 
 void Connection::Retry() {
   const int64_t now_ns = MonotonicNs();
-  if (Connection* other = server_->Holder(grant_.vm_id, memory_, this); other != nullptr) {
+  if (Connection* other = shared_.host.Holder(grant_.vm_id, memory_, this); other != nullptr) {
     if (other->closing()) return;  // its pieces may still write to the same memory; the server asks again
     if (other->vm_id() == grant_.vm_id) {
       return Refuse(VGPU_ERR_INVALID_REQUEST,
@@ -254,12 +254,12 @@ void Connection::Retry() {
     return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("the memory of VM {} is attached already, as that of VM {}: give each VM "
                                                         "its own", grant_.vm_id, other->vm_id()));
   }
-  const uint32_t vms_max = server_->context().config->vms_max;
-  if (server_->attached() >= vms_max) {
+  const uint32_t vms_max = shared_.context.config->vms_max;
+  if (shared_.host.attached() >= vms_max) {
     return Refuse(VGPU_ERR_QUEUE_FULL,
                   fmt::format("{} VMs are attached, which is this mediator's limit: raise limits.vms_max", vms_max));
   }
-  if (const int64_t at_ns = server_->door().AttachAt(peer_, now_ns); at_ns != 0) {
+  if (const int64_t at_ns = shared_.door.AttachAt(peer_, now_ns); at_ns != 0) {
     due_ns_ = at_ns;
     return;
   }
@@ -269,7 +269,7 @@ void Connection::Retry() {
 void Connection::Prepare() {
   state_ = State::kPreparing;
   due_ns_ = INT64_MAX;
-  const ControlContext& context = server_->context();
+  const ControlContext& context = shared_.context;
   AttachParts parts{grant_, layout_, context.device, std::move(private_file_), std::move(region_), std::move(ring_lines_),
                     std::move(rings_), std::move(window_)};
   context.lane->backend().Describe(grant_.pool, &parts.device);
@@ -284,11 +284,11 @@ void Connection::Prepared(AttachErrand* errand) {
   --errands_;
   attach_ = nullptr;
   session_ = errand->TakeSession();
-  if (state_ == State::kClosing) return session_ != nullptr ? OnEnded() : server_->Forget();
+  if (state_ == State::kClosing) return session_ != nullptr ? OnEnded() : shared_.host.Forget();
   if (session_ == nullptr) return Refuse(errand->refusal().code, errand->refusal().text);
   why_apart_ = WhySuspect(*errand);
-  if (!why_apart_.empty()) server_->Log(fmt::format("{} is served apart from the others: {}", Name(), why_apart_));
-  lane_ = why_apart_.empty() ? server_->context().lane : server_->context().suspects;
+  if (!why_apart_.empty()) shared_.log.Warn(fmt::format("{} is served apart from the others: {}", Name(), why_apart_));
+  lane_ = why_apart_.empty() ? shared_.context.lane : shared_.context.suspects;
   state_ = State::kBeginning;
   VGPU_CRASH_POINT("before_begin");
   Post(LaneCommand::Kind::kBegin);
@@ -297,7 +297,7 @@ void Connection::Prepared(AttachErrand* errand) {
 // "" if it is none.
 std::string Connection::WhySuspect(const AttachErrand& errand) const {
   if (errand.longest_call_ns() > kSlowCallNs) return "a call of its took very long";
-  if (server_->strikes(grant_.vm_id) != 0) {
+  if (shared_.offenders.strikes(grant_.vm_id) != 0) {
     return fmt::format("it has held up the thread that served it before; vgpuctl release {} forgets that", grant_.vm_id);
   }
   if (session_->memory().rings_are_short) return "";
@@ -330,15 +330,15 @@ void Connection::OnBegun() {
   if (state_ == State::kClosing) return Post(LaneCommand::Kind::kEnd);
   if (again) {
     if (std::exchange(reset_wanted_, false)) Reset();
-    if (server_->Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
+    if (shared_.offenders.Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
     return;
   }
   state_ = State::kAttached;
-  server_->LogLife(grant_.vm_id, fmt::format("{} attached: pool {}, priority {}, {} rings", Name(),
+  shared_.log.SayLife(grant_.vm_id, fmt::format("{} attached: pool {}, priority {}, {} rings", Name(),
                                              static_cast<char>(grant_.pool), grant_.priority, layout_.ring_count));
   AfterSend(channel_.Send(VGPU_MSG_GRANT, vgpu_msg_grant{grant_.vm_id, grant_.pool, grant_.priority, 0}));
-  if (fence_ && state_ == State::kAttached) SendRingState();
-  if (server_->Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
+  if (fence_ != FenceReason::kNone && state_ == State::kAttached) SendRingState();
+  if (shared_.offenders.Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
   if (state_ == State::kAttached && std::exchange(reset_wanted_, false)) HandleReset();
 }
 
@@ -357,25 +357,25 @@ void Connection::OnFenced(FenceReason reason) {
   const char* remedy = reason == FenceReason::kQuarantined  ? "vgpuctl release ends that"
                        : reason == FenceReason::kMemoryLost ? "it has to attach again"
                                                             : "reset its device to use it again";
-  server_->Log(fmt::format("{} is fenced: {}; {}", Name(), ToText(reason), remedy));
+  shared_.log.Warn(fmt::format("{} is fenced: {}; {}", Name(), ToText(reason), remedy));
   fences_asked_ &= ~(1u << static_cast<uint32_t>(reason));
-  if (reason == FenceReason::kMemoryLost) server_->Strike(grant_.vm_id);  // it has held up whoever met the hole
+  if (reason == FenceReason::kMemoryLost) shared_.offenders.Strike(grant_.vm_id);  // it has held up whoever met the hole
   fence_ = reason;
   if (state_ != State::kAttached) return;
-  if (reason == FenceReason::kQuarantined && !server_->Quarantined(grant_.vm_id)) return LetGo();  // released meanwhile
+  if (reason == FenceReason::kQuarantined && !shared_.offenders.Quarantined(grant_.vm_id)) return LetGo();  // released meanwhile
   SendRingState();
 }
 
 void Connection::SendRingState() {
   vgpu_msg_state state{VGPU_RING_STATE_ATTACHED, VGPU_OK};
-  if (fence_) state = {VGPU_RING_STATE_FENCED, VGPU_ERR_FENCED};
+  if (fence_ != FenceReason::kNone) state = {VGPU_RING_STATE_FENCED, VGPU_ERR_FENCED};
   if (Fenced(FenceReason::kQuarantined)) state = {VGPU_RING_STATE_QUARANTINED, VGPU_ERR_QUARANTINED};
   AfterSend(channel_.Send(VGPU_MSG_STATE, state));
 }
 
 void Connection::OnResetDone(const LaneReport& report) {
   resetting_ = false;
-  fence_ = report.fenced ? std::optional(report.reason) : std::nullopt;
+  fence_ = report.reason;
   if (state_ != State::kAttached) return;
   if (std::exchange(reset_wanted_, false)) return Reset();
   if (Fenced(FenceReason::kMemoryLost)) return RefuseLost();
@@ -384,12 +384,12 @@ void Connection::OnResetDone(const LaneReport& report) {
 }
 
 void Connection::OnStall(const char* what) {
-  const uint32_t strikes = server_->Strike(grant_.vm_id);
-  const bool apart = lane_ == server_->context().suspects;
+  const uint32_t strikes = shared_.offenders.Strike(grant_.vm_id);
+  const bool apart = lane_ == shared_.context.suspects;
   // Fenced or not, a lane that was held up has let go of it, and serves it only after a move.
   if (state_ != State::kAttached || move_ != Move::kNone || (session_->fenced() && apart)) return;
   if (apart) return Fence(FenceReason::kSlow);
-  server_->Log(fmt::format("{} is served apart from the others from now on: {} (stall {} of it)", Name(), what, strikes));
+  shared_.log.Warn(fmt::format("{} is served apart from the others from now on: {} (stall {} of it)", Name(), what, strikes));
   why_apart_ = what;
   MoveToSuspects();
 }
@@ -403,7 +403,7 @@ void Connection::OnLeft() {
   if (state_ == State::kClosing) return OnEnded();
   move_ = Move::kAgain;
   if (std::exchange(resetting_, false)) reset_wanted_ = true;  // what the first lane had not finished
-  lane_ = server_->context().suspects;
+  lane_ = shared_.context.suspects;
   Post(LaneCommand::Kind::kBeginAgain);
 }
 
@@ -412,19 +412,19 @@ void Connection::OnLeft() {
 void Connection::AfterSend(bool sent) {
   if (!sent) return Close("it does not read what it is sent, or is gone");
   if (channel_.pending() && writable_watch_ < 0) {
-    writable_watch_ = server_->context().loop->Watch(channel_.fd(), &writable_, POLLOUT);
+    writable_watch_ = shared_.context.loop->Watch(channel_.fd(), &writable_, POLLOUT);
   }
 }
 
 void Connection::OnWritable() {
   if (!channel_.Flush()) return Close("its connection closed");
   if (channel_.pending()) return;
-  server_->context().loop->Unwatch(std::exchange(writable_watch_, -1));
-  if (wants_status_) server_->WantStatus();
+  shared_.context.loop->Unwatch(std::exchange(writable_watch_, -1));
+  if (wants_status_) shared_.host.WantStatus();
 }
 
 void Connection::Refuse(uint32_t code, const std::string& text) {
-  server_->Log(fmt::format("refused uid {}, pid {}: {}", peer_.uid, peer_.pid, text));
+  shared_.log.Warn(fmt::format("refused uid {}, pid {}: {}", peer_.uid, peer_.pid, text));
   vgpu_msg_error error{};
   error.code = code;
   std::strncpy(error.text, text.c_str(), sizeof error.text - 1);
@@ -438,18 +438,18 @@ void Connection::Close(const std::string& why) {
   if (state_ == State::kClosing) return;
   const State before = std::exchange(state_, State::kClosing);
   due_ns_ = INT64_MAX;
-  server_->context().loop->Unwatch(std::exchange(watch_, -1));
-  server_->context().loop->Unwatch(std::exchange(writable_watch_, -1));
+  shared_.context.loop->Unwatch(std::exchange(watch_, -1));
+  shared_.context.loop->Unwatch(std::exchange(writable_watch_, -1));
   wants_status_ = false;
   switch (before) {
     case State::kAttached:
-      server_->LogLife(grant_.vm_id, fmt::format("{} detached: {}", Name(), why));
+      shared_.log.SayLife(grant_.vm_id, fmt::format("{} detached: {}", Name(), why));
       if (move_ == Move::kNone) Post(LaneCommand::Kind::kEnd);  // else the lane has it no more, or not yet, and says so
       return;
     case State::kBeginning: return;  // the lane says so
     case State::kPreparing:
-      return attach_ != nullptr ? attach_->Cancel() : server_->Forget();
-    default: return server_->Forget();
+      return attach_ != nullptr ? attach_->Cancel() : shared_.host.Forget();
+    default: return shared_.host.Forget();
   }
 }
 
@@ -457,12 +457,12 @@ void Connection::OnEnded() {
   assert(state_ == State::kClosing);
   lane_ = nullptr;
   ++errands_;
-  server_->context().errands->Submit(std::make_unique<TeardownErrand>(std::move(session_), [this] { TornDown(); }));
+  shared_.context.errands->Submit(std::make_unique<TeardownErrand>(std::move(session_), [this] { TornDown(); }));
 }
 
 void Connection::TornDown() {
   --errands_;
-  server_->Forget();
+  shared_.host.Forget();
 }
 
 }  // namespace vgpu::mediator

@@ -6,14 +6,13 @@
 
 #include <array>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "api/codes.h"
 #include "mediator/attach.h"
 #include "mediator/control_channel.h"
-#include "mediator/control_server.h"
+#include "mediator/control_context.h"
 #include "mediator/session.h"
 
 namespace vgpu::mediator {
@@ -24,7 +23,7 @@ class AttachErrand;
 // DETACH knows that its memory is unmapped.
 class Connection final : private ReadyHandler {
  public:
-  Connection(ControlServer* server, PeerFd socket, PeerId peer);
+  Connection(const ConnectionShared& shared, PeerFd socket, PeerId peer);
   ~Connection() override;
 
   // Begins to serve. False: too many descriptors are watched.
@@ -103,7 +102,7 @@ class Connection final : private ReadyHandler {
   void OnEnded();
   void TornDown();
 
-  void Post(LaneCommand::Kind kind, FenceReason reason = {});
+  void Post(LaneCommand::Kind kind, FenceReason reason = FenceReason::kNone);
   void Reset();
   bool Fenced(FenceReason reason) const { return fence_ == reason; }
   std::string WhySuspect(const AttachErrand& errand) const;
@@ -114,7 +113,7 @@ class Connection final : private ReadyHandler {
   void Close(const std::string& why);
   std::string Name() const;
 
-  ControlServer* const server_;
+  const ConnectionShared& shared_;
   const PeerId peer_;
   ControlChannel channel_;
   Writable writable_{this};
@@ -144,7 +143,7 @@ class Connection final : private ReadyHandler {
   Move move_ = Move::kNone;
   std::string why_apart_;
   uint32_t fences_asked_ = 0;  // a bit for each reason that was posted and has not been reported
-  std::optional<FenceReason> fence_;  // as a lane has said last: its owner is told of one after the other
+  FenceReason fence_ = FenceReason::kNone;  // as a lane has said last: its owner is told of one after the other
   bool resetting_ = false;    // a lane resets it
   bool reset_wanted_ = false; // another RESET came meanwhile, or one before GRANT
 };

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 
 #include "api/codes.h"
 #include "api/device_info.h"
@@ -31,9 +32,6 @@ constexpr int64_t kStatusPauseShare = 4;
 // A turn of a lane that took too long is looked into, at most so often; and that takes at most an eighth of a thread's time.
 constexpr int64_t kInspectionPauseNs = 20'000'000;
 constexpr int64_t kInspectionPauseShare = 8;
-constexpr int64_t kLeftOutPauseNs = 10'000'000'000;
-constexpr size_t kStrikesMax = 4096;
-constexpr size_t kQuarantinedMax = 4096;
 
 PeerId PeerOf(int fd) {
   ucred peer{};
@@ -85,7 +83,7 @@ void ControlServer::Run(const bool* stop) {
 
 int64_t ControlServer::NextDueNs() const {
   if (some_are_gone_) return 0;
-  int64_t due_ns = std::min(listen_again_ns_, log_left_out_ns_);
+  int64_t due_ns = std::min(listen_again_ns_, log_.due_ns());
   if (status_wanted_) due_ns = std::min(due_ns, next_status_ns_);
   if (inspect_again_ != nullptr && !inspecting_) due_ns = std::min(due_ns, next_inspection_ns_);
   for (const auto& connection : connections_) due_ns = std::min(due_ns, connection->due_ns());
@@ -101,29 +99,10 @@ void ControlServer::DoDue(int64_t now_ns) {
     if (!spare_) spare_ = base::UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
     watch_ = context_.loop->Watch(listener_.fd.get(), this);
   }
-  if (log_left_out_ns_ <= now_ns) {
-    log_left_out_ns_ = INT64_MAX;
-    spdlog::warn("{} more lines about peers were left out of the log", log_limit_.TakeLeftOut());
-  }
+  log_.DoDue(now_ns);
   if (inspect_again_ != nullptr && !inspecting_ && next_inspection_ns_ <= now_ns) {
     Inspect(std::exchange(inspect_again_, nullptr));
   }
-}
-
-void ControlServer::Log(const std::string& line) {
-  const int64_t now_ns = MonotonicNs();
-  if (log_limit_.Allows(line, now_ns)) return spdlog::warn("{}", line);
-  LeftOut(now_ns);
-}
-
-void ControlServer::LogLife(uint32_t vm_id, const std::string& line) {
-  const int64_t now_ns = MonotonicNs();
-  if (log_limit_.AllowsLife(vm_id, now_ns)) return spdlog::info("{}", line);
-  LeftOut(now_ns);
-}
-
-void ControlServer::LeftOut(int64_t now_ns) {
-  if (log_left_out_ns_ == INT64_MAX) log_left_out_ns_ = now_ns + kLeftOutPauseNs;
 }
 
 // ---- the door ----
@@ -147,7 +126,7 @@ bool ControlServer::Accept() {
   if (error == EMFILE || error == ENFILE) {
     AcceptWithoutDescriptors(error);
   } else {
-    Log(Refused("cannot accept a connection", error));
+    log_.Warn(Refused("cannot accept a connection", error));
   }
   Rest(MonotonicNs());
   return false;
@@ -158,7 +137,7 @@ void ControlServer::AcceptWithoutDescriptors(int error) {
   const std::string cause = Refused("a connection is refused", error);
   spare_.reset();
   const PeerFd socket(accept4(listener_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (socket) Log(fmt::format("{} (uid {}, pid {})", cause, PeerOf(socket.get()).uid, PeerOf(socket.get()).pid));
+  if (socket) log_.Warn(fmt::format("{} (uid {}, pid {})", cause, PeerOf(socket.get()).uid, PeerOf(socket.get()).pid));
 }
 
 void ControlServer::Rest(int64_t now_ns) {
@@ -169,13 +148,13 @@ void ControlServer::Rest(int64_t now_ns) {
 void ControlServer::Admit(PeerFd fd) {
   const PeerId peer = PeerOf(fd.get());
   if (!Trusted(peer)) {
-    return Log(fmt::format("refused uid {}, pid {}: only root and uid {} may use this socket", peer.uid, peer.pid, geteuid()));
+    return log_.Warn(fmt::format("refused uid {}, pid {}: only root and uid {} may use this socket", peer.uid, peer.pid, geteuid()));
   }
   if (!door_.MayConnect(peer, MonotonicNs())) {
-    return Log(fmt::format("refused uid {}, pid {}: it connects too often", peer.uid, peer.pid));
+    return log_.Warn(fmt::format("refused uid {}, pid {}: it connects too often", peer.uid, peer.pid));
   }
-  if (!MakeRoom(peer)) return Log(fmt::format("refused uid {}, pid {}: one connection too many", peer.uid, peer.pid));
-  connections_.push_back(std::make_unique<Connection>(this, std::move(fd), peer));
+  if (!MakeRoom(peer)) return log_.Warn(fmt::format("refused uid {}, pid {}: one connection too many", peer.uid, peer.pid));
+  connections_.push_back(std::make_unique<Connection>(shared_, std::move(fd), peer));
   if (!connections_.back()->Open()) connections_.pop_back();
 }
 
@@ -242,19 +221,9 @@ void ControlServer::OnReports(Lane* lane) {
 
 // ---- those who disturb ----
 
-uint32_t ControlServer::Strike(uint32_t vm_id) {
-  if (strikes_.size() >= kStrikesMax && !strikes_.contains(vm_id)) strikes_.erase(strikes_.begin());
-  return ++strikes_[vm_id];
-}
-
-uint32_t ControlServer::strikes(uint32_t vm_id) const {
-  const auto found = strikes_.find(vm_id);
-  return found == strikes_.end() ? 0 : found->second;
-}
-
 bool ControlServer::Quarantine(uint32_t vm_id) {
-  if (quarantined_.size() >= kQuarantinedMax && !Quarantined(vm_id)) return false;
-  if (!quarantined_.insert(vm_id).second) return true;
+  const Offenders::Added added = offenders_.Quarantine(vm_id);
+  if (added != Offenders::Added::kNew) return added == Offenders::Added::kAlready;
   spdlog::warn("VM {} is quarantined; vgpuctl release {} ends that", vm_id, vm_id);
   for (const auto& connection : connections_) {
     if (connection->vm_id() == vm_id) connection->Fence(FenceReason::kQuarantined);
@@ -264,8 +233,7 @@ bool ControlServer::Quarantine(uint32_t vm_id) {
 
 void ControlServer::Release(uint32_t vm_id) {
   spdlog::info("VM {} is released", vm_id);
-  quarantined_.erase(vm_id);
-  strikes_.erase(vm_id);
+  offenders_.Release(vm_id);
   for (const auto& connection : connections_) {
     if (connection->vm_id() == vm_id) connection->LetGo();
   }
@@ -327,8 +295,9 @@ std::string ControlServer::StatusText() const {
   StatusView view{device, MonotonicNs() - started_ns_, context_.lane->counters(), {}};
   for (const auto& connection : connections_) {
     if (!connection->served()) continue;
-    view.vms.push_back({connection->session(), connection->peer(), Quarantined(connection->vm_id()),
-                        connection->lane() == context_.suspects, connection->why_apart(), strikes(connection->vm_id())});
+    const uint32_t vm_id = connection->vm_id();
+    view.vms.push_back({connection->session(), connection->peer(), offenders_.Quarantined(vm_id),
+                        connection->lane() == context_.suspects, connection->why_apart(), offenders_.strikes(vm_id)});
   }
   return StatusJson(view);
 }

@@ -7,41 +7,23 @@
 #include <array>
 #include <cstdint>
 #include <list>
-#include <map>
 #include <memory>
-#include <set>
 #include <string>
 
-#include "api/device_info.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "mediator/attach.h"
-#include "mediator/config.h"
+#include "mediator/control_context.h"
 #include "mediator/door.h"
-#include "mediator/errands.h"
 #include "mediator/event_loop.h"
 #include "mediator/inspect_errand.h"
 #include "mediator/lane.h"
-#include "mediator/log_limit.h"
 #include "mediator/socket_file.h"
 
 namespace vgpu::mediator {
 
-class Connection;
-
-// What all connections need. Everything outlives the server.
-struct ControlContext {
-  const Config* config;
-  EventLoop* loop;
-  Errands* errands;
-  Lane* lane;      // for everybody
-  Lane* suspects;  // for those who were slow once
-  const Clock* clock;
-  vgpu_device_info device;  // of the backend
-};
-
 // Control thread only.
-class ControlServer final : private ReadyHandler {
+class ControlServer final : private ReadyHandler, private ConnectionHost {
  public:
   // Makes the socket and listens. Needs LockSocket of this path.
   static base::Result<std::unique_ptr<ControlServer>> Create(const std::string& path, ControlContext context);
@@ -51,28 +33,6 @@ class ControlServer final : private ReadyHandler {
   // Serves until *stop, or until a lane is broken.
   void Run(const bool* stop);
   bool broken() const { return broken_; }
-
-  // ---- for its connections ----
-  const ControlContext& context() const { return context_; }
-  Door& door() { return door_; }
-  // Who holds this VM's id, or one of these memories: attached, on its way there, or not quite gone. Null: nobody else.
-  Connection* Holder(uint32_t vm_id, const MemoryIds& memory, const Connection* except);
-  size_t attached() const;
-  // The connection has nothing left. It is destroyed when no function of its own is on the stack any more.
-  void Forget() { some_are_gone_ = true; }
-  // A status was asked for. It is answered soon: one look at all counters serves all who ask meanwhile.
-  void WantStatus() { status_wanted_ = true; }
-  void Log(const std::string& line);
-  // That a VM came, or went.
-  void LogLife(uint32_t vm_id, const std::string& line);
-
-  bool Quarantined(uint32_t vm_id) const { return quarantined_.contains(vm_id); }
-  // False: there are as many as there may be.
-  bool Quarantine(uint32_t vm_id);
-  void Release(uint32_t vm_id);
-  // The VM has held up the thread that serves it: how often has it now?
-  uint32_t Strike(uint32_t vm_id);
-  uint32_t strikes(uint32_t vm_id) const;
 
  private:
   // Reports of a lane.
@@ -84,7 +44,14 @@ class ControlServer final : private ReadyHandler {
   };
   ControlServer(ControlContext context, Listener listener);
   void OnReady() override;
-  void LeftOut(int64_t now_ns);
+  // ---- for its connections ----
+  Connection* Holder(uint32_t vm_id, const MemoryIds& memory, const Connection* except) override;
+  size_t attached() const override;
+  void Forget() override { some_are_gone_ = true; }
+  void WantStatus() override { status_wanted_ = true; }
+  bool Quarantine(uint32_t vm_id) override;
+  void Release(uint32_t vm_id) override;
+
   bool Accept();
   void AcceptWithoutDescriptors(int error);
   void Admit(PeerFd fd);
@@ -108,11 +75,10 @@ class ControlServer final : private ReadyHandler {
   Reports reports_[2];
   const int64_t started_ns_;
   Door door_;
-  LogLimit log_limit_;
-  int64_t log_left_out_ns_ = INT64_MAX;  // when to say how many lines were left out
+  Offenders offenders_;
+  PeerLog log_;
+  const ConnectionShared shared_{context_, *this, door_, offenders_, log_};
   std::list<std::unique_ptr<Connection>> connections_;
-  std::set<uint32_t> quarantined_;
-  std::map<uint32_t, uint32_t> strikes_;  // by VM
   bool some_are_gone_ = false;
   bool status_wanted_ = false;
   int64_t next_status_ns_ = 0;

@@ -10,6 +10,7 @@
 
 #include "base/bus_error_guard.h"
 #include "base/crash_point.h"
+#include "mediator/sched/policy.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -61,8 +62,7 @@ bool Dispatcher::Begin(Session* session, bool call) {
     StopListening(session);
     return false;
   }
-  session->dispatcher_ = this;
-  session->held_ = false;
+  session->BeServedBy(this);
   sessions_.push_back(session);
   for (const auto& ring : session->rings()) {
     ring->LookAtEpoch();
@@ -77,8 +77,7 @@ bool Dispatcher::Begin(Session* session, bool call) {
 }
 
 void Dispatcher::End(Session* session) {
-  assert(!session->ending_ && !session->leaving_);
-  session->ending_ = true;
+  session->End();
   StopListening(session);
   for (const auto& ring : session->rings()) {
     ring->Abandon();
@@ -89,15 +88,13 @@ void Dispatcher::End(Session* session) {
 }
 
 void Dispatcher::Leave(Session* session) {
-  assert(!session->ending_ && !session->leaving_);
-  Hold(session);
-  session->leaving_ = true;
+  session->Leave();
+  StopServing(session);
   SettleSession(session);
 }
 
 // Nothing of it is heard, looked at or begun any more; what runs comes back.
-void Dispatcher::Hold(Session* session) {
-  session->held_ = true;
+void Dispatcher::StopServing(Session* session) {
   StopListening(session);
   for (const auto& ring : session->rings()) {
     MakeCold(ring.get());
@@ -106,10 +103,7 @@ void Dispatcher::Hold(Session* session) {
 }
 
 void Dispatcher::Reset(Session* session) {
-  session->resetting_ = true;
-  ++session->resets;
-  if (session->fenced_ && !LiftedByReset(session->fence_reason_)) return SettleSession(session);
-  session->fenced_ = false;
+  if (!session->BeginReset()) return SettleSession(session);
   for (const auto& ring : session->rings()) {
     if (ring->window()) {  // QEMU's own: it tells late answers apart by their index
       ring->LiftFence();
@@ -126,13 +120,9 @@ void Dispatcher::Reset(Session* session) {
 }
 
 void Dispatcher::Fence(Session* session, FenceReason reason) {
-  if (session->ending_ || session->leaving_) return;
-  const bool again = session->fenced_;
-  if (again && reason <= session->fence_reason_) return;
-  session->fence_reason_ = reason;
-  if (again) return owner_->OnFenced(session, reason);
-  session->fenced_ = true;
-  ++session->fences;
+  const FenceChange change = session->Fence(reason);
+  if (change == FenceChange::kNothing) return;
+  if (change == FenceChange::kStronger) return owner_->OnFenced(session, reason);
   for (const auto& ring : session->rings()) {
     MakeCold(ring.get());
     ring->RequestFence();
@@ -192,8 +182,9 @@ void Dispatcher::Listen() {
 }
 
 void Dispatcher::PeerWasSlow(Session* session) {
-  if (serves_suspects_ || session->held_ || session->ending_) return;
-  Hold(session);
+  if (serves_suspects_ || !session->life().served()) return;
+  session->Hold();
+  StopServing(session);
   owner_->OnSlow(session);
 }
 
@@ -214,8 +205,8 @@ void Dispatcher::DoChores() {
   Session* session = chores_[next_chore_];
   Session::Work& work = session->chore_work;
   GuestRing* ring = work.NextRing();
-  const bool gone = session->ending_ || session->leaving_ || !ring->in_progress();
-  if (!gone && !ring->Advance(kChoreSlots)) {
+  const bool gone = session->life().going() || !ring->in_progress();
+  if (!gone && !ring->Advance(policy::kChoreSlots)) {
     ++next_chore_;  // the others have their turn
     return;
   }
@@ -228,7 +219,7 @@ void Dispatcher::DoChores() {
     ++next_chore_;
   }
   if (gone) return;
-  if (!session->fenced_) ring->LookAtEpoch();  // the guest may have asked for the next one meanwhile
+  if (!session->fenced()) ring->LookAtEpoch();  // the guest may have asked for the next one meanwhile
   if (ring->state() == serve::RingState::kOpen) MakeHot(ring);
   Settle(ring);
 }
@@ -237,7 +228,7 @@ void Dispatcher::DoChores() {
 void Dispatcher::Settle(GuestRing* ring) {
   if (ring->busy()) return Classify(ring);
   Session* session = ring->session();
-  if (!session->ending_) ring->BeginIfDue();
+  if (!session->life().ending()) ring->BeginIfDue();
   if (ring->in_progress()) HaveChore(ring);
   Classify(ring);
   SettleSession(session);
@@ -245,11 +236,12 @@ void Dispatcher::Settle(GuestRing* ring) {
 
 void Dispatcher::SettleSession(Session* session) {
   // A request that is between two pieces goes with it: held, it gets no more of them here.
-  if (session->leaving_ && session->at_rest()) return SettleEnding(session);
+  const SessionLife& life = session->life();
+  if (life.leaving() && session->at_rest()) return SettleEnding(session);
   if (session->busy()) return;
-  if (session->ending_) return SettleEnding(session);
-  if (!session->resetting_ || session->epoch_pending()) return;
-  session->resetting_ = false;
+  if (life.ending()) return SettleEnding(session);
+  if (!life.resetting() || session->epoch_pending()) return;
+  session->EndReset();
   owner_->OnResetDone(session);
 }
 
@@ -263,14 +255,16 @@ void Dispatcher::SettleEnding(Session* session) {
   std::erase(chores_, session);
   session->chore_work.rings = 0;
   for (const auto& ring : session->rings()) ring->has_chore = ring->has_answers = false;
-  if (session->ending_) return owner_->OnEnded(session);
-  session->leaving_ = session->resetting_ = false;  // whoever wanted a reset asks for it again
-  session->seat = DeviceSeat{};
+  if (session->life().ending()) {
+    session->Ended();
+    return owner_->OnEnded(session);
+  }
+  session->Left();
   owner_->OnLeft(session);
 }
 
 void Dispatcher::MakeHot(GuestRing* ring) {
-  if (ring->hot || ring->session()->held_) return;
+  if (ring->hot || ring->session()->life().held()) return;
   std::vector<GuestRing*>& hot = hot_[ring->session()->priority()].rings;
   ring->hot = true;
   ring->worked = true;
@@ -375,7 +369,8 @@ bool Dispatcher::TakeAll() {
   if (turn_.now_ns == 0) turn_.now_ns = Tick();
   for (size_t i = 0; i < ready_.size(); ++i) {
     if (!TakeFrom(ready_[i])) break;  // it lied: the others have their turn in the next round
-    if (i % kRingsPerClock != kRingsPerClock - 1 || clock_->Now() - turn_.now_ns < kTakeNs || i + 1 == ready_.size()) continue;
+    if (i % policy::kRingsPerClock != policy::kRingsPerClock - 1 || i + 1 == ready_.size()) continue;
+    if (clock_->Now() - turn_.now_ns < policy::kTakeNs) continue;
     const GuestRing* next = ready_[i + 1];  // whoever has not had a turn is the first of its class in the next one
     hot_[next->session()->priority()].next = next->hot_index;
     break;
@@ -386,7 +381,7 @@ bool Dispatcher::TakeAll() {
 // Finds who has requests; of a long list, a part in each turn.
 void Dispatcher::LookAt(HotList* list) {
   const size_t size = list->rings.size();
-  const size_t looks = std::min<size_t>(size, kLooksMax);
+  const size_t looks = std::min<size_t>(size, policy::kLooksMax);
   size_t at = list->next < size ? list->next : 0;
   for (size_t i = 0; i < looks; ++i) {
     GuestRing* ring = list->rings[at];
@@ -399,11 +394,7 @@ void Dispatcher::LookAt(HotList* list) {
 
 // So that a VM with eight rings has no more turns than one with a single ring.
 uint32_t Dispatcher::LeftInTurn(Session* session) const {
-  if (session->turn_ != turns_) {
-    session->turn_ = turns_;
-    session->taken_in_turn_ = 0;
-  }
-  return kTakeMax - std::min(kTakeMax, session->taken_in_turn_);
+  return policy::kTakeMax - std::min(policy::kTakeMax, session->TakenIn(turns_));
 }
 
 bool Dispatcher::TakeFrom(GuestRing* ring) {
@@ -411,12 +402,13 @@ bool Dispatcher::TakeFrom(GuestRing* ring) {
   if (NobodyElseWaits(*ring)) {
     // A guest that has many outstanding works on the first answers while the next ones are made; if others may come, they
     // are looked for in between.
-    const uint32_t most = hot_[0].rings.size() + hot_[1].rings.size() + hot_[2].rings.size() == 1 ? kInlineMax : kTakeMax;
+    const bool others_may_come = hot_[0].rings.size() + hot_[1].rings.size() + hot_[2].rings.size() != 1;
+    const uint32_t most = others_may_come ? policy::kTakeMax : policy::kInlineMax;
     uint32_t ran = 0;
     do {
-      ran = ring->TakeAndAnswer(kTakeMax, turn_, &taken);
+      ran = ring->TakeAndAnswer(policy::kTakeMax, turn_, &taken);
       ring->ran_inline += ran;
-    } while (ran == kTakeMax && ring->ran_inline < most && ring->Ready());
+    } while (ran == policy::kTakeMax && ring->ran_inline < most && ring->Ready());
     if (ring->ran_inline != 0) Answered(ring);
   } else {
     const uint32_t left = LeftInTurn(ring->session());
@@ -425,7 +417,7 @@ bool Dispatcher::TakeFrom(GuestRing* ring) {
       Fence(ring->session(), FenceReason::kSlotReused);
       return false;
     }
-    ring->session()->taken_in_turn_ += taken;
+    ring->session()->CountTaken(turns_, taken);
   }
   ring->worked = true;
   counters_.requests += taken;
@@ -449,7 +441,7 @@ bool Dispatcher::NobodyElseWaits(const GuestRing& ring) const {
 void Dispatcher::Classify(GuestRing* ring) {
   Session* session = ring->session();
   const uint32_t bit = 1u << ring->index();
-  const Request* head = session->held_ ? nullptr : ring->Head();
+  const Request* head = session->life().held() ? nullptr : ring->Head();
   using serve::Way;
   const bool any = head != nullptr;
   const Way way = any ? ring->WayOf(*head) : Way::kLoop;
@@ -491,7 +483,7 @@ bool Dispatcher::HasAnswers() const {
 
 void Dispatcher::RunInline() {
   if (turn_.now_ns == 0) turn_.now_ns = Tick();
-  uint32_t left = kInlineMax;
+  uint32_t left = policy::kInlineMax;
   while (left != 0) {
     Session::Work* work = static_cast<Session::Work*>(inline_scheduler_.Next());
     if (work == nullptr) return;
@@ -525,7 +517,7 @@ void Dispatcher::SubmitSlots(uint32_t gpu) {
     if (room == 0) return;
     // Turns of a few requests; who is alone in its class need not give way to itself.
     const bool alone = work->next == work && (work->rings & (work->rings - 1)) == 0;
-    in_flight_ += ring->SubmitSlots(alone ? room : std::min(room, kSlotsPerTurn), backend_, turn_);
+    in_flight_ += ring->SubmitSlots(alone ? room : std::min(room, policy::kSlotsPerTurn), backend_, turn_);
     Classify(ring);
     if (work->queued) scheduler.Yield(work);
   }
@@ -566,7 +558,7 @@ void Dispatcher::Finished() {
     if (run != 0) {
       i += run;
     } else if (!ring->PieceCameBack(finished_[i++], turn_)) {
-      if (ring->session()->leaving_) [[unlikely]] SettleSession(ring->session());
+      if (ring->session()->life().leaving()) [[unlikely]] SettleSession(ring->session());
       continue;
     }
     Answered(ring);
@@ -595,7 +587,7 @@ void Dispatcher::CallGuests() {
       ring->has_answers = false;
       ring->ran_inline = 0;
       // Many guests that sleep are called over several turns, so that the next request of a higher class waits for a few.
-      if (called < answered.size() && clock_->Now() - end_ns > kCallNs) break;
+      if (called < answered.size() && clock_->Now() - end_ns > policy::kCallNs) break;
     }
     answered.erase(answered.begin(), answered.begin() + static_cast<ptrdiff_t>(called));
     if (!answered.empty()) break;
@@ -644,7 +636,7 @@ bool Dispatcher::ArmSome() {
   bool all = true;
   for (HotList& list : hot_) {
     const size_t size = list.rings.size();
-    for (size_t i = size; i-- > size - std::min(size, kArmsMax);) {
+    for (size_t i = size; i-- > size - std::min(size, policy::kArmsMax);) {
       GuestRing* ring = list.rings[i];
       if (ring->Arm()) MakeCold(ring);
     }
@@ -657,7 +649,7 @@ bool Dispatcher::ArmSome() {
 // While some guests keep the loop awake, the others' rings leave the list of what is polled.
 void Dispatcher::ArmIdleRings() {
   for (HotList& list : hot_) {
-    for (size_t i = std::min(list.rings.size(), kArmsMax); i-- > 0;) {
+    for (size_t i = std::min(list.rings.size(), policy::kArmsMax); i-- > 0;) {
       const size_t at = list.next++ % list.rings.size();
       GuestRing* ring = list.rings[at];
       if (!ring->worked && ring->Arm()) {

@@ -15,9 +15,9 @@
 #include "mediator/backend.h"
 #include "mediator/clock.h"
 #include "mediator/event_loop.h"
-#include "mediator/scheduler.h"
+#include "mediator/sched/scheduler.h"
 #include "mediator/session.h"
-#include "mediator/wait_policy.h"
+#include "mediator/sched/wait_policy.h"
 #include "serve/turn.h"
 
 namespace vgpu::mediator {
@@ -37,7 +37,7 @@ struct DispatcherOptions {
 };
 
 // One thread's: made, run and destroyed by it. Allocates in its constructor only.
-class Dispatcher final : private ReadyHandler, private BackendListener {
+class Dispatcher final : public SessionServer, private ReadyHandler, private BackendListener {
  public:
   // `trace` may be null. All outlive this. `clock` may be shared with other dispatchers: then a session can move.
   Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, serve::TraceSink* trace, const Clock* clock,
@@ -56,10 +56,11 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   // The guest lied, or harmed others.
   void Fence(Session* session, FenceReason reason);
 
-  // ---- of sessions and their rings ----
-  void RingKicked(GuestRing* ring);
-  // A system call on a descriptor of the session's owner took so long that others have waited.
-  void PeerWasSlow(Session* session);
+  // ---- for its sessions ----
+  void RingKicked(GuestRing* ring) override;
+  void PeerWasSlow(Session* session) override;
+  int64_t Now() const override { return clock_->Now(); }
+  int64_t ComputedAtLeast(int64_t begin_ns) const override { return computed_.AtLeast(begin_ns, ThreadNs()); }
 
   // Runs until *stop, then waits for what the backend has, answers it, and returns.
   void Run(const bool* stop);
@@ -69,23 +70,10 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   const std::vector<Session*>& sessions() const { return sessions_; }
   // Any thread.
   const LoopCounters& counters() const { return counters_; }
-  int64_t Now() const { return clock_->Now(); }
-  // This thread, since that moment of the clock.
-  int64_t ComputedAtLeast(int64_t begin_ns) const { return computed_.AtLeast(begin_ns, ThreadNs()); }
 
  private:
-  // Bounds of one turn: nobody and no class can keep the others waiting for longer than some tens of microseconds.
-  static constexpr uint32_t kTakeMax = 32;        // requests of one VM
-  static constexpr uint32_t kLooksMax = 64;       // rings of one class
-  static constexpr int64_t kTakeNs = 10'000;      // all takes
-  static constexpr int64_t kCallNs = 20'000;      // all calls
-  static constexpr uint32_t kChoreSlots = 64;
-  static constexpr size_t kArmsMax = 64;          // rings of one class
-  static constexpr uint32_t kInlineMax = 256;    // InlineCost
-  static constexpr uint32_t kSlotsPerTurn = 16;  // 0.4 us of the GPU
   static constexpr uint32_t kSpinsPerClock = 16;
   static constexpr uint32_t kTurnsPerSweep = 4096;
-  static constexpr size_t kRingsPerClock = 4;
   // Between two looks at the clock, without a sleep.
   static constexpr int64_t kGapNs = 300'000;
   // A ring whose kicks bring nothing so often in a row is not listened to for a while.
@@ -149,7 +137,7 @@ class Dispatcher final : private ReadyHandler, private BackendListener {
   void StopListening(GuestRing* ring);
   void StopListeningIfIdle(GuestRing* ring);
   void StopListening(Session* session);
-  void Hold(Session* session);
+  void StopServing(Session* session);
 
   EventLoop* const loop_;
   Backend* const backend_;

@@ -3,16 +3,15 @@
 
 #include <utility>
 
-#include "mediator/session.h"
-
 namespace vgpu::mediator {
 
 using serve::Turn;
 
-GuestRing::GuestRing(Session* session, uint32_t index, const serve::RingPlace& place, const RingLimits& limits,
-                     PeerFd kick, PeerFd call)
-    : RingServer(place, this, RingService(limits, &session->seat.on_device)),
+GuestRing::GuestRing(Session* session, RingSession* host, uint32_t index, const serve::RingPlace& place,
+                     RingService service, PeerFd kick, PeerFd call)
+    : RingServer(place, this, std::move(service)),
       session_(session),
+      host_(host),
       index_(index),
       kick_(std::move(kick)),
       call_(std::move(call)) {}
@@ -57,16 +56,12 @@ bool GuestRing::PieceCameBack(const Piece& piece, const Turn& turn) {
 
 // ---- waking ----
 
-bool GuestRing::MemoryLost() const { return session_->memory_lost(); }
-
-bool GuestRing::CallGuest() { return session_->SignalOwner(call_.get()); }
-
 void GuestRing::OnReady() {
-  session_->DrainKick(kick_.get());
+  host_->DrainKick(kick_.get());
   ++counters_.kicks;
   idle_kicks = counters_.taken == taken_at_kick_ ? idle_kicks + 1 : 0;
   taken_at_kick_ = counters_.taken;
-  session_->RingKicked(this);
+  host_->RingKicked(this);
 }
 
 }  // namespace vgpu::mediator

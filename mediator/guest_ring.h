@@ -16,14 +16,29 @@
 
 namespace vgpu::mediator {
 
+class GuestRing;
 class Session;
+
+// What a ring needs from the session that it belongs to. Called by the thread that has the session.
+class RingSession {
+ public:
+  // Are pages of the VM's memory gone?
+  virtual bool MemoryLost() const = 0;
+  // Signals a descriptor of the owner's. False: not now; whoever has the session next calls each guest.
+  virtual bool SignalOwner(int fd) = 0;
+  virtual void DrainKick(int fd) = 0;
+  virtual void RingKicked(GuestRing* ring) = 0;
+
+ protected:
+  ~RingSession() = default;
+};
 
 // Served by one thread at a time: whoever has its session (lane.h). Allocates in its constructor only.
 class GuestRing final : public ReadyHandler, private serve::RingHost, public serve::RingServer<RingService> {
  public:
   // The mappings and histograms behind `place` outlive it.
-  GuestRing(Session* session, uint32_t index, const serve::RingPlace& place, const RingLimits& limits, PeerFd kick,
-            PeerFd call);
+  GuestRing(Session* session, RingSession* host, uint32_t index, const serve::RingPlace& place, RingService service,
+            PeerFd kick, PeerFd call);
 
   Session* session() const { return session_; }
   uint32_t index() const { return index_; }
@@ -59,10 +74,11 @@ class GuestRing final : public ReadyHandler, private serve::RingHost, public ser
   uint32_t idle_kicks = 0;  // kicks in a row that brought nothing
 
  private:
-  bool MemoryLost() const override;
-  bool CallGuest() override;
+  bool MemoryLost() const override { return host_->MemoryLost(); }
+  bool CallGuest() override { return host_->SignalOwner(call_.get()); }
 
   Session* const session_;
+  RingSession* const host_;  // the same one
   const uint32_t index_;
   const PeerFd kick_;
   const PeerFd call_;

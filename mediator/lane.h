@@ -22,7 +22,7 @@ namespace vgpu::mediator {
 struct LaneCommand {
   enum class Kind : uint8_t { kBegin, kBeginAgain, kReset, kFence, kLeave, kEnd, kStop };
   Kind kind = Kind::kStop;
-  FenceReason reason{};  // of kFence
+  FenceReason reason = FenceReason::kNone;  // of kFence
   Session* session = nullptr;
 };
 
@@ -40,8 +40,8 @@ struct LaneReport {
     kBroken,     // the kernel refuses it its event loop: it has stopped, error() says why. No session
   };
   Kind kind = Kind::kFault;
-  FenceReason reason{};  // of kFenced, and of kResetDone if it is fenced all the same
-  bool fenced = false;   // of kResetDone: no reset lifts what it is fenced for, or it has lied again
+  // Of kFenced; of kResetDone if it is fenced all the same, since no reset lifts that, or it has lied again.
+  FenceReason reason = FenceReason::kNone;
   Session* session = nullptr;
 };
 
@@ -82,14 +82,12 @@ class Lane final : private SessionOwner, private ReadyHandler {
   void Close();
   void OnReady() override;
   void Carry(const LaneCommand& command);
-  void Report(LaneReport::Kind kind, Session* session, FenceReason reason = {}) {
-    reports_->Post({kind, reason, false, session});
+  void Report(LaneReport::Kind kind, Session* session, FenceReason reason = FenceReason::kNone) {
+    reports_->Post({kind, reason, session});
   }
 
   void OnFenced(Session* session, FenceReason reason) override { Report(LaneReport::Kind::kFenced, session, reason); }
-  void OnResetDone(Session* session) override {
-    reports_->Post({LaneReport::Kind::kResetDone, session->fence_reason(), session->fenced(), session});
-  }
+  void OnResetDone(Session* session) override { Report(LaneReport::Kind::kResetDone, session, session->fence()); }
   void OnSlow(Session* session) override { Report(LaneReport::Kind::kSlow, session); }
   void OnLeft(Session* session) override { Report(LaneReport::Kind::kLeft, session); }
   void OnEnded(Session* session) override { Report(LaneReport::Kind::kEnded, session); }

@@ -12,15 +12,11 @@
 #include "api/window.h"
 #include "gpu/batch_abi.h"
 #include "mediator/operations_cpu.h"
+#include "mediator/sched/policy.h"
 #include "mediator/window.h"
 
 namespace vgpu::mediator {
 namespace {
-
-// Bytes of one operand that the loop adds by itself (4 KiB whose lines come from another core: 0.9 us more than a NOP; by
-// way of a worker 3.7), and that make a piece for a worker.
-constexpr uint64_t kInlineBytes = 4096;
-constexpr uint64_t kPieceBytes = 128 << 10;
 
 // ---- NOP ----
 
@@ -73,7 +69,7 @@ uint32_t DecodeVectorAdd(const ring::SlotCopy& copy, const RingLimits& limits, R
   request->c = limits.arena + c;
   request->count = count;
   request->repeatable = c_apart_from_a && c_apart_from_b;
-  request->inline_run = bytes <= (limits.arena_in_loop ? kInlineBytes : 0);
+  request->inline_run = bytes <= (limits.arena_in_loop ? policy::kInlineBytes : 0);
   return VGPU_OK;
 }
 
@@ -81,7 +77,7 @@ void RunVectorAdd(Request* request, uint64_t begin, uint64_t end) {
   VectorAddCpu(request->type, request->a, request->b, request->c, begin, end);
 }
 
-uint64_t VectorAddPiece(const Request& request) { return kPieceBytes / ElementBytes(request.type); }
+uint64_t VectorAddPiece(const Request& request) { return policy::kWorkerPieceBytes / ElementBytes(request.type); }
 
 // ---- WINDOW ----
 
@@ -191,9 +187,8 @@ void Decode(const ring::SlotCopy& copy, const RingLimits& limits, Request* reque
 }
 
 uint32_t InlineCost(const Request& request) {
-  constexpr uint64_t kBytes = 128;  // of an operand
   if (request.refused || request.in_slot) return 1;
-  return static_cast<uint32_t>(1 + request.count * ElementBytes(request.type) / kBytes);
+  return static_cast<uint32_t>(1 + request.count * ElementBytes(request.type) / policy::kInlineBytesPerCost);
 }
 
 uint64_t VectorMax(uint64_t arena_bytes) { return arena_bytes / 4; }

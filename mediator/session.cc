@@ -7,7 +7,6 @@
 
 #include "api/device_info.h"
 #include "mediator/clock.h"
-#include "mediator/dispatcher.h"
 #include "mediator/eventfd.h"
 
 namespace vgpu::mediator {
@@ -21,16 +20,6 @@ vgpu_journal* JournalOf(const SessionMemory& memory, uint32_t ring) {
 std::atomic<uint64_t> g_serials{0};
 
 }  // namespace
-
-const char* ToText(FenceReason reason) {
-  switch (reason) {
-    case FenceReason::kSlotReused: return "it reused a slot before its answer";
-    case FenceReason::kMemoryLost: return "pages of its memory are gone, or broken";
-    case FenceReason::kSlow: return "its memory or its descriptors have held up the thread that serves it, again";
-    case FenceReason::kQuarantined: return "it is quarantined";
-  }
-  return "unknown";
-}
 
 Session::Session(Grant grant, SessionMemory memory, std::vector<RingEventfds> rings, RingEventfds window,
                  const vgpu_device_info& device)
@@ -62,8 +51,9 @@ void Session::AddRing(const RingLimits& limits, char* base, uint32_t entries, vg
   const auto index = static_cast<uint32_t>(rings_.size());
   const serve::RingName name{vm_id(), static_cast<uint8_t>(index), static_cast<uint8_t>(priority())};
   const serve::RingPlace place{base, entries, journal, limits.window, name, &queue_wait, &service};
-  rings_.push_back(std::make_unique<GuestRing>(this, index, place, limits, std::move(eventfds.kick),
-                                               std::move(eventfds.call)));
+  RingSession* const host = this;
+  rings_.push_back(std::make_unique<GuestRing>(this, host, index, place, RingService(limits, &seat.on_device),
+                                               std::move(eventfds.kick), std::move(eventfds.call)));
 }
 
 bool Session::busy() const {
@@ -89,26 +79,51 @@ int64_t Session::Recover(int64_t now_ns) {
   return longest_ns;
 }
 
-void Session::RingKicked(GuestRing* ring) { dispatcher_->RingKicked(ring); }
+// ---- its life ----
+
+void Session::BeServedBy(SessionServer* server) {
+  life_.GoTo(SessionState::kServed);
+  server_ = server;
+}
+
+void Session::Left() {
+  life_.GoTo(SessionState::kWaiting);
+  life_.EndReset();  // whoever wanted it asks for it again
+  seat = DeviceSeat{};
+}
+
+FenceChange Session::Fence(FenceReason reason) {
+  const FenceChange change = life_.Fence(reason);
+  if (change == FenceChange::kFenced) ++fences;
+  return change;
+}
+
+bool Session::BeginReset() {
+  life_.BeginReset();
+  ++resets;
+  return life_.LiftFence();
+}
+
+// ---- its owner's descriptors ----
 
 // By the wall clock, which costs little, as long as that says nothing.
 template <class Call>
 void Session::Timed(const Call& call) {
   if (!slow_calls_.exact()) [[likely]] {
-    const int64_t begin_ns = dispatcher_->Now();
+    const int64_t begin_ns = server_->Now();
     call();
-    if (dispatcher_->Now() - begin_ns <= SlowCalls::kSlowByTheClockNs) return;
-    if (slow_calls_.Noticed(dispatcher_->ComputedAtLeast(begin_ns))) dispatcher_->PeerWasSlow(this);
+    if (server_->Now() - begin_ns <= SlowCalls::kSlowByTheClockNs) return;
+    if (slow_calls_.Noticed(server_->ComputedAtLeast(begin_ns))) server_->PeerWasSlow(this);
     return;
   }
   const int64_t begin_ns = ThreadNs();
   call();
-  if (slow_calls_.Timed(ThreadNs() - begin_ns)) dispatcher_->PeerWasSlow(this);
+  if (slow_calls_.Timed(ThreadNs() - begin_ns)) server_->PeerWasSlow(this);
 }
 
 bool Session::SignalOwner(int fd) {
-  if (held_) return false;
-  if (dispatcher_ == nullptr) {
+  if (!life_.may_signal()) return false;
+  if (server_ == nullptr) {  // the thread that prepares it times it itself
     SignalOwnersEventfd(fd);
     return true;
   }

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One attached VM (or host process): its mappings, its rings, its standing. A state machine without sockets:
-//   active -> fenced (it lied) -> active again after a device reset, unless its memory is lost
-//   any -> leaving (for another thread) -> left
-//   any -> ending (its connection closed) -> ended, when nothing of it is with the backend any more
+// One attached VM (or host process): its mappings, its rings, and where it is in its life (session_life.h). Without sockets.
 //
 // Control makes it and destroys it; in between one dispatcher at a time has it, and nobody else may touch it, but for what is
 // Published.
@@ -21,25 +18,29 @@
 #include "base/guarded_mapping.h"
 #include "mediator/guest_ring.h"
 #include "mediator/peer_fd.h"
-#include "mediator/scheduler.h"
+#include "mediator/sched/scheduler.h"
+#include "mediator/session_life.h"
 #include "mediator/slow_calls.h"
 #include "ring/abi.h"
 
 namespace vgpu::mediator {
 
-class Dispatcher;
 class Session;
 
-// Why a session was fenced.
-// The stronger ones last: one replaces another only if it is stronger. A reset lifts the first two.
-enum class FenceReason : uint8_t {
-  kSlotReused,   // it reused a slot before its answer
-  kSlow,         // it stalled the thread that served it, again
-  kMemoryLost,   // pages of its memory are gone. Only another attach mends that
-  kQuarantined,  // an operator said so, and must say otherwise
+// What a session needs from the dispatcher that has it. Called on that dispatcher's thread.
+class SessionServer {
+ public:
+  virtual void RingKicked(GuestRing* ring) = 0;
+  // Steady clock, ns.
+  virtual int64_t Now() const = 0;
+  // Nanoseconds of processor time that this thread has used since that moment of the clock, at least.
+  virtual int64_t ComputedAtLeast(int64_t begin_ns) const = 0;
+  // A system call on a descriptor of the session's owner took so long that others have waited.
+  virtual void PeerWasSlow(Session* session) = 0;
+
+ protected:
+  ~SessionServer() = default;
 };
-inline bool LiftedByReset(FenceReason reason) { return reason < FenceReason::kMemoryLost; }
-const char* ToText(FenceReason reason);
 
 // Who stands behind the sessions of a dispatcher. Called on the dispatcher's thread; must not wait for anybody.
 class SessionOwner {
@@ -92,7 +93,7 @@ struct RingEventfds {
   PeerFd call;
 };
 
-class Session {
+class Session final : private RingSession {
  public:
   // `rings` has an entry for each ring of the layout; `window` is the register window's. No dispatcher has it yet.
   Session(Grant grant, SessionMemory memory, std::vector<RingEventfds> rings, RingEventfds window,
@@ -113,12 +114,11 @@ class Session {
   int64_t Recover(int64_t now_ns);
 
   // Any thread.
-  bool fenced() const { return fenced_; }
-  FenceReason fence_reason() const { return fence_reason_; }  // while it is fenced
+  bool fenced() const { return life_.fenced(); }
+  FenceReason fence() const { return life_.fence(); }
   uint64_t serial() const { return serial_; }                 // no two sessions of a process have the same
   // False once its memory is being unmapped.
   const std::shared_ptr<std::atomic<bool>>& mapped() const { return mapped_; }
-  bool ending() const { return ending_; }
   bool busy() const;
   bool at_rest() const;
   bool epoch_pending() const;
@@ -127,11 +127,27 @@ class Session {
   // An engine has met a missing page.
   void LoseMemory() { memory_.region.CountLost(); }
 
-  // ---- of its rings, for the dispatcher that has it ----
-  void RingKicked(GuestRing* ring);
-  // Signals a descriptor of its owner's. False: not now; the guest is called when another thread has the session.
-  bool SignalOwner(int fd);
-  void DrainKick(int fd);
+  // ---- its life, for the dispatcher that has it ----
+  const SessionLife& life() const { return life_; }
+  // That dispatcher has it from now on.
+  void BeServedBy(SessionServer* server);
+  // Nothing of it is touched any more until another dispatcher has it.
+  void Hold() { life_.GoTo(SessionState::kHeld); }
+  void Leave() { life_.GoTo(SessionState::kLeaving); }
+  void Left();
+  void End() { life_.GoTo(SessionState::kEnding); }
+  void Ended() { life_.GoTo(SessionState::kEnded); }
+  FenceChange Fence(FenceReason reason);
+  // False: it stays fenced.
+  bool BeginReset();
+  void EndReset() { life_.EndReset(); }
+
+  // How many requests it has given in the turn of this number.
+  uint32_t TakenIn(uint32_t turn) const { return turn == turn_ ? taken_in_turn_ : 0; }
+  void CountTaken(uint32_t turn, uint32_t count) {
+    taken_in_turn_ = TakenIn(turn) + count;
+    turn_ = turn;
+  }
 
   // Which rings have work of which kind: a bit a ring. Kept by the dispatcher.
   struct Work : Flow {
@@ -157,27 +173,24 @@ class Session {
   base::Published<uint64_t> resets;
 
  private:
-  friend class Dispatcher;
+  bool MemoryLost() const override { return memory_lost(); }
+  bool SignalOwner(int fd) override;
+  void DrainKick(int fd) override;
+  void RingKicked(GuestRing* ring) override { server_->RingKicked(ring); }
   void AddRing(const RingLimits& limits, char* base, uint32_t entries, vgpu_journal* journal, RingEventfds eventfds);
   template <class Call>
   void Timed(const Call& call);
 
-  Dispatcher* dispatcher_ = nullptr;  // that has it
+  SessionServer* server_ = nullptr;  // that has it, or had it last
   const Grant grant_;
   SessionMemory memory_;
   vgpu_device_info device_info_;
   std::vector<std::unique_ptr<GuestRing>> rings_;
   const uint64_t serial_;
   const std::shared_ptr<std::atomic<bool>> mapped_ = std::make_shared<std::atomic<bool>>(true);
-  base::Published<bool> fenced_ = false;
-  base::Published<FenceReason> fence_reason_ = FenceReason::kSlotReused;
+  SessionLife life_;
   SlowCalls slow_calls_;
-  bool held_ = false;  // slow: nothing of it is touched until another dispatcher has it
-  bool resetting_ = false;
-  bool leaving_ = false;
-  bool ending_ = false;
-  // In the turn of this number it has given so many requests.
-  uint32_t turn_ = 0;
+  uint32_t turn_ = 0;  // the last one in which it gave requests
   uint32_t taken_in_turn_ = 0;
 };
 

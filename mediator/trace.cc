@@ -35,7 +35,7 @@ base::Result<void> Trace::TakeOver(int fd, const std::string& path) {
   struct stat info;
   if (fstat(fd, &info) != 0) return tl::make_unexpected(fmt::format("cannot look at {}: {}", path, std::strerror(errno)));
   uint64_t magic = 0;
-  const bool is_trace = pread(fd, &magic, sizeof magic, 0) == sizeof magic && magic == kMagic;
+  const bool is_trace = pread(fd, &magic, sizeof magic, 0) == sizeof magic && magic == TraceHeader::kMagic;
   if (!S_ISREG(info.st_mode) || (info.st_size != 0 && !is_trace)) {
     return tl::make_unexpected(fmt::format("{} is there and is no trace: choose another file for it", path));
   }
@@ -43,14 +43,14 @@ base::Result<void> Trace::TakeOver(int fd, const std::string& path) {
     return tl::make_unexpected(fmt::format("another mediator writes the trace {}: choose another file for it", path));
   }
   // Never without its first words from here on, whatever comes.
-  const Header header{kMagic, 0, 0, 0};
+  const TraceHeader header{TraceHeader::kMagic, 0, 0, 0};
   if (ftruncate(fd, 0) == 0 && pwrite(fd, &header, sizeof header, 0) == sizeof header) return {};
   return tl::make_unexpected(fmt::format("cannot begin the trace {}: {}", path, std::strerror(errno)));
 }
 
 base::Result<std::unique_ptr<Trace>> Trace::Create(const std::string& path, uint64_t records_max) {
   base::UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
-  const uint64_t bytes = sizeof(Header) + records_max * sizeof(TraceRecord);
+  const uint64_t bytes = sizeof(TraceHeader) + records_max * sizeof(TraceRecord);
   if (!fd) {
     const char* why = std::strerror(errno);
     return tl::make_unexpected(fmt::format("cannot create the trace {}: {} (choose another file for it)", path, why));
@@ -71,9 +71,9 @@ Trace::Trace(std::string path, base::UniqueFd fd, base::Mapping mapping, uint64_
       mapping_(std::move(mapping)),
       guard_(base::bus_error_guard::Guard(mapping_.data(), mapping_.bytes())),
       records_max_(records_max),
-      header_(reinterpret_cast<Header*>(mapping_.data())),
-      records_(reinterpret_cast<TraceRecord*>(mapping_.data() + sizeof(Header))) {
-  *header_ = {kMagic, 0, 0, 0};
+      header_(reinterpret_cast<TraceHeader*>(mapping_.data())),
+      records_(reinterpret_cast<TraceRecord*>(mapping_.data() + sizeof(TraceHeader))) {
+  *header_ = {TraceHeader::kMagic, 0, 0, 0};
 }
 
 Trace::~Trace() { base::bus_error_guard::Forget(guard_); }
@@ -86,8 +86,8 @@ void Trace::Stop() {
 
 base::Result<std::vector<TraceRecord>> ReadTrace(const std::string& path, uint64_t* dropped) {
   std::ifstream file(path, std::ios::binary);
-  Trace::Header header{};
-  if (!file.read(reinterpret_cast<char*>(&header), sizeof header) || header.magic != Trace::kMagic) {
+  TraceHeader header{};
+  if (!file.read(reinterpret_cast<char*>(&header), sizeof header) || header.magic != TraceHeader::kMagic) {
     return tl::make_unexpected(fmt::format("{} is not a trace of this mediator", path));
   }
   *dropped = header.dropped;

@@ -31,6 +31,16 @@ struct TraceRecord {
 };
 static_assert(sizeof(TraceRecord) == 24);
 
+// The first bytes of a trace file; records follow.
+struct TraceHeader {
+  static constexpr uint64_t kMagic = 0x3152545550475056ull;  // "VPGPUTR1"
+  uint64_t magic;
+  uint64_t records;
+  uint64_t dropped;  // for which there was no room
+  uint64_t pad;
+};
+static_assert(sizeof(TraceHeader) == 32);
+
 // Written by one thread. When the file is full, further records are counted and dropped.
 class Trace final : public serve::TraceSink {
  public:
@@ -56,15 +66,6 @@ class Trace final : public serve::TraceSink {
   }
 
  private:
-  friend base::Result<std::vector<TraceRecord>> ReadTrace(const std::string& path, uint64_t* dropped);
-  struct Header {
-    uint64_t magic;
-    uint64_t records;
-    uint64_t dropped;
-    uint64_t pad;
-  };
-  static constexpr uint64_t kMagic = 0x3152545550475056ull;  // "VPGPUTR1"
-
   Trace(std::string path, base::UniqueFd fd, base::Mapping mapping, uint64_t records_max);
   static base::Result<void> TakeOver(int fd, const std::string& path);
   void Stop();
@@ -76,7 +77,7 @@ class Trace final : public serve::TraceSink {
   const uint64_t records_max_;
   uint64_t records_written_ = 0;
   bool stopped_ = false;
-  Header* const header_;
+  TraceHeader* const header_;
   TraceRecord* const records_;
 };
 

@@ -31,18 +31,6 @@ tl::unexpected<guest::Error> Closed() {
               "the mediator closed the connection: see its log for the reason, or try again");
 }
 
-uint32_t CodeOf(int connect_errno) {
-  switch (connect_errno) {
-    case ENAMETOOLONG:
-      return VGPU_ERR_BAD_ARGUMENT;
-    case EACCES:
-    case EPERM:
-      return VGPU_ERR_NO_PERMISSION;
-    default:
-      return VGPU_ERR_UNAVAILABLE;
-  }
-}
-
 // A blocking connect waits for room in the queue of a mediator that is stopped; this limits it.
 void LimitWaiting(int fd) {
   const timeval limit{kPatience.count(), 0};
@@ -64,7 +52,7 @@ Result<std::unique_ptr<Link>> Link::Open(const std::string& socket_path) {
   if (!fd) return guest::FailErrno(VGPU_ERR_SYSTEM, "cannot make a socket");
   LimitWaiting(fd.get());
   if (const auto connected = base::Connect(fd.get(), socket_path); !connected) {
-    return Fail(CodeOf(connected.error().error), connected.error().text);
+    return Fail(guest::CodeOf(connected.error()), connected.error().text);
   }
   std::unique_ptr<Link> link(new Link(std::move(fd)));
   const vgpu_msg_hello hello{VGPU_ABI_VERSION, VGPU_ROLE_OPERATOR};

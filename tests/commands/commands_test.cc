@@ -150,6 +150,9 @@ TEST(Commands, Json_ErrorsHaveOneShape) {
       {With("tools/vgpuctl", {"trace", "--json", "/etc/passwd"}), 1},
       {With("guest/vgpu-client", {"info", "--json", "--ring", "9"}), 2},
       {With("guest/vgpu-client", {"info", "--json", "--socket", "/no/such"}), 3},
+      // A path that cannot be the socket is a wrong argument.
+      {With("tools/vgpuctl", {"status", "--json", "--socket", "/etc/passwd"}), 2},
+      {With("guest/vgpu-client", {"info", "--json", "--socket", "/etc/passwd"}), 2},
   };
   for (const auto& [argv, status] : cases) {
     const Outcome outcome = RunProgram(argv);

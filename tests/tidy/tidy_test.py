@@ -37,6 +37,14 @@ class Tidy(unittest.TestCase):
         self.none((" <-> ".join(group) for group in structure.circles(structure.folders(self.modules))),
                   "folders that include each other")
 
+    def test_modules_form_no_circle(self):
+        self.none((" <-> ".join(group) for group in structure.circles(self.modules)),
+                  "a header and its source are a module; these include each other")
+
+    def test_nobody_has_friends(self):
+        self.none((found for file in self.product for found in structure.friends(file)),
+                  "a friend reaches into what has one owner")
+
     def test_what_is_declared_is_used(self):
         self.none(structure.dead_declarations(self.files), "dead declarations")
 

@@ -4,8 +4,8 @@
 // Spinning pays while the next event is likely to come sooner than a sleep and a wake-up cost. So: learn how often the
 // idle gaps of late were shorter than the spin limit; spin up to the limit if most were, else sleep at once. Spins
 // that found nothing are paid from a budget, so that a guest with an unlucky rhythm cannot burn a core.
-#ifndef VGPU_MEDIATOR_WAIT_POLICY_H_
-#define VGPU_MEDIATOR_WAIT_POLICY_H_
+#ifndef VGPU_MEDIATOR_SCHED_WAIT_POLICY_H_
+#define VGPU_MEDIATOR_SCHED_WAIT_POLICY_H_
 
 #include <algorithm>
 #include <cstdint>
@@ -60,4 +60,4 @@ class WaitPolicy {
 
 }  // namespace vgpu::mediator
 
-#endif  // VGPU_MEDIATOR_WAIT_POLICY_H_
+#endif  // VGPU_MEDIATOR_SCHED_WAIT_POLICY_H_

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/wait_policy.h"
+#include "mediator/sched/wait_policy.h"
 
 #include <gtest/gtest.h>
 

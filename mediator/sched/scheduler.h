@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is next: strict priority over classes, turns inside a class. Pure: no descriptors, no clock, no rings.
-#ifndef VGPU_MEDIATOR_SCHEDULER_H_
-#define VGPU_MEDIATOR_SCHEDULER_H_
+#ifndef VGPU_MEDIATOR_SCHED_SCHEDULER_H_
+#define VGPU_MEDIATOR_SCHED_SCHEDULER_H_
 
 #include <array>
 #include <cassert>
@@ -76,4 +76,4 @@ class Scheduler {
 
 }  // namespace vgpu::mediator
 
-#endif  // VGPU_MEDIATOR_SCHEDULER_H_
+#endif  // VGPU_MEDIATOR_SCHED_SCHEDULER_H_

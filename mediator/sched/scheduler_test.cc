@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/scheduler.h"
+#include "mediator/sched/scheduler.h"
 
 #include <gtest/gtest.h>
 
