@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/device_info.h"
+#include "mediator/plan.h"
 #include "mediator/request.h"
 
 namespace vgpu::mediator {
@@ -29,7 +30,7 @@ struct Piece {
 class BackendListener {
  public:
   virtual ~BackendListener() = default;
-  // From now on the session's requests run on its GPU, or on the CPU.
+  // From now on the session's requests run on its GPU, or on the CPU. Its placement says so already.
   virtual void SetOnDevice(Session* session, bool on_device) = 0;
   // Release() of this session has more to say.
   virtual void SeatFree(Session* session) = 0;
@@ -42,12 +43,12 @@ class Backend {
 
   // ---- pieces ----
 
-  // Is there room for the next piece of this request? The bound keeps the scheduler in charge of what runs next.
-  virtual bool HasRoom(const GuestRing& ring, const Request& request, int64_t now_ns) const = 0;
-  // Elements of the next piece of this request: at most 100 us of work.
-  virtual uint64_t PieceElements(const GuestRing& ring, const Request& request, int64_t now_ns) const = 0;
-  // Needs HasRoom().
-  virtual void Submit(const Piece& piece, int64_t now_ns) = 0;
+  // How the next piece of this request travels. Holds for this moment.
+  virtual Plan PlanPiece(const GuestRing& ring, const Request& request, int64_t now_ns) const = 0;
+  // Is there room for such a piece of this ring? The bound keeps the scheduler in charge of what runs next.
+  virtual bool HasRoom(const GuestRing& ring, const Plan& plan) const = 0;
+  // A piece that was planned so. Needs HasRoom().
+  virtual void Submit(const Piece& piece, const Plan& plan) = 0;
   // Appends the finished pieces to *finished.
   virtual void Reap(std::vector<Piece>* finished) = 0;
   // An eventfd that becomes readable when a piece is finished, unless polls() says otherwise.
@@ -68,7 +69,7 @@ class Backend {
   virtual bool polls() const { return false; }
   virtual void Poll(std::vector<Piece>*) {}
   virtual void GoingToSleep() {}
-  // A session whose seat is parked has had a request.
+  // A session whose placement is parked has had a request.
   virtual void Wake(Session*) {}
   // The session begins. Its memory stays until Release.
   virtual void Attach(Session*) {}

@@ -91,11 +91,7 @@ CpuBackend::~CpuBackend() {
   sem_destroy(&work_);
 }
 
-uint64_t CpuBackend::PieceElements(const GuestRing&, const Request& request, int64_t) const {
-  return request.op->piece(request);
-}
-
-void CpuBackend::Submit(const Piece& piece, int64_t) {
+void CpuBackend::Submit(const Piece& piece) {
   assert(HasRoom());
   ++in_flight_;
   const uint32_t slot = free_.back();

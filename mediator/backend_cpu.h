@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "mediator/backend.h"
+#include "mediator/plan.h"
 
 namespace vgpu::mediator {
 
@@ -25,9 +26,10 @@ class CpuBackend final : public Backend {
   ~CpuBackend() override;
 
   bool HasRoom() const { return in_flight_ < in_flight_max_; }
-  bool HasRoom(const GuestRing&, const Request&, int64_t) const override { return HasRoom(); }
-  uint64_t PieceElements(const GuestRing& ring, const Request& request, int64_t now_ns) const override;
-  void Submit(const Piece& piece, int64_t now_ns) override;
+  bool HasRoom(const GuestRing&, const Plan&) const override { return HasRoom(); }
+  Plan PlanPiece(const GuestRing&, const Request& request, int64_t) const override { return PlanOnCpu(request); }
+  void Submit(const Piece& piece);
+  void Submit(const Piece& piece, const Plan&) override { Submit(piece); }
   void Reap(std::vector<Piece>* finished) override;
   int finished_fd() const override { return finished_fd_.get(); }
   void Describe(uint32_t pool, vgpu_device_info* info) const override;

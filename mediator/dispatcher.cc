@@ -421,20 +421,20 @@ bool Dispatcher::TakeFrom(GuestRing* ring) {
   }
   ring->worked = true;
   counters_.requests += taken;
-  if (ring->session()->seat.parked && ring->TookForGpu(taken)) [[unlikely]] AskForGpu(ring->session());
+  if (ring->session()->seat().parked() && ring->TookForGpu(taken)) [[unlikely]] AskForGpu(ring->session());
   if (!ring->idle()) Classify(ring);
   return true;
 }
 
 void Dispatcher::AskForGpu(Session* session) {
-  const auto same = [session](const Session* other) { return other->seat.gpu == session->seat.gpu; };
+  const auto same = [session](const Session* other) { return other->seat().gpu() == session->seat().gpu(); };
   if (std::none_of(ask_for_gpu_.begin(), ask_for_gpu_.end(), same)) ask_for_gpu_.push_back(session);
 }
 
 // Then its requests need no queue: whatever the order of service is, they are next.
 bool Dispatcher::NobodyElseWaits(const GuestRing& ring) const {
-  const DeviceSeat& seat = ring.session()->seat;
-  return ready_.size() == 1 && !ring.window() && ring.idle() && !seat.on_device && !seat.parked &&
+  const Placement& seat = ring.session()->seat();
+  return ready_.size() == 1 && !ring.window() && ring.idle() && !seat.on_device() && !seat.parked() &&
          inline_scheduler_.empty() && turn_.trace == nullptr;
 }
 
@@ -452,12 +452,11 @@ void Dispatcher::Classify(GuestRing* ring) {
 }
 
 void Dispatcher::SetOnDevice(Session* session, bool on_device) {
-  Queues& before = QueuesOf(*session);
+  Queues& before = queues_[on_device ? 0 : 1 + session->seat().gpu()];
   for (uint32_t bit = 1; bit <= session->slot_work.rings; bit <<= 1) SetWork(&before.slots, &session->slot_work, bit, false);
   for (uint32_t bit = 1; bit <= session->backend_work.rings; bit <<= 1) {
     SetWork(&before.pieces, &session->backend_work, bit, false);
   }
-  session->seat.on_device = on_device;
   for (const auto& ring : session->rings()) Classify(ring.get());
 }
 
@@ -529,11 +528,11 @@ void Dispatcher::SubmitPieces(uint32_t gpu) {
   while (Session::Work* work = static_cast<Session::Work*>(scheduler.Next())) {
     GuestRing* ring = work->NextRing();
     const Request& head = *ring->Head();
-    if (!backend_->HasRoom(*ring, head, turn_.now_ns)) return;
+    const Plan plan = backend_->PlanPiece(*ring, head, turn_.now_ns);
+    if (!backend_->HasRoom(*ring, plan)) return;
     Piece piece;
-    const uint64_t length = backend_->PieceElements(*ring, head, turn_.now_ns);
-    const bool more = ring->CutPiece(length, turn_, &piece);
-    backend_->Submit(piece, turn_.now_ns);
+    const bool more = ring->CutPiece(plan.elements, turn_, &piece);
+    backend_->Submit(piece, plan);
     ++in_flight_;
     if (!more) Classify(ring);
     if (work->queued) scheduler.Yield(work);

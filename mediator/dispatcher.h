@@ -124,7 +124,7 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Bac
   bool NobodyElseWaits(const GuestRing& ring) const;
   void Classify(GuestRing* ring);
   Queues& QueuesOf(const Session& session) {
-    return queues_[session.seat.on_device ? 1 + session.seat.gpu : 0];
+    return queues_[session.seat().on_device() ? 1 + session.seat().gpu() : 0];
   }
   void SetWork(Scheduler* scheduler, Session::Work* work, uint32_t bit, bool has);
   void Answered(GuestRing* ring);

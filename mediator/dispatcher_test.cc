@@ -41,11 +41,9 @@ base::UniqueFd MakeEventfd() { return base::UniqueFd(eventfd(0, EFD_CLOEXEC | EF
 // Keeps what it is given until the test finishes it. One piece at a time.
 class FakeBackend final : public Backend {
  public:
-  bool HasRoom(const GuestRing&, const Request&, int64_t) const override { return open && !held; }
-  uint64_t PieceElements(const GuestRing&, const Request& request, int64_t) const override {
-    return request.op->piece(request);
-  }
-  void Submit(const Piece& piece, int64_t) override {
+  bool HasRoom(const GuestRing&, const Plan&) const override { return open && !held; }
+  Plan PlanPiece(const GuestRing&, const Request& request, int64_t) const override { return PlanOnCpu(request); }
+  void Submit(const Piece& piece, const Plan&) override {
     held = piece;
     order.push_back(piece.ring->session()->vm_id());
   }

@@ -21,6 +21,7 @@ namespace vgpu::mediator {
 // Goes to the starter and comes back with its answer.
 struct EngineOrder {
   uint32_t gpu = 0;     // the asker's
+  uint32_t engine = 0;  // likewise
   bool spare = false;
   bool unseen = false;  // it is not known whether there is a GPU at all: no driver, no engine
   engine::EngineOptions options{};

@@ -3,8 +3,8 @@
 #ifndef VGPU_MEDIATOR_RING_SERVICE_H_
 #define VGPU_MEDIATOR_RING_SERVICE_H_
 
-#include "base/published.h"
 #include "mediator/operations.h"
+#include "mediator/placement.h"
 #include "mediator/request.h"
 #include "ring/ring_ref.h"
 #include "serve/request.h"
@@ -17,8 +17,8 @@ class RingService {
   using Request = mediator::Request;
   using Simple = const Operation*;
 
-  // `on_gpu`: where the VM's requests run now. It outlives this.
-  RingService(const RingLimits& limits, const base::Published<bool>* on_gpu) : limits_(limits), on_gpu_(on_gpu) {}
+  // `seat`: where the VM's requests run now. It outlives this.
+  RingService(const RingLimits& limits, const Placement* seat) : limits_(limits), seat_(seat) {}
 
   Simple FindSimple(uint64_t submit) const { return FindInSlot(submit); }
   static bool HasArgument(Simple op) { return op->has_operands; }
@@ -27,7 +27,7 @@ class RingService {
   serve::Way WayOf(const Request& request) const {
     using serve::Way;
     if (request.refused) return Way::kLoop;
-    if (request.op->gpu_job != kNotOnGpu && *on_gpu_) return request.in_slot ? Way::kSlot : Way::kPieces;
+    if (request.op->gpu_job != kNotOnGpu && seat_->on_device()) return request.in_slot ? Way::kSlot : Way::kPieces;
     return request.inline_run ? Way::kLoop : Way::kPieces;
   }
   void Run(Request* request) const { mediator::Run(request, 0, request->in_slot ? 0 : request->count); }
@@ -35,7 +35,7 @@ class RingService {
 
  private:
   const RingLimits limits_;
-  const base::Published<bool>* const on_gpu_;
+  const Placement* const seat_;
 };
 
 }  // namespace vgpu::mediator

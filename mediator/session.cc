@@ -52,7 +52,7 @@ void Session::AddRing(const RingLimits& limits, char* base, uint32_t entries, vg
   const serve::RingName name{vm_id(), static_cast<uint8_t>(index), static_cast<uint8_t>(priority())};
   const serve::RingPlace place{base, entries, journal, limits.window, name, &queue_wait, &service};
   RingSession* const host = this;
-  rings_.push_back(std::make_unique<GuestRing>(this, host, index, place, RingService(limits, &seat.on_device),
+  rings_.push_back(std::make_unique<GuestRing>(this, host, index, place, RingService(limits, &seat()),
                                                std::move(eventfds.kick), std::move(eventfds.call)));
 }
 
@@ -89,7 +89,6 @@ void Session::BeServedBy(SessionServer* server) {
 void Session::Left() {
   life_.GoTo(SessionState::kWaiting);
   life_.EndReset();  // whoever wanted it asks for it again
-  seat = DeviceSeat{};
 }
 
 FenceChange Session::Fence(FenceReason reason) {

@@ -18,6 +18,7 @@
 #include "base/guarded_mapping.h"
 #include "mediator/guest_ring.h"
 #include "mediator/peer_fd.h"
+#include "mediator/placement.h"
 #include "mediator/sched/scheduler.h"
 #include "mediator/session_life.h"
 #include "mediator/slow_calls.h"
@@ -73,19 +74,6 @@ struct SessionMemory {
   // touch them?
   bool rings_are_short = true;
   bool arenas_are_short = true;
-};
-
-// Where a session's requests run. Kept by the backend, but for on_device, which the dispatcher sets for it.
-struct DeviceSeat {
-  static constexpr uint32_t kNone = ~0u;
-
-  base::Published<bool> on_device = false;  // the GPU has the region registered: use it
-  bool leaving = false;                     // the session ends
-  base::Published<bool> parked = false;     // its GPU has no engine until a request asks for one
-  uint32_t gpu = kNone;                     // index into the backend's
-  base::Published<int> ordinal = -1;        // of that GPU, as the driver counts
-  uint32_t region = kNone; // the region's number with the engines
-  bool refused = false;    // the GPU cannot use its memory, or must not
 };
 
 struct RingEventfds {
@@ -163,7 +151,10 @@ class Session final : private RingSession {
   Work backend_work;  // in pieces
   Work chore_work;    // chores: nobody's turn in a scheduler
 
-  DeviceSeat seat;
+  // Where its requests run.
+  const Placement& seat() const { return placement_; }
+  // For Seats (seats.h), which alone may write it.
+  PlacementRecord* placement_record() { return &placement_; }
 
   // Nanoseconds.
   base::PublishedHistogram queue_wait;  // taken -> started
@@ -185,6 +176,7 @@ class Session final : private RingSession {
   const Grant grant_;
   SessionMemory memory_;
   vgpu_device_info device_info_;
+  PlacementRecord placement_;
   std::vector<std::unique_ptr<GuestRing>> rings_;
   const uint64_t serial_;
   const std::shared_ptr<std::atomic<bool>> mapped_ = std::make_shared<std::atomic<bool>>(true);

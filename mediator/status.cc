@@ -50,9 +50,10 @@ json RingStatus(const GuestRing& ring) {
           {"arms_lost", counters.arms_lost.Get()}};
 }
 
-std::string RunsOn(const DeviceSeat& seat) {
-  if (!seat.on_device && !seat.parked) return "cpu";
-  return (seat.parked ? "parked gpu " : "gpu ") + std::to_string(seat.ordinal.Get());
+std::string RunsOn(const Placement& seat) {
+  const PlacementState state = seat.state();
+  if (state != PlacementState::kServed && state != PlacementState::kParked) return "cpu";
+  return (state == PlacementState::kParked ? "parked gpu " : "gpu ") + std::to_string(seat.ordinal());
 }
 
 const char* StateName(const VmView& vm) {
@@ -79,7 +80,7 @@ json VmStatus(const VmView& vm) {
           {"owner_uid", vm.owner.uid},
           {"owner_pid", vm.owner.pid},
           {"region_bytes", session.memory().layout.region_bytes},
-          {"runs_on", RunsOn(session.seat)},
+          {"runs_on", RunsOn(session.seat())},
           {"gpu_pieces", session.gpu_pieces.Get()},
           {"answered", answered},
           {"fences", session.fences.Get()},

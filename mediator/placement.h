@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a session's requests run. Everybody reads it, only Seats (seats.h) writes it.
+#ifndef VGPU_MEDIATOR_PLACEMENT_H_
+#define VGPU_MEDIATOR_PLACEMENT_H_
+
+#include <cassert>
+#include <cstdint>
+
+#include "base/published.h"
+
+namespace vgpu::mediator {
+
+// The life of a placement.
+enum class PlacementState : uint8_t {
+  kUnplaced,   // it has no GPU: the CPU serves it
+  kWaiting,    // the CPU stands in until an engine of its GPU can use its memory
+  kParked,     // the CPU stands in: its GPU has no engine until a request wants one
+  kServed,     // its GPU serves it
+  kRefused,    // its GPU cannot use its memory, or must not: the CPU serves it
+  kReleasing,  // the session ends, or moves to another lane; engines may still have its memory
+};
+
+inline constexpr bool MayFollow(PlacementState from, PlacementState to) {
+  using State = PlacementState;
+  switch (from) {
+    case State::kUnplaced:
+      return to == State::kWaiting || to == State::kParked || to == State::kRefused;
+    case State::kWaiting:
+      return to != State::kUnplaced && to != State::kWaiting;
+    case State::kParked:
+      return to == State::kWaiting || to == State::kRefused || to == State::kReleasing;
+    case State::kServed:
+      return to != State::kUnplaced && to != State::kServed;
+    case State::kRefused:
+      return to == State::kServed || to == State::kReleasing;
+    case State::kReleasing:
+      return to == State::kUnplaced;
+  }
+  return false;
+}
+
+class Placement {
+ public:
+  static constexpr uint32_t kNone = ~0u;
+
+  Placement(const Placement&) = delete;
+  Placement& operator=(const Placement&) = delete;
+
+  // ---- any thread ----
+
+  PlacementState state() const { return state_; }
+  // Its GPU has the region registered, and serves it.
+  bool on_device() const { return state() == PlacementState::kServed; }
+  bool parked() const { return state() == PlacementState::kParked; }
+  // Of its GPU, as the driver counts; -1: it has none.
+  int ordinal() const { return ordinal_; }
+
+  // ---- the thread that has the session ----
+
+  // Its GPU, as the backend counts; kNone: it has none.
+  uint32_t gpu() const { return gpu_; }
+  // The number of its region with the engines of its GPU; kNone: it has none.
+  uint32_t region() const { return region_; }
+
+ protected:
+  Placement() = default;
+  ~Placement() = default;
+
+  base::Published<PlacementState> state_ = PlacementState::kUnplaced;
+  base::Published<int> ordinal_ = -1;
+  uint32_t gpu_ = kNone;
+  uint32_t region_ = kNone;
+};
+
+// The same for its writer, Seats.
+class PlacementRecord final : public Placement {
+ public:
+  // Needs a placement without a GPU.
+  void Place(uint32_t gpu, int ordinal, uint32_t region, PlacementState state) {
+    gpu_ = gpu;
+    ordinal_ = ordinal;
+    region_ = region;
+    Become(state);
+  }
+
+  void Become(PlacementState to) {
+    assert(MayFollow(state(), to));
+    state_ = to;
+  }
+
+  // No engine has the memory any more. Needs kReleasing.
+  void Clear() {
+    Become(PlacementState::kUnplaced);
+    gpu_ = region_ = kNone;
+    ordinal_ = -1;
+  }
+};
+
+}  // namespace vgpu::mediator
+
+#endif  // VGPU_MEDIATOR_PLACEMENT_H_
