@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -11,13 +10,14 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "engine/channel.h"
+#include "base/channel.h"
+#include "engine/messages.h"
 #include "engine/options.h"
 
 namespace vgpu::engine {
 namespace {
 
-Message last_words{};            // written before the timer starts
+TextMessage last_words{};        // written before the timer starts
 std::atomic<bool> armed{false};  // an alarm may still be on its way when its timer is stopped
 // The time comes in so many alarms: to a process that stands still (frozen, suspended) they are one, and not its driver's fault.
 constexpr int kAlarms = 16;
@@ -26,7 +26,7 @@ std::atomic<int> alarms_left{0};
 // Only what a signal handler may do.
 void OnAlarm(int) {
   if (!armed || --alarms_left > 0) return;
-  send(kSocketFd, &last_words, sizeof last_words, MSG_NOSIGNAL | MSG_DONTWAIT);
+  base::SendFrame(kSocketFd, kEngineFormat, kHangs, BytesOf(last_words));
   _exit(EXIT_FAILURE);
 }
 
@@ -43,7 +43,6 @@ void SetTimer(std::chrono::milliseconds time) {
 }  // namespace
 
 Deadline::Deadline(std::chrono::milliseconds time, const char* what) {
-  last_words.type = kHangs;
   SetText(last_words.text, fmt::format("the driver hangs: {} takes more than {} ms (gpu.start_ms)", what, time.count()));
   signal(SIGALRM, OnAlarm);
   armed = true;

@@ -14,15 +14,19 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
+#include <utility>
+#include <vector>
 
+#include "base/channel.h"
 #include "base/mapping.h"
 #include "base/program.h"
 #include "base/unique_fd.h"
-#include "engine/channel.h"
 #include "engine/deadline.h"
 #include "engine/lanes.h"
+#include "engine/messages.h"
 #include "engine/options.h"
 #include "engine/regions.h"
 #include "engine/resident.h"
@@ -43,9 +47,14 @@ constexpr uint32_t kLooksPerClock = 64;
 // How often a GPU that works is asked whether it is well.
 constexpr std::chrono::milliseconds kHealth{1};
 
+using Frame = base::Frame<base::UniqueFd>;
+
+// To the mediator, from any thread. If it does not read, it is about to end, or to end this process.
+void Tell(MessageType type, std::string_view payload = {}) { base::SendFrame(kSocketFd, kEngineFormat, type, payload); }
+
 class Engine {
  public:
-  Engine(EngineOptions options, const Channel* channel) : options_(std::move(options)), channel_(channel) {}
+  explicit Engine(EngineOptions options) : options_(std::move(options)) {}
 
   gpu::Result<void> Open();
   void TellReady();
@@ -68,11 +77,11 @@ class Engine {
   int SleepMs(steady_clock::time_point now) const;
   bool Sleep(steady_clock::time_point now);
   static void KickJobThread();
-  void HandleRegister(const Message& message, const ReceivedFds& fds);
-  void HandleUnregister(const Message& message);
+  void HandleRegister(const RegisterMessage& message, std::vector<base::UniqueFd> fds);
+  void HandleUnregister(const RegionMessage& message);
+  void Handle(Frame frame);
 
   const EngineOptions options_;
-  const Channel* const channel_;
   gpu::CudaDriver driver_;
   std::unique_ptr<gpu::Device> device_;
   base::Mapping area_mapping_;
@@ -131,8 +140,7 @@ gpu::Result<void> Engine::OpenArea() {
 }
 
 void Engine::TellReady() {
-  Message message{};
-  message.type = kReady;
+  ReadyMessage message{};
   message.memory_bytes = device_->memory_bytes();
   int count = 0;
   int version = 0;
@@ -143,7 +151,7 @@ void Engine::TellReady() {
   SetText(message.name, device_->name());
   const std::string cuda = fmt::format("CUDA {}.{}", version / 1000, version % 1000 / 10);
   SetText(message.driver, release.empty() ? cuda : fmt::format("{}, {}", release, cuda));
-  channel_->Send(message);
+  Tell(kReady, BytesOf(message));
 }
 
 // ---- jobs ----
@@ -158,7 +166,8 @@ uint32_t Engine::TakeJobs() {
 }
 
 // Offsets to addresses. The mediator has checked them; that they lie in a region that is there is checked again, since a
-// GPU's illegal address costs everybody a restart. False: it names no such place, and its job will time out.
+// GPU's illegal address costs everybody a restart. False: it names no such place, or is of no kind that this worker
+// knows; its job will time out.
 bool Engine::Translate(const ring::SlotCopy& copy, uint32_t idx, Job* job, bool* wants_resident) const {
   const uint32_t head = vgpu_word_data(copy.submit);
   const uint32_t region = vgpu_word_seq(copy.arg[0]);
@@ -173,8 +182,10 @@ bool Engine::Translate(const ring::SlotCopy& copy, uint32_t idx, Job* job, bool*
   job->gpu.seq = consumer_.ring().tag(kJobEpoch, idx) << 8;
   job->gpu.left = reinterpret_cast<uint32_t*>(left_) + (idx & (kJobEntries - 1));
   job->gpu.when = &area_->job_when[idx & (kJobEntries - 1)];
+#ifdef VGPU_CRASH_POINTS
   if (kind == VGPU_JOB_HANG) job->gpu.a = area_registration_->address();
   if (kind == VGPU_JOB_HANG || kind == VGPU_JOB_FAULT) return true;
+#endif
   if (base == 0) return false;
   if (kind == VGPU_JOB_ADD) {
     if (copy.arg[2] % sizeof(uint64_t) != 0 || copy.arg[2] > bytes - sizeof(uint64_t)) return false;
@@ -248,9 +259,7 @@ bool Engine::Sleep(steady_clock::time_point now) {
     if (read(kKickFd, &count, sizeof count) < 0) return false;
     NotIdle(steady_clock::now());
   } else if (timeout_ms == 0) {
-    Message message{};
-    message.type = kIdle;
-    channel_->Send(message);
+    Tell(kIdle);
     told_idle_ = true;
   }
   consumer_.DisarmKick();
@@ -294,9 +303,9 @@ void Engine::KickJobThread() {
   if (write(kKickFd, &one, sizeof one) < 0) std::_Exit(EXIT_FAILURE);
 }
 
-void Engine::HandleRegister(const Message& message, const ReceivedFds& fds) {
-  Message answer{};
-  answer.type = kRegistered;
+void Engine::HandleRegister(const RegisterMessage& message, std::vector<base::UniqueFd> fds) {
+  fds.resize(2);  // the rings file may be missing
+  RegisteredMessage answer{};
   answer.region = message.region;
   const auto added = [&] {
     const Deadline deadline(std::chrono::milliseconds(options_.start_ms), "to register a VM's memory");
@@ -305,10 +314,10 @@ void Engine::HandleRegister(const Message& message, const ReceivedFds& fds) {
   answer.ok = added.has_value();
   if (!added) SetText(answer.text, added.error());
   KickJobThread();  // this was work, too
-  channel_->Send(answer);
+  Tell(kRegistered, BytesOf(answer));
 }
 
-void Engine::HandleUnregister(const Message& message) {
+void Engine::HandleUnregister(const RegionMessage& message) {
   {
     const Deadline deadline(std::chrono::milliseconds(options_.start_ms), "to unregister a VM's memory");
     kept_away_ = false;
@@ -318,29 +327,48 @@ void Engine::HandleUnregister(const Message& message) {
     regions_->Remove(message.region);
   }
   keep_away_ = false;
-  Message answer{};
-  answer.type = kUnregistered;
-  answer.region = message.region;
-  channel_->Send(answer);
+  Tell(kUnregistered, BytesOf(message));
+}
+
+void Engine::Handle(Frame frame) {
+  const auto* to_register = frame.As<RegisterMessage>();
+  const auto* region = frame.As<RegionMessage>();
+  if (frame.type == kRegister && to_register != nullptr) return HandleRegister(*to_register, std::move(frame.fds));
+  if (frame.type == kUnregister && region != nullptr) return HandleUnregister(*region);
+  std::_Exit(EXIT_FAILURE);  // the mediator says nothing else
 }
 
 void Engine::Control() {
   if (!device_->MakeCurrent()) std::_Exit(EXIT_FAILURE);
+  base::Channel channel(base::UniqueFd(kSocketFd), kEngineFormat);
   for (;;) {
-    Message message;
-    ReceivedFds fds;
-    if (channel_->Receive(&message, &fds, true) != Channel::Received::kMessage) std::_Exit(EXIT_SUCCESS);
-    if (message.type == kRegister) HandleRegister(message, fds);
-    if (message.type == kUnregister) HandleUnregister(message);
+    Frame frame;
+    const auto received = channel.Receive(&frame);
+    if (!received || *received == base::Received::kClosed) std::_Exit(EXIT_SUCCESS);
+    if (*received == base::Received::kFrame) {
+      Handle(std::move(frame));
+    } else {
+      pollfd readable{kSocketFd, POLLIN, 0};
+      poll(&readable, 1, -1);
+    }
   }
 }
 
-[[noreturn]] void Fail(const Channel& channel, const std::string& text) {
-  Message message{};
-  message.type = kFailed;
+[[noreturn]] void Fail(const std::string& text) {
+  TextMessage message{};
   SetText(message.text, text);
-  channel.Send(message);
+  Tell(kFailed, BytesOf(message));
   std::_Exit(EXIT_FAILURE);  // no destructors: they would ask a GPU that is broken
+}
+
+// Comes before the options: a mediator of another release may have others.
+void CheckRelease(int argc, char** argv) {
+  const bool named = argc > 4 && std::string_view(argv[3]) == kReleaseOption;
+  const std::string_view mediator = named ? argv[4] : "unknown";
+  if (mediator == Release()) return;
+  Fail(fmt::format("the mediator is of release {} and its vgpu-worker of {}: install both of one release, and start the "
+                   "mediator again",
+                   mediator, Release()));
 }
 
 }  // namespace
@@ -355,10 +383,13 @@ int EngineMain(int argc, char** argv) {
   // From a terminal or a service manager these reach the mediator, too, which decides.
   for (const int sign : {SIGINT, SIGTERM, SIGHUP}) signal(sign, SIG_IGN);
   setenv("CUDA_MODULE_LOADING", "EAGER", 1);
+  CheckRelease(argc, argv);
   EngineOptions options;
   int parent = 0;
+  std::string release;
   CLI::App app("an engine process of the vgpu-ring mediator; not for people");
-  app.add_option("--engine", parent);
+  app.add_option(kEngineCommand, parent);
+  app.add_option(kReleaseOption, release);
   app.add_option("--gpu", options.gpu);
   app.add_option("--driver", options.driver_library);
   app.add_option("--resident", options.resident);
@@ -369,21 +400,20 @@ int EngineMain(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (getppid() != parent) return EXIT_FAILURE;  // it died before prctl
   std::this_thread::sleep_for(std::chrono::milliseconds(options.delay_ms));
-  const Channel channel{base::UniqueFd(kSocketFd)};
-  Engine engine(options, &channel);
+  Engine engine(options);
   {
     const Deadline deadline(std::chrono::milliseconds(options.start_ms), "to start");
-    if (const auto opened = engine.Open(); !opened) Fail(channel, opened.error());
+    if (const auto opened = engine.Open(); !opened) Fail(opened.error());
     engine.TellReady();
   }
   std::thread control;
   try {
     control = std::thread([&] { engine.Control(); });
   } catch (const std::system_error& error) {
-    Fail(channel, fmt::format("cannot start a thread: {} (raise the limit of tasks: TasksMax=, pids.max, ulimit -u)",
-                              error.code().message()));
+    Fail(fmt::format("cannot start a thread: {} (raise the limit of tasks: TasksMax=, pids.max, ulimit -u)",
+                     error.code().message()));
   }
-  Fail(channel, engine.Explain(engine.Work()));
+  Fail(engine.Explain(engine.Work()));
 }
 
 }  // namespace vgpu::engine

@@ -5,7 +5,7 @@
 
 namespace vgpu::engine {
 
-// The program of an engine process; returns its exit status.
+// What a process does that the mediator has started as an engine (options.h); returns its exit status.
 int EngineMain(int argc, char** argv);
 
 }  // namespace vgpu::engine

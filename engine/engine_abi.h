@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the mediator and an engine process share: one memfd that nobody else sees, and a socket for control.
+// What the mediator and an engine process share: one memfd that nobody else sees. (A socket is for control: messages.h.)
 //
 // The area has two ways into the GPU. Adds go into the resident ring (gpu/resident_abi.h), which a kernel on the GPU
 // reads itself, while that kernel is there. All else goes into the job ring, a ring like a guest's (ring/abi.h): the
@@ -51,31 +51,6 @@ enum JobFlags : uint32_t {
 
 // Bytes of one operand in a job with kJobCopies, at most.
 inline constexpr uint64_t kCopyBytesMax = 2560 << 10;
-
-// ---- control: one message a packet; REGISTER carries the region's descriptor, and that of its rings file if it has one. An answer's type is its question's + 1 ----
-
-enum MessageType : uint32_t {
-  kReady = 1,     // engine: name, driver, memory_bytes, gpus
-  kFailed,        // engine: text; it ends
-  kRegister,      // mediator: region, layout
-  kRegistered,    // engine: region; ok, or text
-  kUnregister,    // mediator: region; nothing of it is in flight
-  kUnregistered,  // engine: region
-  kHangs,         // engine: text; the driver does not return; it ends
-  kIdle,          // engine: it had nothing to do for EngineOptions::park_s
-};
-
-struct Message {
-  uint32_t type;
-  uint32_t region;  // below kRegionsMax
-  uint32_t ok;
-  uint32_t gpus;    // that this machine has
-  uint64_t memory_bytes;
-  vgpu_layout layout;
-  char name[96];
-  char driver[64];
-  char text[256];
-};
 
 }  // namespace vgpu::engine
 

@@ -3,7 +3,10 @@
 #ifndef VGPU_ENGINE_OPTIONS_H_
 #define VGPU_ENGINE_OPTIONS_H_
 
+#include <cstdint>
 #include <string>
+
+#include "base/version.h"
 
 namespace vgpu::engine {
 
@@ -12,8 +15,15 @@ inline constexpr int kSocketFd = 3;
 inline constexpr int kAreaFd = 4;
 inline constexpr int kKickFd = 5;
 
-// argv[1] of an engine process; the mediator's pid and the options follow.
+// argv[1] of an engine process. The mediator's pid, kReleaseOption, Release() and the options follow.
 inline constexpr const char* kEngineCommand = "--engine";
+inline constexpr const char* kReleaseOption = "--release";
+
+// Counts the changes of what the mediator and its worker say to each other: options, messages, area.
+inline constexpr uint32_t kProtocol = 1;
+
+// What the mediator and its worker must have in common.
+inline std::string Release() { return std::string(base::kVersion) + "/" + std::to_string(kProtocol); }
 
 struct EngineOptions {
   int gpu = 0;                                // as the driver counts

@@ -16,8 +16,8 @@
 #define VGPU_JOB_VADD_F32 2u
 #define VGPU_JOB_VADD_F64 3u
 #define VGPU_JOB_ADD 4u    // one integer sum, straight into a guest's slot
-#define VGPU_JOB_FAULT 5u  // of debug builds: an illegal address
-#define VGPU_JOB_HANG 6u   // of debug builds: never ends
+#define VGPU_JOB_FAULT 5u  // an illegal address; in test builds only (VGPU_CRASH_POINTS)
+#define VGPU_JOB_HANG 6u   // never ends; in test builds only
 
 struct VgpuJob {
   // Vectors: addresses of operands and result. ADD: a = both operands (left in the low half), b = the sequence half of the

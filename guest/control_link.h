@@ -4,28 +4,30 @@
 #ifndef VGPU_GUEST_CONTROL_LINK_H_
 #define VGPU_GUEST_CONTROL_LINK_H_
 
-#include <array>
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "base/channel.h"
+#include "base/unique_fd.h"
 #include "guest/error.h"
 #include "guest/transport.h"
-#include "ring/control.h"
-#include "base/unique_fd.h"
+#include "ring/control_format.h"
 
 namespace vgpu::guest {
 
 struct Message {
   uint32_t type = 0;  // VGPU_MSG_*
-  uint32_t size = 0;
-  std::array<char, VGPU_CONTROL_PAYLOAD_MAX> payload{};
+  std::vector<char> payload;
 
   // The payload as one struct of the protocol; an error if it is too short for it.
   template <class T>
   Result<T> As() const {
-    if (size < sizeof(T)) return Fail(VGPU_ERR_VERSION, "the mediator sent a message that is too short");
+    if (payload.size() < sizeof(T))
+      return Fail(VGPU_ERR_VERSION, "the mediator sent a message that is too short");
     T value;
     std::memcpy(&value, payload.data(), sizeof(T));
     return value;
@@ -48,16 +50,15 @@ class ControlLink {
   // Is there anything to receive, the end of the connection included?
   bool Readable() const;
 
-  int fd() const { return fd_.get(); }
+  int fd() const { return channel_.fd(); }
   // Puts `other`'s connection in the place of this one, under the same number: a thread that polls the number
   // never meets a stranger's descriptor.
-  void Replace(ControlLink other);
+  void Replace(ControlLink other) { channel_.Become(std::move(other.channel_)); }
 
  private:
-  explicit ControlLink(base::UniqueFd fd) : fd_(std::move(fd)) {}
-  Result<void> ReceiveBytes(void* data, size_t bytes, TimePoint deadline);
+  explicit ControlLink(base::UniqueFd fd) : channel_(std::move(fd), ring::kOwnersEnd) {}
 
-  base::UniqueFd fd_;
+  base::Channel channel_;
 };
 
 }  // namespace vgpu::guest

@@ -86,7 +86,7 @@ class GpuBackend final : public Backend, private EngineOwner {
     std::vector<Engine> engines;
     EnginePort* port = nullptr;  // of the current engine, while it serves
     Throttle throttle;
-    engine::Message hello{};
+    engine::ReadyMessage hello{};
     // Once it is, `hello` stays as it is, and any thread may read it. False: none of its engines has ever
     // been ready, and its VMs know nothing of it.
     std::atomic<bool> described;

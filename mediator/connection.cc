@@ -31,7 +31,7 @@ constexpr int64_t kSlowCallNs = 200'000;
 }  // namespace
 
 Connection::Connection(const ConnectionShared& shared, PeerFd socket, PeerId peer)
-    : shared_(shared), peer_(peer), channel_(std::move(socket)), heard_ns_(MonotonicNs()) {}
+    : shared_(shared), peer_(peer), channel_(MakeControlChannel(std::move(socket))), heard_ns_(MonotonicNs()) {}
 
 Connection::~Connection() {
   shared_.context.loop->Unwatch(watch_);
@@ -75,7 +75,7 @@ void Connection::OnReady() {
   for (int i = 0; i < kMessagesPerTurn && state_ != State::kClosing; ++i) {
     ControlMessage message;
     const auto received = channel_.Receive(&message);
-    if (!received) return Breach(received.error());
+    if (!received) return Breach(Explain(received.error()));
     if (*received == ControlChannel::Received::kNothingYet) return;
     if (*received == ControlChannel::Received::kClosed) return Close("its connection closed");
     heard_ns_ = MonotonicNs();

@@ -17,9 +17,12 @@
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/channel.h"
 #include "base/mapping.h"
 #include "base/memfd.h"
 #include "base/result.h"
@@ -50,11 +53,12 @@ class Affinity {
   bool changed_ = false;
 };
 
-// This program again; `fds` become kSocketFd, kAreaFd and kKickFd, and it has no others: all are closed by exec (base::KeepDescriptors), when this process waits for the child no more. Returns its pid, or -errno. Not
-// fork(), after which the loop would pay a page fault for every page that it writes to: 5 ms of everybody's time.
-pid_t SpawnThisProgram(std::vector<std::string> words, const std::array<int, 3>& fds) {
+// Starts `worker`. `fds` become kSocketFd, kAreaFd and kKickFd, and it has no others: exec closes all
+// (base::KeepDescriptors). Returns its pid, or -errno. Not fork(), after which the loop would pay a page fault for
+// every page that it writes to: 5 ms of everybody's time.
+pid_t Spawn(int worker, std::vector<std::string> words, const std::array<int, 3>& fds) {
   std::vector<base::UniqueFd> high;  // out of the way of the numbers that they become
-  for (const int fd : fds) {
+  for (const int fd : {fds[0], fds[1], fds[2], worker}) {
     high.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, engine::kKickFd + 1));
     if (!high.back()) return errno == EINVAL ? -EMFILE : -errno;  // EINVAL: the limit is below even that number
   }
@@ -80,8 +84,9 @@ pid_t SpawnThisProgram(std::vector<std::string> words, const std::array<int, 3>&
   std::vector<char*> envp;
   for (std::string& variable : variables) envp.push_back(variable.data());
   envp.push_back(nullptr);
+  const std::string program = fmt::format("/proc/self/fd/{}", high.back().get());
   pid_t pid;
-  const int error = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, argv.data(), envp.data());
+  const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, argv.data(), envp.data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   return error == 0 ? pid : -error;
@@ -91,6 +96,8 @@ std::vector<std::string> Arguments(const engine::EngineOptions& options) {
   return {"vgpu-engine",
           engine::kEngineCommand,
           std::to_string(getpid()),
+          engine::kReleaseOption,
+          engine::Release(),
           "--gpu",
           std::to_string(options.gpu),
           "--driver",
@@ -107,9 +114,42 @@ std::vector<std::string> Arguments(const engine::EngineOptions& options) {
           std::to_string(options.delay_ms)};
 }
 
+constexpr const char* kDiedAtStart = "the GPU's engine died at its start";
+
+std::string WhyNoMessage(const base::ChannelError& error) {
+  switch (error.fault) {
+    case base::ChannelFault::kVersion:
+      return fmt::format("its vgpu-worker speaks protocol {} instead of {}: install both of one release, and start the "
+                         "mediator again",
+                         error.value, engine::kProtocol);
+    case base::ChannelFault::kNoFdsLeft:
+    case base::ChannelFault::kCutOff: return "it ended in the middle of a message";
+    case base::ChannelFault::kForeign:
+    case base::ChannelFault::kTooLong:
+    case base::ChannelFault::kTooManyFds: break;
+  }
+  return "it sends what is no message";
+}
+
+// What an engine says that ends.
+std::string TextIn(const base::Frame<base::UniqueFd>& frame) {
+  const auto* message = frame.As<engine::TextMessage>();
+  return message != nullptr ? engine::TextOf(message->text) : "it says what no engine says";
+}
+
+// False: it is no such message.
+bool TakeHello(const base::Frame<base::UniqueFd>& frame, engine::ReadyMessage* hello) {
+  const auto* message = frame.As<engine::ReadyMessage>();
+  if (frame.type != engine::kReady || message == nullptr) return false;
+  *hello = *message;
+  hello->name[sizeof hello->name - 1] = 0;
+  hello->driver[sizeof hello->driver - 1] = 0;
+  return true;
+}
+
 }  // namespace
 
-base::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(const engine::EngineOptions& options,
+base::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(int worker, const engine::EngineOptions& options,
                                                                   const cpu_set_t& cpus) {
   auto area_fd = base::MakeSealedMemfd("vgpu-engine", sizeof(engine::Area));
   if (!area_fd) return tl::make_unexpected(area_fd.error());
@@ -117,17 +157,17 @@ base::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(const engine::
   if (!area) return tl::make_unexpected(area.error());
   if (const auto present = base::Populate(*area); !present) return tl::make_unexpected(present.error());
   int sockets[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
     return tl::make_unexpected(Errno("cannot create a socket pair"));
   }
-  engine::Channel channel{base::UniqueFd(sockets[0])};
+  base::Channel channel{base::UniqueFd(sockets[0]), engine::kEngineFormat};
   const base::UniqueFd theirs(sockets[1]);
   base::UniqueFd kick(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!kick) return tl::make_unexpected(Errno("cannot create an eventfd"));
 
   std::unique_ptr<EngineProcess> process(new EngineProcess(std::move(channel), std::move(*area), std::move(kick)));
   const Affinity affinity(cpus);
-  const pid_t pid = SpawnThisProgram(Arguments(options), {theirs.get(), area_fd->get(), process->kick_.get()});
+  const pid_t pid = Spawn(worker, Arguments(options), {theirs.get(), area_fd->get(), process->kick_.get()});
   if (pid < 0) return tl::make_unexpected(Refused("cannot start an engine process", -pid));
   process->pid_ = pid;
   process->pidfd_ = base::UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
@@ -135,7 +175,7 @@ base::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(const engine::
   return process;
 }
 
-EngineProcess::EngineProcess(engine::Channel channel, base::Mapping area, base::UniqueFd kick)
+EngineProcess::EngineProcess(base::Channel channel, base::Mapping area, base::UniqueFd kick)
     : channel_(std::move(channel)), area_(std::move(area)), kick_(std::move(kick)) {
   socket_ready_.process = process_gone_.process = this;
 }
@@ -164,44 +204,48 @@ void EngineProcess::Unwatch() {
 }
 
 base::Result<void> EngineProcess::AwaitReady(std::chrono::milliseconds patience) {
-  pollfd socket{channel_.fd(), POLLIN, 0};
-  if (poll(&socket, 1, static_cast<int>(patience.count())) == 0) {
-    return tl::make_unexpected(fmt::format("the GPU's engine is not ready after {} s", patience.count() / 1000));
+  using std::chrono::steady_clock;
+  const auto deadline = steady_clock::now() + patience;
+  Frame frame;
+  for (;;) {
+    const auto received = channel_.Receive(&frame);
+    if (!received) return tl::make_unexpected(WhyNoMessage(received.error()));
+    if (*received == base::Received::kClosed) return tl::make_unexpected(std::string(kDiedAtStart));
+    if (*received == base::Received::kFrame) break;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
+    pollfd socket{channel_.fd(), POLLIN, 0};
+    if (left <= 0 || poll(&socket, 1, static_cast<int>(left)) == 0) {
+      return tl::make_unexpected(fmt::format("the GPU's engine is not ready after {} s", patience.count() / 1000));
+    }
   }
-  engine::ReceivedFds none;
-  engine::Message message;
-  if (channel_.Receive(&message, &none, false) != engine::Channel::Received::kMessage) {
-    return tl::make_unexpected(std::string("the GPU's engine died at its start"));
-  }
-  if (message.type != engine::kReady) return tl::make_unexpected(std::string(message.text));
-  hello_ = message;
+  if (!TakeHello(frame, &hello_)) return tl::make_unexpected(TextIn(frame));
   ready_ = true;
   return {};
 }
 
 void EngineProcess::Register(uint32_t region, const vgpu_layout& layout, const engine::MessageFds& fds) {
-  engine::Message message{};
-  message.type = engine::kRegister;
-  message.region = region;
-  message.layout = layout;
   holds_[region] = true;
-  Ask(message, fds);
+  Ask({engine::kRegister, {region, 0, layout}, fds});
 }
 
-void EngineProcess::Unregister(uint32_t region) {
-  engine::Message message{};
-  message.type = engine::kUnregister;
-  message.region = region;
-  Ask(message, {});
-}
+void EngineProcess::Unregister(uint32_t region) { Ask({engine::kUnregister, {region, 0, {}}, {}}); }
 
-void EngineProcess::Ask(const engine::Message& message, const engine::MessageFds& fds) {
-  errands_.push_back({message, fds});
+void EngineProcess::Ask(const Errand& errand) {
+  errands_.push_back(errand);
   if (errands_.size() == 1) SendNext();
 }
 
 void EngineProcess::SendNext() {
-  if (!errands_.empty() && !channel_.Send(errands_.front().message, errands_.front().fds)) Fail("it does not take messages");
+  if (!errands_.empty() && !Send(errands_.front())) Fail("it does not take messages");
+}
+
+bool EngineProcess::Send(const Errand& errand) const {
+  const int both[] = {errand.fds.region, errand.fds.rings};
+  const size_t fds = both[0] < 0 ? 0 : both[1] < 0 ? 1 : 2;
+  const engine::RegionMessage region{errand.message.region, 0};
+  const std::string_view bytes =
+      errand.type == engine::kRegister ? engine::BytesOf(errand.message) : engine::BytesOf(region);
+  return base::SendFrame(channel_.fd(), engine::kEngineFormat, errand.type, bytes, std::span(both, fds));
 }
 
 void EngineProcess::Kill() {
@@ -221,52 +265,63 @@ void EngineProcess::Fail(const std::string& reason) {
 }
 
 void EngineProcess::NoteCulprit() {
-  if (culprit_ >= 0 || errands_.empty() || errands_.front().message.type != engine::kRegister) return;
+  if (culprit_ >= 0 || errands_.empty() || errands_.front().type != engine::kRegister) return;
   culprit_ = static_cast<int>(errands_.front().message.region);
 }
 
 void EngineProcess::OnMessage() {
   for (;;) {
-    engine::Message message;
-    engine::ReceivedFds none;
-    switch (channel_.Receive(&message, &none, false)) {
-      case engine::Channel::Received::kNothingYet: return;
-      case engine::Channel::Received::kMessage: Handle(message); break;
-      case engine::Channel::Received::kClosed:
-        loop_->Unwatch(std::exchange(socket_watch_, -1));
-        return Fail("it ended");
+    Frame frame;
+    const auto received = channel_.Receive(&frame);
+    if (received && *received == base::Received::kNothingYet) return;
+    if (received && *received == base::Received::kFrame) {
+      Handle(frame);
+      continue;
     }
+    loop_->Unwatch(std::exchange(socket_watch_, -1));
+    return Fail(received ? "it ended" : WhyNoMessage(received.error()));
   }
 }
 
-void EngineProcess::Handle(const engine::Message& message) {
-  if (message.type == engine::kFailed) return Fail(message.text);
-  if (message.type == engine::kHangs) {
+void EngineProcess::Handle(const Frame& frame) {
+  if (frame.type == engine::kFailed) return Fail(TextIn(frame));
+  if (frame.type == engine::kHangs) {
     NoteCulprit();
-    return Fail(message.text);
+    return Fail(TextIn(frame));
   }
-  if (message.type == engine::kReady && !ready_ && !failed_) {
-    hello_ = message;
+  if (frame.type == engine::kReady && !ready_ && !failed_ && TakeHello(frame, &hello_)) {
     ready_ = true;
     return owner_->OnEngineReady(this);
   }
-  if (message.type == engine::kIdle && ready_) return owner_->OnEngineIdle(this);
-  const bool asked = !errands_.empty() && errands_.front().message.region == message.region &&
-                     errands_.front().message.type + 1 == message.type;
-  if (!asked) return Fail("it answers what nobody asked");
+  if (frame.type == engine::kIdle && ready_) return owner_->OnEngineIdle(this);
+  const auto* registered = frame.As<engine::RegisteredMessage>();
+  if (registered != nullptr && Answers(frame.type, registered->region)) return HandleRegistered(*registered);
+  const auto* unregistered = frame.As<engine::RegionMessage>();
+  if (unregistered != nullptr && Answers(frame.type, unregistered->region)) return HandleUnregistered(*unregistered);
+  Fail("it answers what nobody asked");
+}
+
+// Is it the answer to what is under way?
+bool EngineProcess::Answers(uint32_t type, uint32_t region) const {
+  return !errands_.empty() && errands_.front().message.region == region && errands_.front().type + 1u == type;
+}
+
+void EngineProcess::HandleRegistered(const engine::RegisteredMessage& message) {
   errands_.pop_front();
   SendNext();
-  if (message.type == engine::kRegistered) {
-    uses_[message.region] = message.ok != 0;
-    // A question about it that is still to be asked has an answer, too.
-    const auto same = [&](const Errand& errand) { return errand.message.region == message.region; };
-    holds_[message.region] = message.ok != 0 || std::any_of(errands_.begin(), errands_.end(), same);
-    owner_->OnRegistered(this, message.region, message.ok != 0 ? "" : message.text);
-  } else {
-    uses_[message.region] = false;
-    holds_[message.region] = false;
-    owner_->OnUnregistered(this, message.region);
-  }
+  uses_[message.region] = message.ok != 0;
+  // A question about it that is still to be asked has an answer, too.
+  const auto same = [&](const Errand& errand) { return errand.message.region == message.region; };
+  holds_[message.region] = message.ok != 0 || std::any_of(errands_.begin(), errands_.end(), same);
+  owner_->OnRegistered(this, message.region, message.ok != 0 ? "" : engine::TextOf(message.text));
+}
+
+void EngineProcess::HandleUnregistered(const engine::RegionMessage& message) {
+  errands_.pop_front();
+  SendNext();
+  uses_[message.region] = false;
+  holds_[message.region] = false;
+  owner_->OnUnregistered(this, message.region);
 }
 
 void EngineProcess::OnGone() {

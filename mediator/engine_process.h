@@ -13,11 +13,12 @@
 #include <memory>
 #include <string>
 
+#include "base/channel.h"
 #include "base/mapping.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "engine/channel.h"
 #include "engine/engine_abi.h"
+#include "engine/messages.h"
 #include "engine/options.h"
 #include "mediator/event_loop.h"
 
@@ -43,8 +44,10 @@ class EngineOwner {
 
 class EngineProcess {
  public:
-  // Starts this program again as an engine, which may run on `cpus`, and ends with the thread that has called this.
-  static base::Result<std::unique_ptr<EngineProcess>> Start(const engine::EngineOptions& options, const cpu_set_t& cpus);
+  // Starts `worker` (worker_program.h) as an engine, which may run on `cpus`, and ends with the thread that has
+  // called this.
+  static base::Result<std::unique_ptr<EngineProcess>> Start(int worker, const engine::EngineOptions& options,
+                                                            const cpu_set_t& cpus);
   // Kills it and waits until it is reaped.
   ~EngineProcess();
   EngineProcess(const EngineProcess&) = delete;
@@ -61,7 +64,7 @@ class EngineProcess {
   bool ready() const { return ready_; }
   bool failed() const { return failed_; }
   // What it said when it became ready.
-  const engine::Message& hello() const { return hello_; }
+  const engine::ReadyMessage& hello() const { return hello_; }
   engine::Area* area() const { return reinterpret_cast<engine::Area*>(area_.data()); }
   int kick_fd() const { return kick_.get(); }
 
@@ -93,23 +96,29 @@ class EngineProcess {
     EngineProcess* process;
   };
 
-  EngineProcess(engine::Channel channel, base::Mapping area, base::UniqueFd kick);
+  using Frame = base::Frame<base::UniqueFd>;
   struct Errand {
-    engine::Message message;
+    engine::MessageType type;
+    engine::RegisterMessage message;  // of kUnregister only the region counts
     engine::MessageFds fds;
   };
 
-  void Ask(const engine::Message& message, const engine::MessageFds& fds);
+  EngineProcess(base::Channel channel, base::Mapping area, base::UniqueFd kick);
+  void Ask(const Errand& errand);
   void SendNext();
+  bool Send(const Errand& errand) const;
   void OnMessage();
-  void Handle(const engine::Message& message);
+  void Handle(const Frame& frame);
+  bool Answers(uint32_t type, uint32_t region) const;
+  void HandleRegistered(const engine::RegisteredMessage& message);
+  void HandleUnregistered(const engine::RegionMessage& message);
   void OnGone();
   void Fail(const std::string& reason);
   void NoteCulprit();
 
   EventLoop* loop_ = nullptr;
   EngineOwner* owner_ = nullptr;
-  const engine::Channel channel_;
+  base::Channel channel_;
   const base::Mapping area_;
   const base::UniqueFd kick_;
   base::UniqueFd pidfd_;
@@ -118,7 +127,7 @@ class EngineProcess {
   bool ready_ = false;
   bool failed_ = false;
   int culprit_ = -1;
-  engine::Message hello_{};
+  engine::ReadyMessage hello_{};
   std::bitset<engine::kRegionsMax> holds_;
   std::bitset<engine::kRegionsMax> uses_;
   std::deque<Errand> errands_;  // the first one is under way; one at a time, so that a slow engine never fills the socket

@@ -52,7 +52,9 @@ std::string ThisBoot() { return FirstLine("/proc/sys/kernel/random/boot_id"); }
 // Is it what we start as an engine? Not by its command line: that is gone before the GPU has let go of a process that ends.
 bool IsEngine(pid_t pid) {
   const std::string name = FirstLine(fmt::format("/proc/{}/comm", pid));
-  return name == "vgpu-engine" || name == "exe";  // started as /proc/self/exe, it names itself first thing
+  // It names itself first thing. Before that it has the name by which it was started: /proc/self/fd/N.
+  return name == "vgpu-engine" ||
+         (!name.empty() && name.find_first_not_of("0123456789") == std::string::npos);
 }
 
 }  // namespace

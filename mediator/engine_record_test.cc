@@ -73,6 +73,12 @@ TEST_F(EngineRecordTest, EngineOfAMediatorThatDied_IsEnded) {
   EXPECT_TRUE(Killed());
 }
 
+TEST_F(EngineRecordTest, EngineThatHasNotNamedItselfYet_IsEnded) {
+  record_.Write({Start("27")});
+  EXPECT_TRUE(record_.EndOrphans());
+  EXPECT_TRUE(Killed());
+}
+
 TEST_F(EngineRecordTest, AnotherProgramWithTheNumbers_Lives) {
   record_.Write({Start("sleep")});
   EXPECT_TRUE(record_.EndOrphans());

@@ -14,10 +14,12 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/clock.h"
 #include "mediator/eventfd.h"
 #include "mediator/mailbox.h"
 #include "mediator/threads.h"
+#include "mediator/worker_program.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -53,6 +55,8 @@ struct EngineStarter::Thread {
 
   const EngineRecord record;
   const cpu_set_t cpus;
+  // Opened once: engines are replaced by engines of this release, also while another one is installed.
+  base::Result<base::UniqueFd> worker = OpenWorker(OwnProgram());
   std::unique_ptr<Mailbox<Message>> messages;
   std::unique_ptr<Mailbox<EngineOrder*>> answers;
   std::vector<pid_t> engines;  // the thread's: started, and not buried
@@ -104,7 +108,12 @@ void EngineStarter::Thread::StartAndRecord(EngineOrder* order) {
     order->error = "too many engine processes do not end (a GPU driver that hangs?): restart the host";
     return;
   }
-  auto process = EngineProcess::Start(order->options, cpus);
+  if (!worker) worker = OpenWorker(OwnProgram());  // somebody may have followed the advice
+  if (!worker) {
+    order->error = worker.error();
+    return;
+  }
+  auto process = EngineProcess::Start(worker->get(), order->options, cpus);
   if (!process) {
     order->error = std::move(process.error());
     return;

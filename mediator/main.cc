@@ -12,7 +12,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <new>
-#include <string_view>
 #include <system_error>
 #include <thread>
 
@@ -22,8 +21,6 @@
 #include "base/program.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "engine/engine.h"
-#include "engine/options.h"
 #include "mediator/backend_cpu.h"
 #include "mediator/backend_gpu.h"
 #include "base/bus_error_guard.h"
@@ -225,7 +222,6 @@ int main(int argc, char** argv) {
   namespace cli = vgpu::cli;
   vgpu::base::KeepDescriptors();
   signal(SIGXFSZ, SIG_IGN);  // a limit of file sizes (ulimit -f) is an error to be named, not the end
-  if (argc > 1 && std::string_view(argv[1]) == vgpu::engine::kEngineCommand) return vgpu::engine::EngineMain(argc, argv);
   Flags flags;
   cli::Program program("mediator",
                        "The vgpu-ring mediator: serves the GPU calls of this host's virtual machines.");

@@ -20,8 +20,6 @@ namespace {
 
 using guest::Fail;
 using guest::Result;
-using mediator::ControlChannel;
-using mediator::ControlMessage;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kPatience{5};
@@ -29,6 +27,30 @@ constexpr std::chrono::seconds kPatience{5};
 tl::unexpected<guest::Error> Closed() {
   return Fail(VGPU_ERR_UNAVAILABLE,
               "the mediator closed the connection: see its log for the reason, or try again");
+}
+
+// What came is nothing that a mediator of this release says.
+tl::unexpected<guest::Error> Broken(const base::ChannelError& error) {
+  using base::ChannelFault;
+  switch (error.fault) {
+    case ChannelFault::kForeign:
+      return Fail(VGPU_ERR_VERSION, "what answers on this socket is no vgpu-ring mediator: check the path");
+    case ChannelFault::kVersion:
+      return Fail(VGPU_ERR_VERSION,
+                  fmt::format("the mediator speaks control protocol {}, this program {}: use one "
+                              "release of both",
+                              error.value, VGPU_CONTROL_VERSION));
+    case ChannelFault::kTooLong:
+      return Fail(VGPU_ERR_VERSION,
+                  fmt::format("the mediator sent a message of {} bytes, more than {}: use one release "
+                              "of both",
+                              error.value, VGPU_CONTROL_STATUS_BYTES_MAX));
+    case ChannelFault::kTooManyFds:
+    case ChannelFault::kNoFdsLeft:  // none are received
+    case ChannelFault::kCutOff:
+      break;
+  }
+  return Fail(VGPU_ERR_VERSION, "the connection ended in the middle of a message");
 }
 
 // A blocking connect waits for room in the queue of a mediator that is stopped; this limits it.
@@ -62,20 +84,20 @@ Result<std::unique_ptr<Link>> Link::Open(const std::string& socket_path) {
   return link;
 }
 
-Result<ControlMessage> Link::Ask(uint32_t type, std::string_view payload, uint32_t reply_type) {
+Result<Reply> Link::Ask(uint32_t type, std::string_view payload, uint32_t reply_type) {
   if (!channel_.Send(type, payload)) return Closed();
   return Await(reply_type);
 }
 
 // Of messages of other types there are none that matter here.
-Result<ControlMessage> Link::Await(uint32_t type) {
+Result<Reply> Link::Await(uint32_t type) {
   const Clock::time_point deadline = Clock::now() + kPatience;
   for (;;) {
-    ControlMessage message;
+    Reply message;
     const auto received = channel_.Receive(&message);
-    if (!received) return Fail(VGPU_ERR_VERSION, received.error());
-    if (*received == ControlChannel::Received::kClosed) return Closed();
-    if (*received == ControlChannel::Received::kMessage) {
+    if (!received) return Broken(received.error());
+    if (*received == base::Received::kClosed) return Closed();
+    if (*received == base::Received::kFrame) {
       const auto* error = message.As<vgpu_msg_error>();
       if (message.type == VGPU_MSG_ERROR && error != nullptr) {
         return Fail(error->code == VGPU_OK ? VGPU_ERR_INVALID_REQUEST : error->code,

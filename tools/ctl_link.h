@@ -7,12 +7,16 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "base/channel.h"
 #include "base/unique_fd.h"
 #include "guest/error.h"
-#include "mediator/control_channel.h"
+#include "ring/control_format.h"
 
 namespace vgpu::ctl {
+
+using Reply = base::Frame<base::UniqueFd>;
 
 class Link {
  public:
@@ -20,13 +24,13 @@ class Link {
   static guest::Result<std::unique_ptr<Link>> Open(const std::string& socket_path);
 
   // Sends one message and waits for its reply; what the mediator refuses is an error with its words.
-  guest::Result<mediator::ControlMessage> Ask(uint32_t type, std::string_view payload, uint32_t reply_type);
+  guest::Result<Reply> Ask(uint32_t type, std::string_view payload, uint32_t reply_type);
 
  private:
-  explicit Link(base::UniqueFd socket) : channel_(std::move(socket), VGPU_CONTROL_STATUS_BYTES_MAX) {}
-  guest::Result<mediator::ControlMessage> Await(uint32_t type);
+  explicit Link(base::UniqueFd socket) : channel_(std::move(socket), ring::kOperatorsEnd) {}
+  guest::Result<Reply> Await(uint32_t type);
 
-  mediator::ControlChannel channel_;
+  base::Channel channel_;
 };
 
 }  // namespace vgpu::ctl

@@ -34,7 +34,8 @@ using guest::ProgramPath;
 using guest::RunProgram;
 using Args = std::vector<std::string>;
 
-constexpr const char* kPrograms[] = {"mediator/mediator", "tools/vgpuctl", "guest/vgpu-client"};
+constexpr const char* kPrograms[] = {"mediator/mediator", "mediator/vgpu-worker", "tools/vgpuctl",
+                                     "guest/vgpu-client"};
 
 std::string NameOf(const std::string& program) { return program.substr(program.find('/') + 1); }
 
@@ -109,6 +110,8 @@ TEST(Commands, UsageErrors_ExitTwo_AndSayWhatIsRight) {
       {"mediator/mediator",
        {"--config", "/etc"},
        "--config: '/etc' is a folder; name a file; see 'mediator --help'"},
+      {"mediator/vgpu-worker", {}, "the mediator starts this program, with descriptors that it needs: start the mediator"},
+      {"mediator/vgpu-worker", {"--gpu", "0"}, "unknown option '--gpu'; see 'vgpu-worker --help'"},
   };
   for (const Case& c : cases) {
     const Outcome outcome = RunProgram(With(c.program, c.args));

@@ -12,12 +12,13 @@
 #include <string>
 #include <vector>
 
+#include "base/channel.h"
 #include "base/unique_fd.h"
-#include "mediator/control_channel.h"
 #include "ring/control.h"
+#include "ring/control_format.h"
 #include "tests/fuzz/input.h"
 
-namespace vgpu::mediator {
+namespace vgpu::fuzz {
 namespace {
 
 constexpr size_t kPortionsMax = 64;
@@ -31,7 +32,7 @@ int LowestFree() {
 }
 
 // One portion of bytes: a header that is right, or nearly so, or anything.
-std::string TakePortion(fuzz::Input* input) {
+std::string TakePortion(Input* input) {
   const uint8_t how = input->Take<uint8_t>();
   std::string bytes;
   if (how % 2 == 0) {
@@ -68,28 +69,24 @@ void SendPortion(int socket, const std::string& bytes, size_t fds) {
 }
 
 // Receives what is there. False: the connection is of no use any more.
-bool ReceiveAll(ControlChannel* channel) {
+bool ReceiveAll(base::Channel* channel) {
   for (;;) {
-    ControlMessage message;
+    base::Frame<base::UniqueFd> message;
     const auto received = channel->Receive(&message);
-    if (!received) {
-      FUZZ_CHECK(!received.error().empty());
-      return false;
-    }
-    if (*received == ControlChannel::Received::kClosed) return false;
-    if (*received == ControlChannel::Received::kNothingYet) return true;
+    if (!received || *received == base::Received::kClosed) return false;
+    if (*received == base::Received::kNothingYet) return true;
     FUZZ_CHECK(message.payload.size() <= VGPU_CONTROL_PAYLOAD_MAX);
     FUZZ_CHECK(message.fds.size() <= VGPU_CONTROL_FDS_MAX);
     FUZZ_CHECK((message.As<vgpu_msg_hello>() != nullptr) ==
                (message.payload.size() == sizeof(vgpu_msg_hello)));
-    for (const PeerFd& fd : message.fds) FUZZ_CHECK((fcntl(fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
+    for (const base::UniqueFd& fd : message.fds) FUZZ_CHECK((fcntl(fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
   }
 }
 
-void Converse(fuzz::Input input) {
+void Converse(Input input) {
   int ends[2];
   FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-  ControlChannel channel{base::UniqueFd(ends[0])};
+  base::Channel channel(base::UniqueFd(ends[0]), ring::kMediatorsEnd);
   const base::UniqueFd peer(ends[1]);
   for (size_t i = 0; i < kPortionsMax && !input.ended(); ++i) {
     const uint8_t how = input.Take<uint8_t>();
@@ -101,11 +98,11 @@ void Converse(fuzz::Input input) {
 }
 
 }  // namespace
-}  // namespace vgpu::mediator
+}  // namespace vgpu::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const int before = vgpu::mediator::LowestFree();
-  vgpu::mediator::Converse({data, size});
-  FUZZ_CHECK(vgpu::mediator::LowestFree() == before);
+  const int before = vgpu::fuzz::LowestFree();
+  vgpu::fuzz::Converse({data, size});
+  FUZZ_CHECK(vgpu::fuzz::LowestFree() == before);
   return 0;
 }
