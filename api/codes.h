@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a request ended: in slots, in the register window, on the control socket and in the C library alike. A slot has 8
- * bits for it. docs/spec/operations.md says what to do about each. C11 and C++20.
+ * How a request ended: in slots, in the register window, on the control socket and in the C library alike. A
+ * slot has 8 bits for it. docs/spec/operations.md says what to do about each. C11 and C++20.
  */
 #ifndef VGPU_API_CODES_H_
 #define VGPU_API_CODES_H_

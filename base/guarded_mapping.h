@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A mapping of memory that somebody else can take away: its bus errors are survived and counted.
+// A mapping of memory that another process can take away. Its bus errors are survived and counted.
 #ifndef VGPU_BASE_GUARDED_MAPPING_H_
 #define VGPU_BASE_GUARDED_MAPPING_H_
 
@@ -15,7 +15,7 @@ namespace vgpu::base {
 class GuardedMapping {
  public:
   GuardedMapping() = default;
-  // guarded() is false if there is no place for another one. `told` as in bus_error_guard.h.
+  // guarded() is false if there is no place for another range. `told` is as in bus_error_guard.h.
   explicit GuardedMapping(Mapping mapping, std::atomic<uint64_t>* told = nullptr)
       : mapping_(std::move(mapping)), guard_(bus_error_guard::Guard(mapping_.data(), mapping_.bytes(), told)) {}
   GuardedMapping(GuardedMapping&& other) noexcept
@@ -38,7 +38,7 @@ class GuardedMapping {
   // There was one in another process's mapping of the same memory. Any thread.
   void CountLost() const { bus_error_guard::Count(guard_); }
 
-  // Unmaps up to `bytes` bytes of its end, for who has much and others that wait. False: nothing is left.
+  // Unmaps up to `bytes` bytes at its end, so that large memory can go in steps. False: nothing is left.
   bool UnmapSome(size_t bytes) {
     bus_error_guard::Shrink(guard_, mapping_.bytes() > bytes ? mapping_.bytes() - bytes : 0);
     return mapping_.UnmapSome(bytes);

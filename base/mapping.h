@@ -25,7 +25,8 @@ class Mapping {
   size_t bytes() const { return bytes_; }
   explicit operator bool() const { return data_ != nullptr; }
 
-  // Unmaps up to `bytes` bytes (a multiple of the page size) of its end, for who must not take long. False: nothing is left.
+  // Unmaps up to `bytes` bytes (a multiple of the page size) at its end, so that large memory can go in
+  // steps. False: nothing is left.
   bool UnmapSome(size_t bytes);
 
  private:
@@ -36,8 +37,8 @@ class Mapping {
 // Maps the first `bytes` bytes of `fd`, shared, readable and writable.
 Result<Mapping> MapShared(int fd, uint64_t bytes);
 
-// Makes every page of the mapping present, so that no request pays for a page fault; this process pays for the
-// memory. Takes about 0.3 ms a MiB. Changes no byte, and may run beside others that use the memory.
+// Makes every page of the mapping present, so that no request pays for a page fault; this process pays for
+// the memory. Takes about 0.3 ms a MiB. Changes no byte, and may run beside others that use the memory.
 Result<void> Populate(const Mapping& mapping);
 
 // What Populate does where the kernel has no call for it (Linux before 5.14).

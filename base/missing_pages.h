@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shared memory whose pages are gone (its owner has punched a hole, or never touched them) is the owner's fault and must be
-// the owner's cost: whoever touches a missing page allocates it, and its memory cgroup pays. So this process never does: in
-// a range that is guarded, a missing page is a bus error instead (bus_error_guard.h).
+// Pages of shared memory may be missing: its owner has punched a hole, or never touched them. Whoever touches
+// a missing page allocates it, and its own memory cgroup pays, although it is the owner's fault. So this
+// process never does: in a guarded range a missing page is a bus error instead (bus_error_guard.h).
 #ifndef VGPU_BASE_MISSING_PAGES_H_
 #define VGPU_BASE_MISSING_PAGES_H_
 
@@ -13,20 +13,21 @@
 
 namespace vgpu::base::missing_pages {
 
-// Can this kernel do it (userfaultfd with UFFD_FEATURE_SIGBUS)? The error says why not. Then Guard does nothing, and only
-// Present tells. Any thread.
+// Can this kernel do it (userfaultfd with UFFD_FEATURE_SIGBUS)? The error says why not. Then Guard does
+// nothing, and only Present finds missing pages. Any thread.
 Result<void> Supported();
 
-// From now on missing pages of [data, data + bytes), a shared mapping, are bus errors. Until it is unmapped. False: not
-// supported for this memory.
+// From now on missing pages of [data, data + bytes), a shared mapping, are bus errors. Until it is unmapped.
+// False: not supported for this memory.
 bool Guard(const void* data, size_t bytes);
 
 // Are all pages of [data, data + bytes) there? At most kLookMax bytes.
 inline constexpr size_t kLookMax = size_t{4} << 20;
 bool Present(const void* data, size_t bytes);
 
-// The same, and each is mapped in this process: one that was once, and is not any more, has been taken away meanwhile, even
-// if another one has come in its place. True where the kernel does not tell. Any thread.
+// Are all of these pages mapped in this process? In a range that was mapped in full, a page that is no longer
+// mapped has been taken away, even if another one has come in its place. True where the kernel does not tell.
+// Any thread.
 bool Mapped(const void* data, size_t bytes);
 
 }  // namespace vgpu::base::missing_pages

@@ -11,11 +11,12 @@
 
 namespace vgpu::base {
 
-// Nothing that whoever started us left open gets into programs that we start. Of our own descriptors none does.
+// Descriptors that our parent left open do not get into programs that we start. Our own never do.
 inline void KeepDescriptors() { close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC); }
 
-// Nobody of the same user looks into this process's memory and descriptors (through /proc, with a debugger, in a core file):
-// they are the VMs'. VGPU_DUMPABLE in the environment, which only who starts it can set, is for debugging.
+// Other processes of the same user cannot look into this process's memory and descriptors (through /proc,
+// with a debugger, in a core file): these are the VMs'. VGPU_DUMPABLE in the environment allows it, for
+// debugging.
 inline void HideProcess() {
   if (std::getenv("VGPU_DUMPABLE") == nullptr) prctl(PR_SET_DUMPABLE, 0);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A number that one thread writes and any thread may read: a counter of the thread that serves rings, which another one
-// shows to an operator. It orders nothing: two of them read one after the other may be of different moments.
+// A number that one thread writes and any thread may read, such as a counter of a lane, which control shows
+// to an operator. It orders nothing: two of them, read one after the other, may be of different moments.
 #ifndef VGPU_BASE_PUBLISHED_H_
 #define VGPU_BASE_PUBLISHED_H_
 
@@ -8,8 +8,8 @@
 
 namespace vgpu::base {
 
-// A load, an addition and a store for its writer: as cheap as a plain number, and no other thread's write is ever lost,
-// since there is none.
+// Its writer uses a load, an addition and a store, as cheap as for a plain number. No write is lost, since
+// only one thread writes.
 template <class T>
 class Published {
  public:

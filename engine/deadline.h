@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A driver that does not return cannot be interrupted, only ended with its process. While a Deadline lives the process ends
-// at its time, and tells the mediator why. Time that it stands still (frozen, suspended) counts little.
+// A driver that does not return cannot be interrupted: only the end of the process ends it. If a Deadline
+// still lives when its time is over, the process ends and tells the mediator why. Time during which the
+// process stands still (frozen, suspended) counts little.
 #ifndef VGPU_ENGINE_DEADLINE_H_
 #define VGPU_ENGINE_DEADLINE_H_
 

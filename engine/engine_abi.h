@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the mediator and an engine process share: one memfd that nobody else sees. (A socket is for control: messages.h.)
 //
-// The area has two ways into the GPU. Adds go into the resident ring (gpu/resident_abi.h), which a kernel on the GPU
-// reads itself, while that kernel is there. All else goes into the job ring, a ring like a guest's (ring/abi.h): the
-// mediator is the producer, the engine the consumer, and the GPU writes the answer into the slot's done word.
+// The area has two ways to the GPU. While the resident kernel is on the GPU, adds go into the resident ring
+// (gpu/resident_abi.h), which that kernel reads itself. All else goes into the job ring, a ring like a
+// guest's (ring/abi.h): the mediator is the producer, the engine is the consumer, and the GPU writes the
+// answer into the slot's done word.
 #ifndef VGPU_ENGINE_ENGINE_ABI_H_
 #define VGPU_ENGINE_ENGINE_ABI_H_
 
@@ -22,18 +23,20 @@ inline constexpr uint32_t kJobEntries = 64;
 inline constexpr uint32_t kJobEpoch = 1;
 inline constexpr uint32_t kRegionsMax = VGPU_RESIDENT_RINGS / VGPU_RINGS_MAX;
 
-// The data half of resident_state. The engine may start the kernel only while it is kAway, and may stop it only while it
-// is kLeaving and `resident_users` is 0; the mediator gives it requests only while it is kHere and after it has set
-// `resident_users`. Each stores its own word, then a full fence, then reads the other's.
+// The data half of resident_state. The engine may start the kernel only in kAway, and may stop it only in
+// kLeaving while `resident_users` is 0. The mediator gives the kernel requests only in kHere, and after it
+// has set `resident_users`. Each side stores its own word, then a full fence, then reads the other's.
 enum ResidentState : uint32_t { kAway = 0, kHere = 1, kLeaving = 2 };
 
 struct Area {
   alignas(128) uint64_t resident_state;  // engine: ResidentState; seq = how many times the kernel was started
   alignas(128) uint64_t resident_users;  // mediator: not 0 while it may have requests with the kernel
-  alignas(128) uint64_t resident_asked;  // mediator: requests given to the kernel so far; tells an idle kernel
-  alignas(128) std::atomic<uint64_t> lost[kRegionsMax];  // engine: pages of a region that it has missed; there before any answer that was computed from them
+  alignas(128) uint64_t resident_asked;  // mediator: requests given to the kernel; shows that it is idle
+  // engine: how many pages of each region it has missed; there before any answer that was computed from them
+  alignas(128) std::atomic<uint64_t> lost[kRegionsMax];
   alignas(4096) VgpuResidentRing resident;
-  alignas(128) uint64_t job_when[kJobEntries];  // GPU: when a kernel had each job's sum, ns of its own clock; there before the done word
+  // GPU: when a kernel had each job's sum, ns of the GPU's clock; there before the done word
+  alignas(128) uint64_t job_when[kJobEntries];
   alignas(4096) unsigned char jobs[VGPU_SLOTS_OFF + kJobEntries * sizeof(vgpu_slot)];
 };
 
@@ -41,12 +44,12 @@ struct Area {
 
 // arg[0] = region << 32 | class (0 low, 1 medium, 2 high)
 // arg[1] = elements; ADD: both operands, left in the low half
-// arg[2..4] = a, b, c: bytes from the region's start; ADD: arg[2] = where the guest's done word is, arg[3] = its sequence
+// arg[2..4] = a, b, c: bytes from the region's start; ADD: arg[2] = the guest's done word, arg[3] = its sequence
 inline constexpr uint32_t kJobArgs = 5;
 
 enum JobFlags : uint32_t {
   kJobCopies = 1,  // through the copy engines and the GPU's own memory; else operands are used where they lie
-  kJobGentle = 2,  // leaves most of the bus to others
+  kJobGentle = 2,  // throttled: leaves most of the bus to others
 };
 
 // Bytes of one operand in a job with kJobCopies, at most.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Jobs onto the GPU: what runs where its operands lie as one launch for many jobs; what is large through the copy engines.
-// Nothing is allocated after Create. Completion is a word that the GPU writes; nobody is called.
+// Brings jobs to the GPU. Many jobs that run where their operands lie become one launch; large ones go
+// through the copy engines. Nothing is allocated after Create. The GPU writes a word when a job is complete;
+// nothing is called.
 #ifndef VGPU_ENGINE_LANES_H_
 #define VGPU_ENGINE_LANES_H_
 
@@ -23,19 +24,21 @@ struct Job {
   uint32_t flags;     // JobFlags
 };
 
-// The job thread's.
+// Used by the job thread only.
 class Lanes {
  public:
   static gpu::Result<std::unique_ptr<Lanes>> Create(const gpu::Device* device);
   ~Lanes();
 
-  // Uses every lane once, for nothing: a driver's first launch takes milliseconds. `host` is 8 bytes that the GPU may use.
+  // Uses every stream once with an empty job, because a driver's first launch takes milliseconds. `host` is 8
+  // bytes that the GPU may use.
   gpu::CuResult WarmUp(uint64_t* host);
-  // May these be one launch?
+  // May these two jobs be in one launch?
   static bool Together(const Job& first, const Job& other);
-  // Starts jobs that may be together; at most VGPU_BATCH_JOBS. Errors are the GPU's.
+  // Starts jobs that may be in one launch; at most VGPU_BATCH_JOBS. Errors are the GPU's.
   gpu::CuResult Start(std::span<const Job> jobs);
-  // Is anything started and not ended? An error is the GPU's, perhaps of something that was started long ago.
+  // Has anything been started that has not ended? An error is the GPU's, perhaps of a job that was started
+  // long ago.
   gpu::CuResult Busy(bool* busy);
 
  private:

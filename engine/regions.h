@@ -15,18 +15,20 @@
 
 namespace vgpu::engine {
 
-// Add and Remove belong to the control thread, at() to the job thread. The mediator names a region in a job only between
-// the answer to its REGISTER and its UNREGISTER.
+// Add and Remove belong to the control thread, at() to the job thread. The mediator names a region in a job
+// only between the answer to its REGISTER and its UNREGISTER.
 class Regions {
  public:
-  // `slots` is the resident ring's table of slots, `lost` the area's. All outlive this.
+  // `slots` is the resident ring's table of slots, `lost` that of the area. All outlive this.
   Regions(const gpu::Device* device, uint64_t** slots, std::atomic<uint64_t>* lost)
       : device_(device), slots_(slots), lost_(lost) {}
 
-  // `rings_fd` is laid over the region; invalid if there is none. Takes about 55 us a MiB, and stalls nobody. Memory with missing pages is refused: this process allocates none of them, not
-  // even by way of the driver, which would be charged to the mediator. Once it is registered the driver has its pages pinned:
-  // the GPU goes on using those that the owner takes away, and what it writes there nobody sees. Where no driver pins them,
-  // and in this process's own accesses, a missing page is a bus error, and counted in `lost`.
+  // `rings_fd` is laid over the region; it is invalid if there is none. Takes about 55 us a MiB, and stalls
+  // nobody. Memory with missing pages is refused: this process allocates none of them, nor lets the driver do
+  // it, since the mediator would be charged for them. The driver pins the pages of a registered region. The
+  // GPU then goes on using pages that the owner takes away, and nobody sees what it writes there. Where no
+  // driver pins them, and in this process's own accesses, a missing page is a bus error, and is counted in
+  // `lost`.
   gpu::Result<void> Add(uint32_t id, const vgpu_layout& layout, const base::UniqueFd& fd, const base::UniqueFd& rings_fd);
   // The driver waits for what runs on the GPU: not while the resident kernel is there.
   void Remove(uint32_t id);

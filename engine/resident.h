@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of the resident kernel: it comes when adds come, leaves when none came for a while, when the host must change
-// what the GPU may reach, and when another process wants the GPU.
+// The life of the resident kernel. It comes when adds come. It leaves when none came for a while, when the
+// host must change what the GPU may reach, and when another process wants the GPU.
 #ifndef VGPU_ENGINE_RESIDENT_H_
 #define VGPU_ENGINE_RESIDENT_H_
 
@@ -17,23 +17,24 @@ struct ResidentOptions {
   std::chrono::milliseconds idle{20};  // it leaves after this long without a request
 };
 
-// The job thread's. Nothing here waits: Tick carries on what was begun.
+// Used by the job thread only. Nothing here waits but WarmUp: Tick goes on with what was begun.
 class Resident {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  // `address` is the area's for the GPU. Both outlive this.
+  // `address` is the area's address for the GPU. What the pointers point at outlives this.
   Resident(const gpu::Device* device, const gpu::Stream* stream, Area* area, gpu::CuDevicePtr address,
            ResidentOptions options)
       : device_(device), stream_(stream), area_(area), address_(address), options_(options) {}
 
   // Starts it once and lets it leave. Waits for its end.
   gpu::CuResult WarmUp();
-  // An add came another way: it would like the kernel to be there. An error is the GPU's.
+  // An add came by the job ring: starts the kernel, if it may come. An error is the GPU's.
   gpu::CuResult Want(Time now);
   // Call it every kTick at most while !away(). Errors are the GPU's.
   gpu::CuResult Tick(Time now);
-  // The kernel leaves at once, and does not come back before Allow. away() becomes true in some Tick.
+  // The kernel begins to leave at once, and does not come back before Allow. away() becomes true in a later
+  // Tick.
   void Forbid();
   void Allow() { forbidden_ = false; }
 
@@ -65,7 +66,7 @@ class Resident {
 
   static constexpr std::chrono::milliseconds kHoldOffMin{100};
   static constexpr std::chrono::milliseconds kHoldOffMax{1000};
-  // One gap may be anything; so many within kGapWindow are somebody's time slices.
+  // One gap may have any cause; so many within kGapWindow are time slices of another process.
   static constexpr uint64_t kGapsOfOthers = 5;
   static constexpr std::chrono::milliseconds kGapWindow{50};
 };

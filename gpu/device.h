@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One GPU with our kernels loaded, and what belongs to it: streams, host memory that it may use. Everything is made
-// before the first request; nothing here is for the request path but Launch.
+// One GPU with our kernels loaded, and what belongs to it: streams, host memory that it may use. Everything
+// is made before the first request; only Launch is for the request path.
 #ifndef VGPU_GPU_DEVICE_H_
 #define VGPU_GPU_DEVICE_H_
 
@@ -74,8 +74,8 @@ class Stream {
   CuStream stream_;
 };
 
-// Host memory, page-aligned, that the GPU reads and writes where it lies. Takes about 55 us a MiB to make. The memory
-// outlives it; nothing that uses it may be under way at its end.
+// Host memory, page-aligned, that the GPU reads and writes where it lies. Takes about 55 us a MiB to make.
+// The memory outlives it; nothing that uses it may be under way at its end.
 class HostRegistration {
  public:
   static Result<HostRegistration> Create(const Device& device, void* memory, size_t bytes);

@@ -67,8 +67,7 @@ class Client {
  public:
   using Memory = ring::RealMemory;
 
-  // Claims the ring and opens it: whatever an earlier owner left is finished or cancelled by the mediator
-  // first.
+  // Claims the ring and opens it. The mediator first finishes or cancels whatever an earlier owner left.
   static Result<std::unique_ptr<Client>> Open(std::shared_ptr<Transport> transport, uint32_t ring,
                                               TimePoint deadline);
 
@@ -88,8 +87,8 @@ class Client {
     return !producer_.full() && (stashed_ == 0 || !stash_full_[Slot(producer_.prod())]);
   }
 
-  // Stages a request and returns its index, by which its answer is asked for. It is sent by the next Flush or
-  // Wait. Needs CanSubmit(); at most VGPU_SLOT_ARGS arguments.
+  // Stages a request and returns its index, which names it in Poll and Wait. The next Flush or Wait sends it.
+  // Needs CanSubmit(); at most VGPU_SLOT_ARGS arguments.
   uint32_t Submit(uint32_t opcode, uint32_t type, const uint64_t* args, uint32_t n) {
     assert(CanSubmit());
     if (fetched_ < to_fetch_) Memory::PrefetchForWrite(ring_.done(producer_.oldest() + fetched_++));
@@ -126,11 +125,12 @@ class Client {
     return stashed_ != 0 && Unstash(idx, answer);
   }
 
-  // Takes the answers of up to `n` requests in a row, from `first` on, as far as there are any; returns how many. Faster
-  // than one by one: once the first is there, the lines of the others are fetched side by side, and are this side's
-  // own already when they are written to again. Of as many as came the last time: to fetch those that the mediator
-  // still works on would take them away from it. If this side has been the slower one of late, the next run is there
-  // already: its lines are fetched one with each request that is submitted, and this side need not wait for them.
+  // Takes the answers of up to `n` requests in a row, from `first` on, until one has none; returns how many.
+  // It is faster than one by one. Once the first answer is there, the lines of the others are fetched side by
+  // side, and this side has them already when it writes to them again. It fetches as many as came the last
+  // time: to fetch lines that the mediator still works on would take them away from it. If this side has been
+  // the slower one of late, the next run is there already. Then one of its lines is fetched with each request
+  // that is submitted, and this side need not wait for them.
   uint32_t PollRun(uint32_t first, uint32_t n, Answer* answers) {
     if (n == 0) return 0;
     if (!Poll(first, answers)) {
@@ -154,11 +154,10 @@ class Client {
   bool PollAny(uint32_t* idx, Answer* answer);
 
   // Flushes, then waits for the answer: spins while that is likely to be cheaper than to sleep, then sleeps.
-  // The answer may carry a code of refusal (Refused). An error means that there is no answer: after
+  // The answer may carry a code of refusal (Refused). An error means that there is no answer. After
   // VGPU_ERR_TIMEOUT and VGPU_ERR_UNAVAILABLE the request is still outstanding and can be waited for again;
-  // after any other, the ring is lost to this client.
-  // With `stop`: VGPU_ERR_CANCELLED within a tenth of a second of its being set; then, too, it can be waited
-  // for again.
+  // after any other, the ring is lost to this client. If `stop` is set, the wait ends with VGPU_ERR_CANCELLED
+  // within a tenth of a second; then, too, the request can be waited for again.
   Result<Answer> Wait(uint32_t idx, TimePoint deadline, const std::atomic<bool>* stop = nullptr) {
     Flush();
     Answer answer;
@@ -169,7 +168,7 @@ class Client {
     return WaitLong(idx, deadline, stop);
   }
 
-  // Between two looks of a caller's own polling loop.
+  // Call it between two polls of a polling loop of your own.
   void Relax() const {
     if (relax_) CpuRelax();
   }
@@ -200,9 +199,10 @@ class Client {
   Transport& transport() const { return *transport_; }
 
  private:
-  // Looks before the clock is read for the first time: a few microseconds.
+  // Polls before the clock is read for the first time: a few microseconds.
   static constexpr uint32_t kFreeLooks = 64;
-  // So many whole runs in a row, and no wait of so many looks between: the mediator is ahead by at least one more.
+  // After so many full runs in a row, with fewer than so many polls in vain between them, the mediator is at
+  // least one more run ahead.
   static constexpr uint32_t kFullRunsBehind = 4;
   static constexpr uint32_t kLooksAhead = 32;
 

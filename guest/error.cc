@@ -41,7 +41,8 @@ constexpr CodeText kCodes[] = {
      "This mediator does not know the operation: update it, or use another operation."},
     {VGPU_ERR_INVALID_LENGTH, "invalid length",
      "The length does not fit the operation: check it against the manual."},
-    {VGPU_ERR_RATE_LIMITED, "rate limited", "This VM sent more than its share: slow down and send again."},
+    {VGPU_ERR_RATE_LIMITED, "rate limited",
+     "A mediator of another release limits how much a VM may send: slow down and send again."},
     {VGPU_ERR_QUARANTINED, "quarantined",
      "This VM is quarantined by the host's operator and gets nothing done until it is released there (with "
      "`vgpuctl release`): ask the operator."},
@@ -50,12 +51,12 @@ constexpr CodeText kCodes[] = {
      "its "
      "operands and send it again."},
     {VGPU_ERR_FENCED, "fenced",
-     "The mediator ended this session because shared memory held something impossible: close this ring and "
-     "reset the "
-     "device (reboot the VM) or, for a host process, attach again."},
+     "The mediator ended this session: shared memory held something impossible, pages of it were taken away, "
+     "or it held up other VMs. Close this ring and reset the device (reboot the VM) or, for a host process, "
+     "attach again."},
     {VGPU_ERR_RESET, "reset", "The ring was closed or reset under this program: open it again."},
     {VGPU_ERR_CANCELLED, "cancelled",
-     "The request was cancelled before it began: send it again if it is still wanted."},
+     "The wait was given up, and the request stays in its slot: wait for it again."},
     {VGPU_ERR_NO_DEVICE, "no device",
      "This machine has no vgpu-stub device: add `-device vgpu-stub,...` to the VM, or use --socket on the "
      "host."},

@@ -9,7 +9,7 @@ static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes i
 
 void Raise(int) { interrupted.store(true, std::memory_order_relaxed); }
 
-// Whoever starts this program with the signal ignored (nohup, a shell's background) goes on being heard.
+// If this program was started with the signal ignored (nohup, a shell's background), it stays ignored.
 void Take(int signal_number, struct sigaction* old) {
   struct sigaction action = {};
   action.sa_handler = Raise;

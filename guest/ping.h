@@ -38,8 +38,8 @@ struct PingResult {
   double rate() const { return seconds > 0 ? static_cast<double>(latency_ns.count()) / seconds : 0; }
 };
 
-// Stops at the first request that gets no answer or is refused: an error if it is the very first, else one in the
-// result. A wrong sum is counted.
+// Stops at the first request that gets no answer or is refused: an error if it is the very first, else one in
+// the result. A wrong sum is counted.
 Result<PingResult> Ping(Client& client, const PingPlan& plan);
 
 }  // namespace vgpu::guest

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The seam between the client and the way to its mediator: a PCI device in a VM (pci_transport.h), the
 // control socket for a process on the host (host_transport.h), or a thread that plays the mediator (tests).
-// A transport maps the region, kicks, sleeps until a call and looks after the link. It knows no requests.
+// A transport maps the region, kicks, sleeps until a call, and keeps the link. It knows no requests.
 #ifndef VGPU_GUEST_TRANSPORT_H_
 #define VGPU_GUEST_TRANSPORT_H_
 
@@ -21,10 +21,10 @@ namespace vgpu::guest {
 using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
 
-// What ended a sleep. kLook may be spurious; whoever sleeps looks at the ring again in any case.
+// What ended a sleep. kLook may be spurious; the caller checks the ring again in any case.
 enum class Wake : uint8_t { kLook, kLinkLost, kDeadline };
 
-// What is known of the identity that the mediator granted.
+// The identity that the VM has got from the mediator, as far as it is known.
 struct Grant {
   uint32_t vm_id = 0;
   uint32_t pool = 0;      // ASCII
@@ -62,16 +62,16 @@ class Transport {
   // VGPU_RING_STATE_* now. Costs at most a system call.
   virtual uint32_t ring_state() = 0;
 
-  // The device no longer answers; what is read of it, of the region too, means nothing.
+  // The device no longer answers. What is read from it, or from the region, means nothing.
   virtual bool gone() const { return false; }
 
-  // While no mediator is attached: why, as far as this transport knows; else for the reason that `otherwise`
-  // names.
+  // Why no mediator is attached, as far as this transport knows; if it does not know, the reason is
+  // `otherwise`.
   virtual Error WhyUnattached(std::string otherwise) { return Unattached(VGPU_OK, std::move(otherwise)); }
 
-  // Waits until a mediator is attached, attaching again where that is this side's business. The requests in
-  // flight stay in the region, and the next mediator answers them. Fails at the deadline, or when it never
-  // can be.
+  // Waits until a mediator is attached. A transport that attaches by itself attaches again. The requests in
+  // flight stay in the region, and the next mediator answers them. Fails at the deadline, or at once if no
+  // mediator ever can be attached.
   virtual Result<void> AwaitLink(TimePoint deadline) = 0;
 
   // BAR0, or nullptr where there is no device.

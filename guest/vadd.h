@@ -26,7 +26,7 @@ struct VaddPlan {
 };
 
 struct VaddResult {
-  uint64_t count = 0;                  // elements whose sum is there; fewer than planned: stopped
+  uint64_t count = 0;                  // elements whose sum is there; fewer than planned: stopped, or `error`
   uint64_t wrong = 0;                  // elements
   uint64_t requests = 0;               // what does not fit the arena at once is sent in pieces
   std::chrono::nanoseconds waited{0};  // from sending to the answer, all requests together
@@ -37,8 +37,9 @@ struct VaddResult {
 // compared.
 Result<VaddResult> Vadd(Client& client, const VaddPlan& plan);
 
-// "i32" and so on; nullptr if `type` is none. And back; false if `name` is none.
+// "i32" and so on; nullptr if `type` is none.
 const char* TypeName(uint32_t type);
+// Bytes of one element of a VGPU_TYPE_*.
 uint32_t TypeBytes(uint32_t type);
 
 }  // namespace vgpu::guest

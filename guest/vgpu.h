@@ -10,10 +10,10 @@
  *   if (vgpu_add(vgpu, 100, 200, &sum) != VGPU_OK) fprintf(stderr, "%s\n", vgpu_last_error(vgpu));
  *   vgpu_close(vgpu);
  *
- * Every function that returns int returns VGPU_OK, or VGPU_ERR_* of api/codes.h and guest/codes.h (both are part of
- * the installed header); vgpu_poll also VGPU_PENDING. Threads: a handle is used by one thread at a time, without
- * locks inside; different handles are independent. vgpu_strerror may be called from anywhere. No function is for
- * signal handlers.
+ * Every function that returns int returns VGPU_OK, or VGPU_ERR_* of api/codes.h and guest/codes.h (both are
+ * part of the installed header); vgpu_poll also VGPU_PENDING. Threads: a handle is used by one thread at a
+ * time, without locks inside; different handles are independent. vgpu_strerror may be called from anywhere.
+ * No function is for signal handlers.
  */
 #ifndef VGPU_GUEST_VGPU_H_
 #define VGPU_GUEST_VGPU_H_

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How to pass the time until an answer comes: whether to spin or to sleep, and how to poll where sleeping
-// until a call is impossible. Decisions only, on times that the caller gives; Doze alone really waits.
+// until a call is impossible. These classes only decide, on times that the caller gives; only Doze::Step
+// waits.
 #ifndef VGPU_GUEST_WAITING_H_
 #define VGPU_GUEST_WAITING_H_
 
@@ -25,15 +26,15 @@ inline void CpuRelax() {
 uint64_t MeasureRelaxNs();
 
 // Whether to spin before sleeping, and for how long. Spinning pays while the answer is likely to come sooner
-// than a sleep and a wake would cost. So: learn that cost, and how many of the answers of late came within
-// twice of it; spin that long if most did, else sleep at once. Spins in vain are paid from a budget of a
-// tenth of the time, so that an answer with an unlucky rhythm cannot burn a core.
+// than a sleep and a wake-up cost. So the policy learns that cost, and how many of the last answers came
+// within twice of it. If most did, it spins that long, else it sleeps at once. Spins in vain are paid from a
+// budget of a tenth of the time, so that answers with an unlucky rhythm cannot burn a core.
 class SpinPolicy {
  public:
   static constexpr int64_t kWakeInitialNs = 20'000;
   static constexpr int64_t kWakeMinNs = 10'000;
   static constexpr int64_t kWakeMaxNs = 100'000;
-  // A shorter sleep was none: the call was there already.
+  // A shorter sleep was no sleep: the call was there already.
   static constexpr int64_t kSleepMinNs = 3'000;
   static constexpr int64_t kBudgetMaxNs = 1'000'000;
 
@@ -51,8 +52,8 @@ class SpinPolicy {
   void AnsweredSleeping(int64_t spun_ns, int64_t slept_ns) {
     budget_ns_ -= spun_ns;
     if (slept_ns >= kSleepMinNs) {
-      // Follows the lower quartile: a sleep whose answer came at once lasted as long as a sleep and wake
-      // costs.
+      // Follows the lower quartile of sleeps: a sleep whose answer came at once lasts as long as a sleep and
+      // a wake-up cost.
       const int64_t step = wake_ns_ / 32;
       wake_ns_ = std::clamp(wake_ns_ + (slept_ns < wake_ns_ ? -3 * step : step), kWakeMinNs, kWakeMaxNs);
     }

@@ -20,14 +20,16 @@ struct Refusal {
   std::string text;
 };
 
-// The claim against the configuration; what is granted, or why not. Pure. `layout` gets ring_count 0 with ring=off.
+// Checks the claim against the configuration. Returns the identity that the VM gets, or why it gets none.
+// Pure. `layout` gets ring_count 0 with ring=off.
 tl::expected<Grant, Refusal> CheckClaim(const vgpu_msg_attach& claim, const Config& config, vgpu_layout* layout);
 
-// Are these what an owner may send? Nothing that it could make slow is done with one before this has said yes.
+// Is this descriptor of a kind that an owner may send? Checked before anything is done with it that its owner
+// could make slow.
 tl::expected<void, Refusal> CheckIsMemfd(const char* what, int fd);
 tl::expected<void, Refusal> CheckIsEventfd(const char* what, int fd);
 
-// Which memory a descriptor leads to, whatever its number. {} for none.
+// Which memory a descriptor leads to, whatever its number. {}: none.
 struct MemoryId {
   dev_t device = 0;
   ino_t inode = 0;
@@ -38,19 +40,20 @@ MemoryId MemoryIdOf(int fd);
 // Of one attach: the private file, the region, the rings file.
 using MemoryIds = std::array<MemoryId, 3>;
 
-// Maps and checks the memory of a session, a few milliseconds at a time. The pages are there already: their owner has made
-// them present, so that its own memory cgroup pays for them. Memory with missing pages is refused.
+// Maps and checks the memory of a session, a few milliseconds a step. Its owner has made the pages present,
+// so that its own memory cgroup pays for them. Memory with missing pages is refused.
 class MemoryPreparer {
  public:
-  // `region` and `rings` are invalid with ring=off, and `rings` of an older owner. All have passed CheckIsMemfd.
+  // `region` and `rings` are invalid with ring=off; `rings` also if the owner is of an earlier release. All
+  // have passed CheckIsMemfd.
   MemoryPreparer(const vgpu_layout& layout, PeerFd private_file, PeerFd region, PeerFd rings);
 
-  // True: ready. Not to be called again then.
+  // True: the memory is ready, and Step is not to be called again.
   tl::expected<bool, Refusal> Step();
 
   // Once it is ready.
   SessionMemory Take() { return std::move(memory_); }
-  // If it is not wanted after all: unmaps up to so many bytes. False: nothing is left.
+  // If the memory is not wanted after all: unmaps up to so many bytes. False: nothing is left.
   bool UnmapSome(size_t bytes) { return memory_.region.UnmapSome(bytes); }
 
  private:

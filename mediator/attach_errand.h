@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The errands of an attach and of its end: from descriptors to a session that is ready to be served, and back to nothing.
+// The tasks of an attach and of its end: from descriptors to a session that is ready to be served, and back
+// to nothing.
 #ifndef VGPU_MEDIATOR_ATTACH_ERRAND_H_
 #define VGPU_MEDIATOR_ATTACH_ERRAND_H_
 
@@ -30,13 +31,13 @@ struct AttachParts {
 
 class AttachErrand final : public Errand {
  public:
-  // `done` is called on the loop's thread. `clock` is that of the dispatchers.
+  // `done` is called on control's thread. `clock` is that of the dispatchers.
   AttachErrand(AttachParts parts, const Clock* clock, std::function<void(AttachErrand*)> done);
 
   bool Step() override;
   void Done() override { done_(this); }
 
-  // Any thread: it need not go on.
+  // Any thread. The session is not wanted any more: the next step begins to unmap.
   void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
 
   // Afterwards: the session, or null and why.

@@ -36,7 +36,7 @@ struct GpuConfig {
   uint32_t idle_ms = 20;       // the resident kernel leaves after so long without a request
   uint32_t park_s = 30;        // engines end after so many seconds without a request, and come back with one; 0: never
   uint32_t start_ms = 60'000;  // an engine that takes longer to start, or for a region, hangs
-  uint32_t copy_from_kib = 2048;  // vectors of this size go through the copy engines
+  uint32_t copy_from_kib = 2048;  // vectors with operands of this size and more take the copy engines
   std::vector<GpuChoice> gpus; // empty: all, each for both pools
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One control connection: a state machine over the messages of ring/control.h.
-//   new -> greeted -> attaching -> waiting -> preparing -> beginning -> attached -> closing
+//   new -> greeted -> attaching -> waiting -> preparing -> beginning -> attached
+//   any -> closing
+// An operator's connection stays greeted.
 #ifndef VGPU_MEDIATOR_CONNECTION_H_
 #define VGPU_MEDIATOR_CONNECTION_H_
 
@@ -19,8 +21,8 @@ namespace vgpu::mediator {
 
 class AttachErrand;
 
-// Control thread only. Lives until nothing of its session is left; its socket, too: an owner that sees the socket close after
-// DETACH knows that its memory is unmapped.
+// Control thread only. It lives until nothing of its session is left, and its socket is open for as long: an owner
+// that sees the socket close after DETACH knows that its memory is unmapped.
 class Connection final : private ReadyHandler {
  public:
   Connection(const ConnectionShared& shared, PeerFd socket, PeerId peer);
@@ -69,7 +71,7 @@ class Connection final : private ReadyHandler {
 
  private:
   enum class State : uint8_t { kNew, kGreeted, kAttaching, kWaiting, kPreparing, kBeginning, kAttached, kClosing };
-  // An errand on a lane, of which there is one at a time.
+  // A move from one lane to the other: none; the first lane is to give the session up; the second is to begin it.
   enum class Move : uint8_t { kNone, kAsked, kAgain };
 
   // POLLOUT of the same socket.

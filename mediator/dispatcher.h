@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop's turn: take what guests published, decide who is next, run it or hand it to the backend, answer, call,
-// and when nothing is left to do arm every ring, look again, and sleep.
+// One iteration of a lane: take what guests published, decide who is next, run it or hand it to the backend, answer,
+// and call. When nothing is left to do: arm every ring, check again, and sleep.
 //
-// A ring is either hot (polled in every turn) or armed (its guest kicks). Idle guests cost nothing.
+// An open ring is either polled in every iteration (`hot`) or armed, so that its guest kicks. Idle guests cost
+// nothing.
 #ifndef VGPU_MEDIATOR_DISPATCHER_H_
 #define VGPU_MEDIATOR_DISPATCHER_H_
 
@@ -26,14 +27,14 @@ namespace vgpu::mediator {
 struct LoopCounters {
   base::Published<uint64_t> sleeps;
   base::Published<uint64_t> requests;
-  base::Published<uint64_t> gaps;  // turns that took longer than any guest's budget
+  base::Published<uint64_t> gaps;  // long iterations (kGapNs)
 };
 
 struct DispatcherOptions {
   WaitMode wait = WaitMode::kAdaptive;
   int64_t wake_cost_ns = 0;
   uint32_t sessions_max = 256;
-  bool serves_suspects = false;  // its sessions have been slow before: that they are is no news
+  bool serves_suspects = false;  // the isolated lane: that its sessions are slow is known
 };
 
 // One thread's: made, run and destroyed by it. Allocates in its constructor only.
@@ -43,15 +44,16 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Bac
   Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, serve::TraceSink* trace, const Clock* clock,
              const DispatcherOptions& options);
 
-  // From now on it has the session: its rings are looked at once. With `call`, each guest is called once (a call may have
-  // been left out by the dispatcher that had it before). False: too many descriptors are watched.
+  // From now on it has the session, and checks its rings once. With `call`, each guest is called once, since the
+  // dispatcher that had the session before may have left out a call. False: too many descriptors are watched.
   bool Begin(Session* session, bool call);
-  // Ends a session whose connection closed. Its owner hears OnEnded as soon as nothing of it is with the backend.
+  // Ends a session whose connection closed. OnEnded follows as soon as nothing of it is with the backend.
   void End(Session* session);
-  // Gives the session up, with what is queued, so that another dispatcher can have it. Its owner hears OnLeft as soon as
+  // Gives the session up, with what is queued, so that another dispatcher can have it. OnLeft follows as soon as
   // nothing of it is with the backend.
   void Leave(Session* session);
-  // Cancels everything and closes all rings; the owner hears OnResetDone. Lifts a fence, but not that of lost memory.
+  // Cancels everything and closes all rings but the window ring; OnResetDone follows. Lifts a fence, but not that of
+  // lost memory or of a quarantine.
   void Reset(Session* session);
   // The guest lied, or harmed others.
   void Fence(Session* session, FenceReason reason);
@@ -64,7 +66,7 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Bac
 
   // Runs until *stop, then waits for what the backend has, answers it, and returns.
   void Run(const bool* stop);
-  // Called when a turn, or a worker's piece, took so long that somebody's memory may have held it up: pages were missed.
+  // Called after a long iteration, or a long piece of a worker, with page faults: some VM's pages were taken away.
   void set_on_fault(std::function<void()> handler) { on_fault_ = std::move(handler); }
 
   const std::vector<Session*>& sessions() const { return sessions_; }
@@ -76,7 +78,7 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Bac
   static constexpr uint32_t kTurnsPerSweep = 4096;
   // Between two looks at the clock, without a sleep.
   static constexpr int64_t kGapNs = 300'000;
-  // A ring whose kicks bring nothing so often in a row is not listened to for a while.
+  // A ring is muted for kDeafNs after so many kicks in a row that brought no request.
   static constexpr uint32_t kIdleKicksMax = 16;
   static constexpr int64_t kDeafNs = 10'000'000;
 
@@ -86,7 +88,7 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Bac
     Scheduler pieces;
   };
 
-  // The rings of a class that are polled, and where the next look at them begins.
+  // The polled rings of a class, and with which one the next iteration begins.
   struct HotList {
     std::vector<GuestRing*> rings;
     size_t next = 0;
@@ -95,7 +97,7 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Bac
   bool Turn();
   bool TakeAll();
   void LookAt(HotList* list);
-  // False: the guest lied, and the list of hot rings has changed.
+  // False: the guest lied, and the list of polled rings has changed.
   bool TakeFrom(GuestRing* ring);
   uint32_t LeftInTurn(Session* session) const;
   void RunInline();
@@ -150,13 +152,13 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Bac
   std::vector<Queues> queues_;  // of the CPU, then of each GPU
   std::vector<Session*> sessions_;
   std::array<HotList, kPriorities> hot_;
-  std::vector<GuestRing*> ready_;  // of these, in this turn
+  std::vector<GuestRing*> ready_;  // polled rings that have a request, in this iteration
   std::array<std::vector<GuestRing*>, kPriorities> answered_;  // rings with answers whose guest is to be called
   std::vector<Session*> chores_;  // with rings that have one
   size_t next_chore_ = 0;
-  std::vector<GuestRing*> deaf_;  // not listened to for a while
+  std::vector<GuestRing*> deaf_;  // muted
   std::vector<Piece> finished_;
-  std::vector<Session*> ask_for_gpu_;  // in this turn; one for each GPU that is parked
+  std::vector<Session*> ask_for_gpu_;  // in this iteration; one for each GPU that is parked
   std::function<void()> on_fault_;
   LoopCounters counters_;
   uint32_t turns_ = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who may come in, and how often: what one peer may ask of the control socket in a second, so that nobody keeps the others
-// out. Pure: the caller brings the clock and the peers' names.
+// Admission: how often one peer may connect and attach, so that nobody keeps the others out. Pure: the caller
+// brings the clock and the peers' names.
 #ifndef VGPU_MEDIATOR_DOOR_H_
 #define VGPU_MEDIATOR_DOOR_H_
 
@@ -57,10 +57,12 @@ class TokenBucket {
 
 class Door {
  public:
-  // A process may open so many connections a second, and begin so many attaches; more at once after a rest.
+  // How many connections a process may open a second, and how many attaches it may begin; more at once after
+  // a rest.
   static constexpr double kConnectionsPerSecond = 2000, kConnectionsAtOnce = 4000;
   static constexpr double kAttachesPerSecond = 50, kAttachesAtOnce = 300;
-  // Of connections that are not attached. One more, and the one that has been silent for the longest time must go.
+  // How many connections of one process may be unattached. With one more, the one that has been silent for
+  // the longest time must go.
   static constexpr uint32_t kUnattachedMax = 32;
 
   bool MayConnect(PeerId peer, int64_t now_ns) { return Of(peer, now_ns).connections.TryTake(now_ns); }
@@ -83,7 +85,7 @@ class Door {
     if (peers_.size() >= kPeersMax) Forget(now_ns);
     return peers_[peer];
   }
-  // Those who have rested are as good as new ones.
+  // Forgets processes that have rested: they are as good as new ones.
   void Forget(int64_t now_ns) {
     for (auto peer = peers_.begin(); peer != peers_.end();) {
       const bool rested = peer->second.connections.full(now_ns) && peer->second.attaches.full(now_ns);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What takes long (mapping, populating and unmapping regions of gigabytes) runs here, a step at a time and in turns, so that
-// a small errand never waits for a big one.
+// The tasks of the memory thread: mapping, inspecting and unmapping regions of gigabytes. Each runs one step
+// at a time, and tasks take turns, so that a small one never waits for a big one.
 #ifndef VGPU_MEDIATOR_ERRANDS_H_
 #define VGPU_MEDIATOR_ERRANDS_H_
 
@@ -19,21 +19,21 @@ namespace vgpu::mediator {
 class Errand {
  public:
   virtual ~Errand() = default;
-  // On the errands' thread: a few milliseconds of work. True: that was all.
+  // On the memory thread: a few milliseconds of work. True: that was all.
   virtual bool Step() = 0;
-  // On the loop's thread, after the last step; the errand is destroyed afterwards, there.
+  // On control's thread, after the last step. The task is destroyed afterwards, on the same thread.
   virtual void Done() = 0;
 };
 
-// One thread. Submit and Done belong to the loop's.
+// The memory thread and its queue. Control makes it, and calls Submit.
 class Errands final : private ReadyHandler {
  public:
   static base::Result<std::unique_ptr<Errands>> Create(EventLoop* loop);
-  // Runs the step under way to its end; errands that are not done are destroyed here.
+  // Runs the step under way to its end. Tasks that are not done are destroyed here.
   ~Errands() override;
 
   void Submit(std::unique_ptr<Errand> errand);
-  // It has the next turn, and the ones after that.
+  // It runs before all that wait, until it is done.
   void SubmitUrgent(std::unique_ptr<Errand> errand);
 
  private:
@@ -47,7 +47,7 @@ class Errands final : private ReadyHandler {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::unique_ptr<Errand>> waiting_;  // the first one has the next turn
-  std::deque<std::unique_ptr<Errand>> urgent_;   // before all of them
+  std::deque<std::unique_ptr<Errand>> urgent_;   // these run before all of them
   std::deque<std::unique_ptr<Errand>> done_;
   bool stopping_ = false;
   std::thread thread_;

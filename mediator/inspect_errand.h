@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who held up a lane? Memory from which a hole was punched stops whoever touches it for as long as the punch takes, and
-// nothing tells whose it was, but for this: its pages are not mapped here any more.
+// Which VM held up a lane? Whoever touches memory that is being punched waits until the whole punch is over.
+// Nothing tells whose memory it was, except that its pages are no longer mapped in this process.
 #ifndef VGPU_MEDIATOR_INSPECT_ERRAND_H_
 #define VGPU_MEDIATOR_INSPECT_ERRAND_H_
 
@@ -24,13 +24,13 @@ class InspectErrand final : public Errand {
  public:
   struct Subject {
     uint64_t serial;  // of its session, which may end meanwhile
-    std::shared_ptr<std::atomic<bool>> mapped;  // false once its memory is being unmapped, which this thread does
+    std::shared_ptr<std::atomic<bool>> mapped;  // false once this thread has begun to unmap its memory
     char* region;
     size_t bytes;
     Finding finding = Finding::kWhole;
   };
 
-  // `done` is called on the loop's thread.
+  // `done` is called on control's thread.
   InspectErrand(std::vector<Subject> subjects, std::function<void(const std::vector<Subject>&)> done);
 
   bool Step() override;
@@ -42,7 +42,7 @@ class InspectErrand final : public Errand {
   std::vector<Subject> subjects_;
   const std::function<void(const std::vector<Subject>&)> done_;
   size_t next_ = 0;
-  size_t at_ = 0;  // bytes of the next one that have been looked at
+  size_t at_ = 0;  // bytes of the next one that have been checked
 };
 
 }  // namespace vgpu::mediator

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread that serves rings and does nothing else. Control gives it sessions ready-made and takes them back; the two
-// exchange small messages. There are two: one for everybody, and one for suspects, whose memory or descriptors have held up
-// the first one once.
+// A thread that serves rings and does nothing else. Control gives it sessions ready-made and takes them back. Control
+// tells it commands, and it tells control reports. There are two lanes: the common one, and the isolated one, for VMs
+// whose memory or descriptors have held up a lane.
 #ifndef VGPU_MEDIATOR_LANE_H_
 #define VGPU_MEDIATOR_LANE_H_
 
@@ -33,11 +33,11 @@ struct LaneReport {
     kNotBegun,   // too many descriptors are watched
     kFenced,
     kResetDone,
-    kSlow,       // wants to be told kLeave
+    kSlow,       // suspended: control answers kLeave
     kLeft,
     kEnded,
-    kFault,      // pages of somebody's memory were missed. No session
-    kBroken,     // the kernel refuses it its event loop: it has stopped, error() says why. No session
+    kFault,      // some VM's pages were taken away. No session
+    kBroken,     // the kernel refuses the event loop: the lane has stopped, and error() says why. No session
   };
   Kind kind = Kind::kFault;
   // Of kFenced; of kResetDone if it is fenced all the same, since no reset lifts that, or it has lied again.

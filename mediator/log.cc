@@ -133,7 +133,7 @@ std::string LogQueue::Next() {
   return line;
 }
 
-// Whoever shares the open file may have made it non-blocking.
+// Another process that shares the open file may have made it non-blocking.
 bool LogQueue::Write(const std::string& text) const {
   for (size_t done = 0; done < text.size();) {
     const ssize_t put = write(fd_, text.data() + done, text.size() - done);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The daemon's log. Whoever reads it may be slow, stand still, or be gone: lines wait in a bounded queue for a thread of their
-// own, which alone ever waits for the reader. When the queue is full the oldest lines are dropped and counted.
+// The daemon's log. Its reader may be slow, stand still, or be gone. So lines wait in a bounded queue for a
+// thread of their own, and only that thread waits for the reader. When the queue is full the oldest lines are
+// dropped and counted.
 #ifndef VGPU_MEDIATOR_LOG_H_
 #define VGPU_MEDIATOR_LOG_H_
 
@@ -25,13 +26,13 @@ struct LogLimits {
 
 class LogQueue {
  public:
-  // Starts the thread that writes to `fd`. It never ends, nor does the queue: the process may end while a write hangs.
-  // `lost` makes the line that says how many lines were lost.
+  // Starts the thread that writes to `fd`. It never ends, nor does the queue: the process may end while a
+  // write hangs. `lost` makes the line that says how many lines were lost.
   static base::Result<LogQueue*> Start(int fd, LogLimits limits, std::string (*lost)(uint64_t lines));
 
   // Any thread; never waits for the reader. `line` ends with a newline.
   void Push(std::string line);
-  // Waits until all lines are written or lost, for so long at most.
+  // Waits until all lines are written or lost, but not longer than `patience`.
   void Flush(std::chrono::milliseconds patience);
   // Lines that nobody will ever read.
   uint64_t dropped() const;
@@ -56,8 +57,8 @@ class LogQueue {
   uint64_t told_ = 0;  // of dropped_: what the log says itself
 };
 
-// Makes spdlog's default logger one that writes to stderr through a LogQueue: with time stamps, or as journald wants it where
-// stderr is its stream. `level` is one of debug, info, warning, error.
+// Makes spdlog's default logger write to stderr through a LogQueue: with time stamps, or as journald wants it
+// if stderr is its stream. `level` is one of debug, info, warning, error.
 base::Result<void> StartLog(const std::string& level);
 // At the end of the program: what is in the queue is written if somebody reads it.
 void FlushLog();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which lines a peer may put into the log. Of what went wrong each sentence once a minute, and no more than a few a second of
-// all; of the coming and going of a VM some, then one a second. What was left out is counted. Pure: the caller brings the clock.
+// Which lines a peer may put into the log. A sentence about what went wrong is logged once a minute, and of
+// all such sentences a few a second. That a VM came or went is logged some times, then once a second. What
+// was left out is counted. Pure: the caller brings the clock.
 #ifndef VGPU_MEDIATOR_LOG_LIMIT_H_
 #define VGPU_MEDIATOR_LOG_LIMIT_H_
 

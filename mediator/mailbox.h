@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small messages from one thread to another, in order, through a bounded queue. Neither side ever waits for the other.
+// Small items from one thread to another, in order, through a bounded queue. Neither side ever waits for the
+// other.
 #ifndef VGPU_MEDIATOR_MAILBOX_H_
 #define VGPU_MEDIATOR_MAILBOX_H_
 
@@ -21,14 +22,14 @@ namespace vgpu::mediator {
 template <class T>
 class Mailbox {
  public:
-  // Has room for at least `capacity` messages.
+  // Has room for at least `capacity` items.
   static base::Result<std::unique_ptr<Mailbox>> Create(uint32_t capacity) {
     base::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!fd) return base::SystemError("cannot create an eventfd");
     return std::unique_ptr<Mailbox>(new Mailbox(std::bit_ceil(capacity), std::move(fd)));
   }
 
-  // The poster's bounds keep it from ever being full: how many messages may be under way is fixed by the protocol.
+  // The mailbox is never full: the protocol of its two threads bounds how many items are under way.
   void Post(const T& message) {
     const uint32_t posted = posted_.load(std::memory_order_relaxed);
     assert(posted - taken_.load(std::memory_order_acquire) <= mask_);
@@ -37,7 +38,7 @@ class Mailbox {
     SignalEventfd(fd_.get());
   }
 
-  // The oldest message; false if there is none.
+  // Takes the oldest item; false if there is none.
   bool Take(T* message) {
     const uint32_t taken = taken_.load(std::memory_order_relaxed);
     if (taken == posted_.load(std::memory_order_acquire)) return false;
@@ -49,7 +50,7 @@ class Mailbox {
   // For its taker.
   bool empty() const { return taken_.load(std::memory_order_relaxed) == posted_.load(std::memory_order_acquire); }
 
-  // Readable when there may be messages: drain it, then take them all.
+  // Readable when there may be items: drain it, then take them all.
   int fd() const { return fd_.get(); }
 
  private:

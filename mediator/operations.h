@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a guest can ask for: one table, an entry an operation. Pure: no descriptors, no clock, no state.
-// To add an operation: an opcode in api/, an entry in operations.cc, its CPU code in operations_cpu.cc,
-// its GPU code in gpu/kernels.cu.
+//
+// An operation for the CPU needs an opcode in api/ and an entry in operations.cc. One with work in pieces for
+// the GPU also needs its number in gpu/batch_abi.h, its code in gpu/kernels.cu and in gpu/fake_cuda_batch.cc,
+// and a check in engine/engine.cc (Translate). Of the operations that need their slot only, the GPU knows
+// sums only. docs/spec/operations.md describes all of them.
 #ifndef VGPU_MEDIATOR_OPERATIONS_H_
 #define VGPU_MEDIATOR_OPERATIONS_H_
 
@@ -16,7 +19,8 @@
 
 namespace vgpu::mediator {
 
-// What decode may believe about a ring: from the attach message and the configuration, never from shared memory.
+// What decode relies on about a ring. It comes from the attach message and the configuration, never from
+// shared memory.
 struct RingLimits {
   char* arena;
   uint64_t arena_bytes;
@@ -30,20 +34,21 @@ inline constexpr uint32_t kNotOnGpu = ~0u;
 struct Operation {
   uint32_t opcode;
   const char* name;
-  // The GPU's code for it (VGPU_JOB_*, the first of its types); kNotOnGpu: the loop runs it.
+  // The GPU's number for it (VGPU_JOB_*, of its first type). kNotOnGpu: the CPU runs it, wherever the session
+  // is.
   uint32_t gpu_job;
 
-  // What reads and writes nothing but its slot has only this: from its operands to its result. It cannot fail, and
-  // repeating it is harmless whatever ran after it.
+  // Small operations, which touch nothing but their slot, have only this: from the operands to the result. It
+  // cannot fail, and is harmless to repeat whatever ran after it.
   uint32_t (*in_slot)(uint64_t operands) = nullptr;
   bool has_operands = false;  // the first argument; else 0
 
-  // Everything else has these.
-  // Checks the copy and fills operands, result, repeatable, inline_run of *request. Returns VGPU_OK or VGPU_ERR_*.
+  // Everything else has these. Checks the copy and fills what `run` needs of *request: a, b, c and count;
+  // also repeatable and inline_run, where these are not true. Returns VGPU_OK or VGPU_ERR_*.
   uint32_t (*decode)(const ring::SlotCopy& copy, const RingLimits& limits, Request* request) = nullptr;
   // Computes elements [begin, end) on the CPU (or everything, for what has no elements). Any thread.
   void (*run)(Request* request, uint64_t begin, uint64_t end) = nullptr;
-  // Elements in a piece of about 50 us on the CPU; null for what is never cut.
+  // Elements in a piece of about 50 us on the CPU; null for what only the loop runs.
   uint64_t (*piece)(const Request& request) = nullptr;
 };
 
@@ -59,7 +64,7 @@ inline uint32_t OpcodeIn(uint64_t submit) { return vgpu_word_data(submit) & 0xff
 // Reserved bits are zero today, so that they can mean something tomorrow.
 inline bool ReservedBitsIn(uint64_t submit) { return vgpu_word_data(submit) >> 24 != 0; }
 
-// The operation of a slot's first word, if it touches nothing but the slot and nothing is wrong with it; else null, and
+// The operation of a slot's first word, if it is a small one and nothing is wrong with it; else null, and
 // Decode says more. Not for the window ring.
 inline const Operation* FindInSlot(uint64_t submit) {
   const Operation* op = FindOperation(OpcodeIn(submit));
@@ -67,7 +72,7 @@ inline const Operation* FindInSlot(uint64_t submit) {
 }
 
 // Decodes a private copy of a slot. Never fails: a request that is refused has its code, and no op.
-// Sets everything but `idx` and `since_ns`.
+// Sets everything that the request's kind uses, but `idx`, `since_ns` and `state`.
 void Decode(const ring::SlotCopy& copy, const RingLimits& limits, Request* request);
 
 // Runs a decoded request on the CPU: elements [begin, end), or everything where it has none.
@@ -80,8 +85,8 @@ inline void Run(Request* request, uint64_t begin, uint64_t end) {
   }
 }
 
-// What it costs the loop to run this one by itself, in requests that touch nothing but their slot: some 30 ns. 4 KiB of
-// operands whose lines another core has just written take a microsecond.
+// What it costs to run this request inline, counted in small requests of some 30 ns. 4 KiB of operands whose
+// lines another core has just written take a microsecond.
 uint32_t InlineCost(const Request& request);
 
 // Of one element of a vector; 0: no such type (VGPU_TYPE_*).

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A request after decoding: private, checked, ready to run. Nothing in it can be changed by a guest; what the operand
-// pointers point at can, and that may only give this guest wrong numbers.
+// A request after decoding: private, checked, ready to run. A guest cannot change it. It can change what the
+// operand pointers point at, and only gives itself wrong numbers so.
 #ifndef VGPU_MEDIATOR_REQUEST_H_
 #define VGPU_MEDIATOR_REQUEST_H_
 
@@ -12,7 +12,8 @@ namespace vgpu::mediator {
 
 struct Operation;
 
-// What every operation needs, before what the server of the ring needs: together a cache line.
+// What every operation needs. Together with what the server of the ring needs for a small request it is a
+// cache line.
 struct WhatToDo {
   const Operation* op;  // null: refused
   uint64_t operands;    // of what touches nothing but its slot

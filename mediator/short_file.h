@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that serves rings touches only files that are punched quickly. Whoever touches memory from which a hole is being
-// punched sleeps for the whole punch, and then every VM waits; so how much there is to punch has to be bounded.
+// A lane touches only files that are punched quickly. Whoever touches memory from which a hole is being
+// punched sleeps for the whole punch. On a lane, every VM would wait. So the size of such a file is bounded.
 #ifndef VGPU_MEDIATOR_SHORT_FILE_H_
 #define VGPU_MEDIATOR_SHORT_FILE_H_
 
@@ -10,7 +10,8 @@
 
 namespace vgpu::mediator {
 
-// Punched in about half a millisecond (docs/adr/0008-memory-that-vanishes.md). Of huge pages, of 2 MiB, there are fewer.
+// Files of these sizes are punched in about half a millisecond (docs/adr/0008-memory-that-vanishes.md). The
+// second size is for huge pages of 2 MiB, of which a file has fewer.
 inline constexpr uint64_t kShortFileBytes = uint64_t{4} << 20;
 inline constexpr uint64_t kShortHugeFileBytes = uint64_t{1} << 30;
 static_assert(VGPU_RINGS_BYTES_MAX <= kShortFileBytes, "any rings file is short");

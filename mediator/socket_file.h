@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The files of the control socket: its folder, the lock beside it, and the socket itself. Somebody else may remove or replace
-// each of them at any time, so they are known by their inode, not by their name.
+// The files of the control socket: its folder, the lock beside it, and the socket itself. Somebody else may
+// remove or replace each of them at any time, so the mediator knows them by their inode, not by their name.
 #ifndef VGPU_MEDIATOR_SOCKET_FILE_H_
 #define VGPU_MEDIATOR_SOCKET_FILE_H_
 
@@ -14,7 +14,7 @@
 
 namespace vgpu::mediator {
 
-// A file that goes with this object, if the name still means the same file then.
+// A file that is removed with this object, if the name still means the same file then.
 class OwnFile {
  public:
   // What `path` names now.
@@ -39,10 +39,10 @@ struct Listener {
   OwnFile file;
 };
 
-// Whoever holds this serves the socket, and owns what lies beside it; the lock goes with the process, however that ends, its
-// file with an orderly end. Makes the socket's folder (mode 0700), and room for the socket: one that nobody listens on any more
-// is removed; one of a living program, or a file of another kind, is an error, as is that another mediator has it (with its
-// pid).
+// Whoever holds this lock serves the socket, and owns what lies beside it. The lock ends with the process,
+// however that ends; its file goes with an orderly end. Makes the socket's folder (mode 0700). A socket on
+// which nobody listens any more is removed. It is an error if a living program has the socket, if a file of
+// another kind is there, or if another mediator has the lock (the error names its pid).
 base::Result<SocketLock> LockSocket(const std::string& path);
 
 // Makes the socket and listens. Needs LockSocket of this path.

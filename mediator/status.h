@@ -13,7 +13,7 @@
 
 namespace vgpu::mediator {
 
-// What the control thread knows of a VM that is served, and the rest, which its session publishes.
+// A VM that is served: what control knows of it. The rest is in its session, which publishes it.
 struct VmView {
   const Session* session;
   PeerId owner;
@@ -30,7 +30,7 @@ struct StatusView {
   std::vector<VmView> vms;
 };
 
-// Control thread; costs the threads that serve rings nothing.
+// Control thread. It reads what lanes publish, and lanes do nothing for it.
 std::string StatusJson(const StatusView& view);
 
 }  // namespace vgpu::mediator

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signals belong to the loop's thread: threads that are started while this lives get none but the synchronous ones.
+// Signals belong to the control thread. Threads that are started while this lives get none but the
+// synchronous ones.
 #ifndef VGPU_MEDIATOR_THREAD_SIGNALS_H_
 #define VGPU_MEDIATOR_THREAD_SIGNALS_H_
 

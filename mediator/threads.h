@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Threads that may be refused: a limit on tasks is a sentence, not an exception.
+// Starts threads. A limit on tasks becomes an error with a sentence, not an exception.
 #ifndef VGPU_MEDIATOR_THREADS_H_
 #define VGPU_MEDIATOR_THREADS_H_
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time during which the loop has looked. One thread's. A service that was frozen (a cgroup's freezer, a suspended host, a snapshot) has not,
-// and what was in flight meanwhile is nobody's fault.
+// Time during which the loop was running. Used by one thread. While the service is frozen (a cgroup's
+// freezer, a suspended host, a snapshot) it stands still: what was in flight meanwhile is nobody's fault.
 #ifndef VGPU_MEDIATOR_WATCHED_CLOCK_H_
 #define VGPU_MEDIATOR_WATCHED_CLOCK_H_
 
@@ -15,7 +15,8 @@ class WatchedClock {
  public:
   explicit WatchedClock(const Clock* clock) : clock_(clock), last_ns_(clock->Now()) {}
 
-  // To be called again and again while anything is in flight: of the time since the last call no more than kStepMaxNs counts.
+  // Call it again and again while anything is in flight: of the time since the last call no more than
+  // kStepMaxNs counts.
   int64_t Now() {
     const int64_t now_ns = clock_->Now();
     watched_ns_ += std::clamp<int64_t>(now_ns - last_ns_, 0, kStepMaxNs);

@@ -8,9 +8,9 @@
  * neither kicks, requests nor answers pass through QEMU. Only the register window does:
  * for it QEMU is the producer of a small ring in a private file.
  *
- * docs/spec/registers.md is the guest's view; hw/misc/vgpu/{abi,codes,control,regs}.h are the
- * words on the wire. All but the thread that makes memory present runs under the big QEMU
- * lock, and nothing waits under it.
+ * docs/spec/registers.md is the guest's view; the headers in hw/misc/vgpu/ are the words on
+ * the wire. All but the thread that makes memory present runs under the big QEMU lock, and
+ * nothing waits under it.
  */
 
 #include "qemu/osdep.h"

@@ -62,7 +62,7 @@ static inline uint32_t vgpu_epoch_next(uint32_t epoch) {
 /* ---- slot: one cache line, request and response in place ---- */
 
 /*
- * submit (guest writes): data = opcode (16 bits) | type (8 bits) | zero (8 bits); seq = tag << 8 | zero (8 bits).
+ * submit (guest writes): data = opcode (16 bits) | type (8 bits) | zero (8 bits); seq = tag << 8 | zero (8).
  * done (mediator or GPU writes): data = the small result; seq = tag << 8 | code (8 bits).
  * The guest fills arg[] first and stores submit with release order; the responder stores a vector's payload
  * first and done with release order. Both fields carry the tag of the same request.
@@ -160,8 +160,8 @@ static inline uint64_t vgpu_round_up(uint64_t value, uint64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
-/* 0, or -1 when the sizes do not make a region (a size that is no power of two or out of range, too many rings
- * or entries, rings that do not fit). Nothing of *out is valid then. */
+/* Returns 0, or -1 when the sizes do not make a region (a size that is no power of two or out of range, too
+ * many rings or entries, rings that do not fit). Nothing of *out is valid then. */
 static inline int vgpu_layout_make(uint64_t region_bytes, uint32_t ring_count, uint32_t entries,
                                    struct vgpu_layout *out) {
   if (region_bytes < VGPU_REGION_BYTES_MIN || region_bytes > VGPU_REGION_BYTES_MAX ||
@@ -207,11 +207,13 @@ static inline void vgpu_region_header_fill(struct vgpu_region_header *header, co
 /* ---- the rings file: what of a region is not arena ---- */
 
 /*
- * The owner keeps page 0 of the region and the ring pages (control lines and slots) in a small sealed memfd of their own,
- * and lays it over the region's mapping, piece by piece; so does whoever maps the region. A hole that is punched into the
- * region's file then stalls nobody who reads ring lines. What is seen through the mapping is the same with and without it.
+ * The owner keeps page 0 of the region and the ring pages (control lines and slots) in a small sealed memfd
+ * of their own, and lays it over the region's mapping, part by part. Every process that maps the region does
+ * the same. Then a hole that is punched into the region's file stalls nobody who reads ring lines. The
+ * mapping looks the same with and without it.
  *
- * A piece is the pages of one ring; that of ring 0 begins with page 0. The pieces lie in the file one after another.
+ * A part is the pages of one ring; that of ring 0 begins with page 0. The parts lie in the file one after
+ * another.
  */
 struct vgpu_rings_piece {
   uint64_t file_off;
@@ -219,7 +221,7 @@ struct vgpu_rings_piece {
   uint64_t bytes;
 };
 
-/* Piece `ring` of layout->ring_count. */
+/* Part `ring` of layout->ring_count. */
 static inline struct vgpu_rings_piece vgpu_rings_piece_of(const struct vgpu_layout *layout, uint32_t ring) {
   struct vgpu_rings_piece piece;
   if (ring == 0) {
@@ -246,10 +248,11 @@ static inline uint64_t vgpu_rings_bytes(const struct vgpu_layout *layout) {
 /* ---- the private file: window ring and journal; the guest never sees it ---- */
 
 /*
- * The owner of the region makes this second sealed memfd of VGPU_PRIVATE_BYTES, zeroed but for the header, and
- * sends it at every attach. The window ring lets QEMU submit the register window's requests; each of
- * its slots has a request and a response buffer of VGPU_WINDOW_BUF_BYTES in the ring's arena, at
- * slot * 2 * VGPU_WINDOW_BUF_BYTES and one buffer later. The journal is the mediator's own memory that outlives it.
+ * The owner of the region makes this second sealed memfd of VGPU_PRIVATE_BYTES, zeroed but for the header,
+ * and sends it at every attach. The window ring lets QEMU submit the register window's requests; each of its
+ * slots has a request and a response buffer of VGPU_WINDOW_BUF_BYTES in the ring's arena, at
+ * slot * 2 * VGPU_WINDOW_BUF_BYTES and one buffer later. The journal is memory of the mediator, and outlives
+ * it.
  */
 #define VGPU_WINDOW_ENTRIES 8u
 #define VGPU_WINDOW_BUF_BYTES 1024u

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mediator's side of one ring in one epoch: take requests in order, complete them in any order, arm and look again.
-// Everything it decides on is in private memory; what it reads from the ring, it reads once.
+// The mediator's side of one ring in one epoch: take requests in order, complete them in any order, arm and
+// check again. Everything it decides on is in private memory; what it reads from the ring, it reads once.
 #ifndef VGPU_RING_CONSUMER_H_
 #define VGPU_RING_CONSUMER_H_
 
@@ -30,22 +30,23 @@ class Consumer {
   // Is the next request there? Reads the slot's first word only.
   bool Ready() const { return SubmitIs(cons_, M::LoadAcquire(ring_.submit(cons_))); }
 
-  // Fetches the lines of the next `count` slots side by side, for reading and for answering. The fewer of them are not
-  // published yet, the better: those are taken away from the producer's cache for nothing.
+  // Fetches the lines of the next `count` slots side by side, for reading and for answering. Lines that are
+  // not published yet are taken away from the producer's cache for nothing, so `count` should not be too
+  // large.
   void Prefetch(uint32_t count) const {
     for (uint32_t i = 1; i < count; ++i) M::PrefetchForWrite(ring_.submit(cons_ + i));
   }
 
-  // Takes the next request; false if there is none. Pairs with Producer::Publish.
-  // The caller checks that the slot's earlier request was answered: a guest that reuses a slot too soon lies.
+  // Takes the next request; false if there is none. Pairs with Producer::Publish. The caller checks that the
+  // slot's earlier request was answered: a guest that reuses a slot before that lies.
   bool Take(SlotCopy* copy) {
     if (!PeekHead(cons_, &copy->submit)) return false;
     TakeArgs(copy);
     return true;
   }
 
-  // The same in two steps, for who may not need all of it: the first word of the next request, if it is there; then
-  // all its arguments, or only the first one.
+  // Take in two steps, for a caller that may not need all arguments: first the `submit` word of the next
+  // request, if it is there; then all its arguments, or only the first one.
   bool PeekHead(uint64_t* submit) const { return PeekHead(cons_, submit); }
   void TakeArgs(SlotCopy* copy) { CopyArgs(cons_++, copy); }
   uint64_t TakeArg() { return M::LoadRelaxed(ring_.arg(cons_++, 0)); }
@@ -57,28 +58,31 @@ class Consumer {
     return true;
   }
 
-  // Does the slot hold the answer to index `idx`? Only for a restart; a guest that forges it fools itself alone.
+  // Does the slot hold the answer to index `idx`? Only for a restart; a guest that forges it fools itself
+  // alone.
   bool HasAnswer(uint32_t idx) const {
     return vgpu_done_tag(M::LoadAcquire(ring_.done(idx))) == ring_.tag(epoch_, idx);
   }
 
-  // Answers a request. Results in the arena were written before, by this thread or one that synchronised with it.
-  // Pairs with Producer::Take.
+  // Answers a request. Results in the arena were written before, by this thread or one that synchronised with
+  // it. Pairs with Producer::Take.
   void Complete(uint32_t idx, Answer answer) {
     M::StoreRelease(ring_.done(idx), vgpu_done_word(answer.data, ring_.tag(epoch_, idx), answer.code));
     ++completed_;
   }
 
-  // The same for an answer that somebody else has written, or is about to have written: the GPU. After this it is there.
-  // That a look is enough, without a store, is C++20's rule for fences: what was read before NeedCall's fence cannot be
-  // missed after ArmCall's fence, if that is the later one. (The model checker knows C++11's, which speaks of stores only.)
+  // The same for an answer that the GPU has written, or is about to. After this it is there. A load is enough
+  // where the answer is there already, without a store: by C++20's rule for fences, what was read before
+  // NeedCall's fence cannot be missed after ArmCall's fence, if that is the later one. (The model checker
+  // knows C++11's rule, which speaks of stores only.)
   void Confirm(uint32_t idx, Answer answer) {
     const uint64_t done = vgpu_done_word(answer.data, ring_.tag(epoch_, idx), answer.code);
     if (M::LoadAcquire(ring_.done(idx)) != done) M::StoreRelease(ring_.done(idx), done);
     ++completed_;
   }
 
-  // After one or more Complete or Confirm: true if the guest sleeps and must be called. Pairs with Producer::ArmCall.
+  // After one or more Complete or Confirm: true if the guest sleeps and must be called. Pairs with
+  // Producer::ArmCall.
   bool NeedCall() {
     const uint32_t old_count = notified_;
     if (old_count == completed_) return false;
@@ -88,8 +92,9 @@ class Consumer {
     return vgpu_word_seq(event) == epoch_ && vgpu_need_event(vgpu_word_data(event), completed_, old_count);
   }
 
-  // Asks for a kick at the next request, then looks again. True: the ring is empty, so it is safe to sleep until the
-  // kick. False: there is a request already; disarmed. Pairs with Producer::Publish.
+  // Asks for a kick at the next request, then checks again. True: the ring is empty, so it is safe to sleep
+  // until the kick. False: there is a request already, and the ring is disarmed. Pairs with
+  // Producer::Publish.
   bool ArmKick() {
     M::StoreRelaxed(ring_.kick_event, vgpu_word(cons_, epoch_));
     M::template FullFence<Fence::kArmKick>();

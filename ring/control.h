@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket: a Unix stream socket on which the owner of a region (QEMU, or a host process) attaches it to
- * the mediator, and an operator asks for status. Messages are a header and `size` bytes; descriptors travel by
- * SCM_RIGHTS with the first byte of their message. Little-endian. C11 and C++20. docs/spec/control.md explains it.
+ * The control socket: a Unix stream socket on which the owner of a region (QEMU, or a host process) attaches
+ * it to the mediator, and an operator asks for status. Messages are a header and `size` bytes; descriptors
+ * travel by SCM_RIGHTS with any byte of their message. Little-endian. C11 and C++20. docs/spec/control.md
+ * explains it.
  *
  * Owner:     HELLO, ATTACH, RING x ring_count, START             later RESET, DETACH
  * Mediator:  HELLO                                 GRANT or ERROR  later STATE, RESET_DONE
@@ -25,19 +26,22 @@
 #define VGPU_CONTROL_FDS_MAX 5u                   /* descriptors of one message */
 
 #define VGPU_MSG_HELLO 1u        /* vgpu_msg_hello, both ways; first on every connection */
-#define VGPU_MSG_ATTACH 2u       /* vgpu_msg_attach; descriptors: private, window kick, window call, then region and rings file if ring_count > 0 */
+/* vgpu_msg_attach; descriptors: private file, window kick and call; if ring_count > 0, region, rings file */
+#define VGPU_MSG_ATTACH 2u
 #define VGPU_MSG_RING 3u         /* vgpu_msg_ring; descriptors: kick, call */
 #define VGPU_MSG_START 4u        /* empty */
 #define VGPU_MSG_GRANT 5u        /* vgpu_msg_grant */
-#define VGPU_MSG_STATE 6u        /* vgpu_msg_state: the session was fenced or quarantined; the connection stays */
-#define VGPU_MSG_RESET 7u        /* empty: the device was reset: cancel everything and close all rings but the window ring */
+/* vgpu_msg_state: the session is fenced, quarantined, or attached again after RESET; the connection stays */
+#define VGPU_MSG_STATE 6u
+/* empty: the device was reset. The mediator cancels everything and closes all rings but the window ring. */
+#define VGPU_MSG_RESET 7u
 #define VGPU_MSG_RESET_DONE 8u   /* empty: nothing of before the reset is in flight any more */
 #define VGPU_MSG_DETACH 9u       /* empty; the mediator closes the connection when the region is unmapped */
 #define VGPU_MSG_STATUS 10u      /* empty */
 #define VGPU_MSG_STATUS_REPLY 11u /* JSON text, UTF-8, no zero byte at the end */
 #define VGPU_MSG_ERROR 12u       /* vgpu_msg_error */
 #define VGPU_MSG_QUARANTINE 13u  /* vgpu_msg_vm: fences this VM and keeps it out until it is released */
-#define VGPU_MSG_RELEASE 14u     /* vgpu_msg_vm: ends that, and forgets what made it a suspect */
+#define VGPU_MSG_RELEASE 14u     /* vgpu_msg_vm: ends that, and forgets the VM's stalls */
 #define VGPU_MSG_DONE 15u        /* empty: QUARANTINE or RELEASE is carried out */
 
 struct vgpu_msg_header {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The epoch handshake: how a ring is opened, closed and reset. The guest asks (epoch_req, then a kick, always);
-// the mediator finishes or cancels what is in flight, clears the ring and only then answers (epoch_ack).
-// A killed program, a reboot, a kexec: the next owner asks for a new epoch and starts clean the same way.
+// The epoch handshake: how a ring is opened, closed and reset. The guest asks (epoch_req, then a kick,
+// always). The mediator finishes or cancels what is in flight, clears the ring, and only then answers
+// (epoch_ack). After a killed program, a reboot or a kexec the next owner asks for a new epoch and starts
+// clean in the same way.
 #ifndef VGPU_RING_EPOCH_H_
 #define VGPU_RING_EPOCH_H_
 
@@ -11,8 +12,8 @@
 
 namespace vgpu::ring {
 
-// Guest: asks for a new epoch, open or closed, and returns it. Kick the ring afterwards; the eventfd orders this
-// store before the mediator's look. Nothing may be staged before the answer.
+// Guest: asks for a new epoch, open or closed, and returns it. Kick the ring afterwards; the eventfd orders
+// this store before the mediator's load. Nothing may be staged before the answer.
 template <class M>
 uint32_t RequestEpoch(const RingRef<M>& ring, bool open) {
   const uint32_t asked = vgpu_word_seq(M::LoadRelaxed(ring.epoch_req));
@@ -36,8 +37,8 @@ uint64_t RequestedEpoch(const RingRef<M>& ring) {
   return M::LoadAcquire(ring.epoch_req);
 }
 
-// Mediator: clears slots [begin, end), so that no request of 255 epochs ago looks like one of today (a tag has 8 bits of
-// the epoch). Nothing may be in flight. Once all are cleared, PublishEpoch answers.
+// Mediator: clears slots [begin, end), so that a request of 255 epochs ago cannot be taken for a new one (a
+// tag has 8 bits of the epoch). Nothing may be in flight. Once all are cleared, PublishEpoch answers.
 template <class M>
 void ClearSlots(const RingRef<M>& ring, uint32_t begin, uint32_t end) {
   for (uint32_t i = begin; i < end; ++i) {
@@ -52,7 +53,7 @@ void PublishEpoch(const RingRef<M>& ring, uint32_t epoch, uint32_t state) {
   M::StoreRelease(ring.epoch_ack, vgpu_word(state, epoch));
 }
 
-// Mediator: both at once, for who has the time.
+// Mediator: both at once; takes time for a large ring.
 template <class M>
 void AnswerEpoch(const RingRef<M>& ring, uint32_t epoch, uint32_t state) {
   ClearSlots(ring, 0, ring.entries());

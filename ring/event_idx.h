@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /*
- * The peer asked to be woken when the count passes `event`. The count has just gone from `old_idx` to `new_idx`
- * (free-running, modulo 2^32, at most 2^31 apart). Nonzero if `event` lies in [old_idx, new_idx).
+ * The peer asked to be woken when the count passes `event`. The count has just gone from `old_idx` to
+ * `new_idx` (free-running, modulo 2^32, at most 2^31 apart). Nonzero if `event` lies in [old_idx, new_idx).
  * The unsigned differences make it right across the wrap.
  */
 static inline int vgpu_need_event(uint32_t event, uint32_t new_idx, uint32_t old_idx) {

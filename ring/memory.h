@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ordering policy of the ring templates: every access to shared words goes through it, and every memory
-// order in the project is spelt here or in producer.h and consumer.h. Two policies exist: RealMemory below, and
-// the model checker's (tests/model), which runs the very same templates.
+// The ordering policy of the ring templates. Every access to a ring's words goes through it, and only this
+// file spells the memory orders of these words. (The journal, serve/journal.h, has its own.) There are two
+// policies: RealMemory below, and the model checker's (tests/model), which runs the very same templates.
 //
 // Pairs:
 //   submit word   producer StoreRelease  -> consumer LoadAcquire   (arguments are visible with the request)
 //   done word     consumer StoreRelease  -> producer LoadAcquire   (results are visible with the answer)
 //   epoch_req/ack StoreRelease           -> LoadAcquire            (indices of the old epoch are gone)
-//   kick_event    consumer stores, FullFence<kArmKick>, looks at the ring
+//   kick_event    consumer stores, FullFence<kArmKick>, checks the ring
 //                 | producer publishes, FullFence<kPublish>, reads kick_event
-//   call_event    producer stores, FullFence<kArmCall>, looks at the slots
+//   call_event    producer stores, FullFence<kArmCall>, checks the slots
 //                 | consumer completes, FullFence<kComplete>, reads call_event
-// A pair of full fences is a store-buffer (Dekker) pair: without either, both sides may miss each other's store
-// and sleep for ever, on x86 too.
+// A pair of full fences is a store-buffer (Dekker) pair: without either, both sides may miss each other's
+// store and sleep for ever, on x86 too.
 #ifndef VGPU_RING_MEMORY_H_
 #define VGPU_RING_MEMORY_H_
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The guest's side of one ring in one epoch: stage requests, publish them together, take answers, arm and look again.
+// The guest's side of one ring in one epoch: stage requests, publish them together, take answers, arm and
+// check again.
 #ifndef VGPU_RING_PRODUCER_H_
 #define VGPU_RING_PRODUCER_H_
 
@@ -16,7 +17,8 @@ namespace vgpu::ring {
 template <class M>
 class Producer {
  public:
-  // The epoch has been acknowledged as open (ring/epoch.h). `first_idx` is 0 on a fresh ring; tests start near 2^32.
+  // The epoch has been acknowledged as open (ring/epoch.h). `first_idx` is 0 on a fresh ring; tests start
+  // near 2^32.
   Producer(RingRef<M> ring, uint32_t epoch, uint32_t first_idx = 0)
       : ring_(ring),
         epoch_(epoch),
@@ -32,10 +34,10 @@ class Producer {
   uint32_t prod() const { return prod_; }
   uint32_t epoch() const { return epoch_; }
 
-  // Writes a request into the next slot and returns its index. The mediator does not see it before Publish: the first
-  // staged request is held back, and the mediator takes slots in order. It is held back whole, since the mediator may
-  // be looking at its line, which would change hands once more.
-  // Needs !full(). `n` is at most VGPU_SLOT_ARGS.
+  // Writes a request into the next slot and returns its index. The mediator does not see it before Publish:
+  // the first staged request is held back, and the mediator takes slots in order. Its arguments are held
+  // back, too, since the mediator may be polling that line, which would change hands once more. Needs
+  // !full(). `n` is at most VGPU_SLOT_ARGS.
   uint32_t Stage(uint32_t opcode, uint32_t type, const uint64_t* args, uint32_t n) {
     assert(!full() && n <= VGPU_SLOT_ARGS);
     const uint32_t idx = prod_++;
@@ -78,9 +80,9 @@ class Producer {
     return true;
   }
 
-  // Takes the answers of up to `n` of the oldest outstanding requests, as far as they are there one after the other;
-  // returns how many. Like Take, but what is the same for all is looked at once. Zero, too, after answers that were taken
-  // out of order.
+  // Takes the answers of up to `n` of the oldest outstanding requests, until one has none; returns how many.
+  // It is Take for many, and faster. It takes none while answers that were taken out of order are ahead of an
+  // older one.
   uint32_t TakeOldest(uint32_t n, Answer* answers) {
     if (early_ != 0) return 0;
     const uint32_t most = n < published_ - oldest_ ? n : published_ - oldest_;
@@ -106,8 +108,9 @@ class Producer {
     return Outstanding(idx) && vgpu_done_tag(M::LoadAcquire(ring_.done(idx))) == ring_.tag(epoch_, idx);
   }
 
-  // Asks for a call at the next answer, then looks again. True: nothing to take, so it is safe to sleep until the
-  // call. False: there is an answer already; disarmed. Pairs with Consumer::NeedCall.
+  // Asks for a call at the next answer, then checks again. True: nothing to take, so it is safe to sleep
+  // until the call. False: there is an answer already, and the ring is disarmed. Pairs with
+  // Consumer::NeedCall.
   bool ArmCall() {
     M::StoreRelaxed(ring_.call_event, vgpu_word(reaped_, epoch_));
     M::template FullFence<Fence::kArmCall>();

@@ -10,12 +10,12 @@
 
 namespace vgpu::ring {
 
-// Lays a rings file (abi.h) over the region that is mapped at `region`. Whatever looks at the mapping's pages (guards,
-// Populate) comes afterwards. On an error the mapping is worth nothing.
+// Lays a rings file (abi.h) over the region that is mapped at `region`. Guard or populate the mapping's pages
+// afterwards, not before. On an error the mapping must not be used.
 base::Result<void> OverlayRings(char* region, const vgpu_layout& layout, int rings_fd);
 
-// A region that its owner may attach: two sealed memfds, one mapping in which the rings file covers its part of the region's,
-// every page present, the header filled.
+// A region that its owner may attach: two sealed memfds, and one mapping in which the rings file covers its
+// part of the region. Every page is present, and the header is filled.
 struct OwnedRegion {
   base::UniqueFd fd;
   base::UniqueFd rings_fd;
@@ -23,8 +23,8 @@ struct OwnedRegion {
 };
 base::Result<OwnedRegion> MakeOwnedRegion(const vgpu_layout& layout);
 
-// Reads a region's header as a guest does, which trusts the region's owner but not its version. The
-// layout is the one that vgpu_layout_make computes, or an error.
+// Reads a region's header as a guest does, which trusts the region's owner but not its version. Returns the
+// layout that vgpu_layout_make computes, or an error if the header differs from it.
 base::Result<vgpu_layout> ReadLayout(const base::Mapping& region);
 
 }  // namespace vgpu::ring

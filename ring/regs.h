@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The device as a guest sees it: PCI identity, BAR0 registers, and the register window's messages. C11 and C++20.
- * docs/spec/registers.md is the page for people; qemu/vgpu-stub.c implements it.
+ * The device as a guest sees it: PCI identity, BAR0 registers, and the register window's messages. C11 and
+ * C++20. docs/spec/registers.md is the page for people; qemu/vgpu-stub.c implements it.
  */
 #ifndef VGPU_RING_REGS_H_
 #define VGPU_RING_REGS_H_

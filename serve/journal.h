@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the server of a ring must remember if it dies: how far it has taken, which requests that do harm when repeated
-// have begun, which epoch it has answered. It lies in a file that outlives the process (ring/abi.h, struct vgpu_journal).
+// What the server of a ring must remember if it dies: how far it has taken, which requests that are not
+// harmless to repeat have begun, and which epoch it has answered. It lies in a file that outlives the process
+// (ring/abi.h, struct vgpu_journal).
 //
-// It survives the process, not the machine: program order is enough, which release stores keep.
+// It survives the process, not the machine. So it is enough that stores stay in program order, as release
+// stores do.
 #ifndef VGPU_SERVE_JOURNAL_H_
 #define VGPU_SERVE_JOURNAL_H_
 
@@ -14,7 +16,8 @@
 
 namespace vgpu::serve {
 
-// One ring's. Its one writer is the thread that serves the ring. The mapping behind `shared` outlives it.
+// The journal of one ring. Only the thread that serves the ring writes it. The mapping behind `shared`
+// outlives it.
 class Journal {
  public:
   Journal(vgpu_journal* shared, uint32_t entries) : shared_(shared), entries_(entries) {}
@@ -23,7 +26,7 @@ class Journal {
   uint64_t epoch_word() const { return shared_->epoch; }
   uint32_t cons() const { return shared_->cons; }
 
-  // All before `cons` is taken.
+  // Every request before index `cons` is taken.
   void Taken(uint32_t cons) {
     VGPU_CRASH_POINT("before_journal_cons");
     Store(&shared_->cons, cons);
@@ -39,10 +42,10 @@ class Journal {
   bool HasStarted(uint32_t slot, uint32_t mark) const { return shared_->started[slot] == mark; }
   void Answered(uint32_t slot) { Store(&shared_->started[slot], 0); }
 
-  // The epoch `word` begins, after epoch `old`. Whoever recovers from between here and the answer finds a closed ring, and
-  // leaves its old requests alone.
+  // The epoch `word` begins, after epoch `old`. A process that dies between here and the epoch's answer
+  // leaves a closed ring, so that nobody recovers requests of the old epoch.
   void BeginEpoch(uint32_t old, uint64_t word);
-  // The state of the epoch, when its requests stay what they are.
+  // Changes the state of the epoch; its requests stay what they are.
   void SetEpoch(uint64_t word) { Store(&shared_->epoch, word); }
 
  private:

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of one ring: its epochs, its fence, its recovery, and which of its slots are in whose hands.
+// The life of one ring: its epochs, its fence, its recovery, and who has each of its slots.
 //
 //                 +---------- asked for another epoch -----------+
 //                 v                                              |
 //   kClosed -> kClearing -> kOpen -> (kClosed as soon as another epoch is asked for)
 //      any -> kFencing -> kFenced -> kClosed (device reset) or kOpen (the window ring's fence is lifted)
 //
-// What is asked for (an epoch, a fence) waits until nothing of the ring runs; then it is done in steps, since a ring has up to
-// 4,096 slots, and others wait meanwhile.
+// What is asked for (an epoch, a fence) waits until nothing of the ring runs. Then it is carried out in
+// steps, since a ring has up to 4,096 slots, and other rings wait meanwhile.
 #ifndef VGPU_SERVE_RING_LIFE_H_
 #define VGPU_SERVE_RING_LIFE_H_
 
@@ -35,7 +35,7 @@ enum class RingState : uint8_t {
 // Whether a ring may enter `to` when it is in `from`: asserted at each change.
 bool MayFollow(RingState from, RingState to);
 
-// Where the states of a ring's slots lie: in its table of requests, each beside what else a request needs.
+// Where the states of a ring's slots lie: in the table of requests, each beside the rest of its request.
 struct SlotStates {
   SlotState* first;
   size_t stride;  // bytes from one to the next
@@ -57,7 +57,8 @@ class RingLife {
  public:
   using Memory = ring::RealMemory;
 
-  // `one_epoch`: the window ring, which has a single epoch, and whose fence can be lifted. `states` are all kFree.
+  // `one_epoch`: it is the window ring, which has a single epoch, and whose fence can be lifted. `states` are
+  // all kFree.
   RingLife(ring::RingRef<Memory> ring, vgpu_journal* journal, bool one_epoch, SlotStates states);
 
   RingState state() const { return state_; }  // any thread
@@ -65,59 +66,60 @@ class RingLife {
   uint32_t entries() const { return ring_.entries(); }
   // Requests that were taken and have not started.
   uint32_t waiting() const { return consumer_.cons() - next_; }
-  // For other threads; the second one is a little late.
+  // For other threads. The number of waiting requests is a little late.
   uint32_t epoch_shown() const { return epoch_shown_; }
   uint32_t waiting_shown() const { return waiting_shown_; }
   const RingCounters& counters() const { return counters_; }
 
   // ---- epochs and fences ----
 
-  // Does the guest ask for another epoch? Then nothing more is taken, and it is due as soon as nothing runs. The caller drops
-  // what is queued.
+  // Does the guest ask for another epoch? Then nothing more is taken, and the new epoch is due as soon as
+  // nothing runs. The caller drops what is queued.
   bool LookAtEpoch();
-  // The device was reset: like a guest's request to close. It overrides a fence, too.
+  // The device was reset: this closes the ring, as if the guest had asked for it. It ends a fence, too.
   void RequestClose();
-  // The guest broke a rule: due as soon as nothing runs.
+  // The guest broke a rule: the fence is due as soon as nothing runs.
   void RequestFence();
-  // Asked for, and not answered yet.
+  // Another epoch was asked for, and is not answered yet.
   bool epoch_pending() const { return asked_ == Asked::kEpoch || state_ == RingState::kClearing; }
-  // The next one to come is a fence, or it is there.
+  // A fence was asked for, and has not begun.
   bool fence_asked() const { return asked_ == Asked::kFence; }
-  // Is something due, and nothing in progress?
+  // Can what was asked for begin? (A fence also interrupts the clearing for an epoch.)
   bool due() const { return asked_ != Asked::kNothing && (asked_ == Asked::kFence || !in_progress()); }
-  // Begins what is due. Nothing of the ring runs.
+  // Begins what is due. Needs due(), and that nothing of the ring runs.
   void BeginDue();
   bool in_progress() const { return state_ == RingState::kClearing || state_ == RingState::kFencing; }
-  // Goes on with what is in progress, for `slots` slots. True: it is done, and whoever waits for it is to be called.
+  // Goes on with what is in progress, for `slots` slots. True: it is done, and the caller calls the guest.
   bool Step(uint32_t slots);
-  // It belongs to an owner that is gone: what is in progress ends here.
+  // The owner is gone: what was asked for is forgotten, and what is in progress ends here.
   void Abandon();
   // Opens the window ring again after a device reset; its producer keeps its index.
   void LiftFence();
 
   // ---- waking ----
 
-  // True: armed; the guest kicks at its next request. False: there is one already.
+  // True: armed; the guest kicks at its next request. False: there is a request already.
   bool Arm();
 
  protected:
-  // Nothing that was taken starts any more, and none of it is answered.
+  // What was taken and has not started is forgotten, without an answer.
   void DropQueued() { next_ = consumer_.cons(); }
 
-  // Continues with the epoch of an earlier process. Whether its requests are to be looked at.
+  // Goes on with the epoch of an earlier process. True: the ring is open, and its requests are to be
+  // recovered.
   bool RecoverEpoch();
 
-  // The one way to answer.
+  // Answers one request. (Batches: RingServer::AnswerBackwards. A GPU's answers: Consumer::Confirm.)
   void Answer(uint32_t idx, ring::Answer answer) {
     VGPU_CRASH_POINT("before_done");
     consumer_.Complete(idx, answer);
     VGPU_CRASH_POINT("after_done");
   }
   void CountAnswered(uint32_t count) { counters_.answered += count; }
-  // Of a single request, with its own code.
+  // The same, with its slot's state and the counters.
   void AnswerOne(uint32_t idx, ring::Answer answer);
 
-  // The one way to say what was taken.
+  // Journals and counts what was taken. Nothing taken may have an effect before this.
   void JournalTaken(uint32_t count) {
     journal_.Taken(consumer_.cons());
     counters_.taken += count;
@@ -130,7 +132,7 @@ class RingLife {
     return *reinterpret_cast<SlotState*>(reinterpret_cast<char*>(states_.first) + slot(idx) * states_.stride);
   }
   bool one_epoch() const { return one_epoch_; }
-  // Says which request has started, in the journal.
+  // The journal's mark for the request `idx` of this epoch (never 0).
   uint32_t StartedMark(uint32_t idx) const { return ring_.tag(epoch(), idx) << 8 | 1; }
 
   const ring::RingRef<Memory> ring_;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The server of one ring: takes what its guest publishes, runs it or hands it on, answers, wakes. It decides nothing about
-// order among rings, and knows no operation: a Service does.
+// The server of one ring: it takes what the guest publishes, runs it or hands it on, answers, and calls. It
+// decides nothing about the order among rings. It knows no operation: a Service does.
 //
-// A ring is a stream: requests start in order, and one starts when the one before it has ended; but for those whose way is
-// kSlot, of which there may be many at a time.
+// A ring is a stream: requests start in order, and each starts when the one before it has ended. Only
+// requests whose way is kSlot may run many at a time.
 //
 // A Service has
 //   struct Request : serve::Request {...};        // what it needs to run one
@@ -11,7 +11,7 @@
 //   Simple FindSimple(uint64_t submit) const;     // of a slot's first word, if nothing is wrong with it
 //   static bool HasArgument(Simple);
 //   static uint32_t AnswerSimple(Simple, uint64_t arg);
-//   void Decode(const ring::SlotCopy&, Request*) const;  // all but idx and times; sets `refused` and `code`, or what Run needs
+//   void Decode(const ring::SlotCopy&, Request*) const;  // sets `refused` and `code`, or all that Run needs
 //   Way WayOf(const Request&) const;              // how it runs now; a refused one's is kLoop
 //   void Run(Request*) const;                     // all of it, on this thread; its way is kLoop
 //   static uint32_t Cost(const Request&);         // of Run, in requests that need their slot only
@@ -36,7 +36,7 @@
 
 namespace vgpu::serve {
 
-// Where a ring lies and what is counted for it. All outlive its server.
+// Where a ring lies, and what is counted for it. What the pointers point at outlives the server.
 struct RingPlace {
   char* base;
   uint32_t entries;  // a power of two
@@ -44,10 +44,10 @@ struct RingPlace {
   bool one_epoch;    // the window ring
   RingName name;     // in traces
   base::PublishedHistogram* queue_wait;  // ns, taken -> started
-  base::PublishedHistogram* service;     // ns, started -> answered; of what the loop runs, the caller records it
+  base::PublishedHistogram* service;     // ns, started -> answered; but for kLoop, which the caller records
 };
 
-// A ring's requests, by slot: made before the life that looks at their states.
+// A ring's requests, by slot. A base class, so that it is made before RingLife, which uses their states.
 template <class Request>
 class RequestTable {
  protected:
@@ -76,37 +76,39 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
 
   // ---- life ----
 
-  // Goes on where an earlier process stopped: what was taken but not answered is queued again, or answered 12 where a
-  // repetition could do harm. On a fresh ring it does nothing.
+  // Goes on where an earlier process stopped. Requests that were taken and not answered are queued again, or
+  // refused with code 12 if they had begun and are not harmless to repeat. On a fresh ring it does nothing.
   void Recover(const Turn& turn);
-  // Asked for another epoch, or closed by a reset: drops what is queued, and what runs.
+  // As in RingLife. When another epoch is asked for, or a reset closes the ring, what is queued and what runs
+  // is dropped.
   bool LookAtEpoch();
   void RequestClose();
-  // What runs gets no further pieces and no result.
+  // As in RingLife. What runs gets no further pieces and no result.
   void RequestFence();
-  // Begins what was asked for, if nothing runs.
+  // Begins what was asked for, if it is due and nothing runs.
   void BeginIfDue();
-  // Drops what is queued, without an answer: it belongs to an owner that is gone. What runs is not waited for.
+  // The owner is gone: drops what is queued, without an answer, and does not wait for what runs.
   void Abandon();
 
   // ---- taking ----
 
-  // Is there a request to take? Reads one word. Like Take, it needs a ring that is kOpen.
+  // Is there a request to take? Reads one word. Ready and Take need a ring that is kOpen.
   bool Ready() const { return consumer_.Ready(); }
   // Fetches what Ready will read.
   void PrefetchNext() const { Memory::Prefetch(ring_.submit(consumer_.cons())); }
-  // A guest that reuses a slot before its answer lies. Unless the slot's request went by kSlot: the guest may have seen that
-  // answer first, and waits in its slot until the server has, too.
+  // kLied: the guest reused a slot before its answer. It is no lie if the slot's request went by kSlot: the
+  // guest may have seen that answer before the server did. Then the new request stays in its slot until the
+  // server has seen the answer, too.
   enum class TakeStatus : uint8_t { kOk, kLied };
-  // Takes up to `max` new requests into the table and counts them in *taken.
+  // Takes up to `max` requests into the table and adds their number to *taken.
   TakeStatus Take(uint32_t max, const Turn& turn, uint32_t* taken);
-  // Takes up to `max` requests, and answers at once those that need their slot only: one pass, without the table. One of
-  // another kind, or that is refused, ends it; it is queued, and run at once, too, if the loop runs it. For a ring that is
-  // idle(), when nobody else waits and nobody traces. Returns how many it answered, and counts all that it took in *taken.
-  // To be called when Ready(), for speed: it fetches the lines of as many as came the last time, and a guest writes to those
-  // that have not come.
+  // Takes up to `max` requests and answers small ones at once: one pass, without the table. A request of
+  // another kind, or one that is refused, ends the pass. It is queued, and run at once, too, if its way is
+  // kLoop. Needs idle(), that no other ring has requests, and that nobody traces. Returns how many it
+  // answered, and adds all that it took to *taken. Call it when Ready(), for speed: it fetches the lines of
+  // as many slots as came the last time, which is a loss if the guest still writes to them.
   uint32_t TakeAndAnswer(uint32_t max, const Turn& turn, uint32_t* taken);
-  // Is one of the last `taken` requests such a one?
+  // Does the predicate hold for one of the last `taken` requests?
   template <class Predicate>
   bool AnyOfTaken(uint32_t taken, Predicate predicate) const {
     for (uint32_t i = 1; i <= taken; ++i) {
@@ -119,25 +121,28 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
 
   // Nothing of this ring is queued or runs.
   bool idle() const { return next_ == consumer_.cons() && !busy(); }
-  // Is something of it under way outside of this thread? Its memory must stay.
+  // Is something of this ring with another thread or a GPU, or between two pieces? Then its memory must stay.
   bool busy() const { return running_ != nullptr || slots_in_flight_ != 0; }
-  // Nothing of it is with somebody else at this moment: the next pieces of a request may go to another one.
+  // Nothing of this ring is with another thread or a GPU at this moment. A request may be between two pieces:
+  // its next ones may run elsewhere.
   bool at_rest() const { return slots_in_flight_ == 0 && (running_ == nullptr || running_->pieces == 0); }
-  // The request whose turn it is: null if none waits, or one still runs in pieces.
+  // The request that runs next, or gets its next piece. Null if none waits, or if the last piece of one is
+  // still under way.
   Request* Head();
   Way WayOf(const Request& request) const { return service_.WayOf(request); }
 
-  // Runs and answers requests from the head on whose way is kLoop, at least one, until they cost `max`. Returns how many, and
-  // adds their cost to *cost.
+  // From the head on, runs and answers requests whose way is kLoop, at least one, until they cost `max`.
+  // Returns how many, and adds their cost to *cost.
   uint32_t RunInLoop(uint32_t max, const Turn& turn, uint32_t* cost);
-  // Gives requests from the head on whose way is kSlot to `submit`, at most `max`. Returns how many.
+  // From the head on, gives at most `max` requests whose way is kSlot to `submit`. Returns how many.
   template <class Submit>
   uint32_t StartSlots(uint32_t max, const Turn& turn, Submit submit);
-  // Some of these have their answers in their slots, or are about to: those that `next` returns, until it returns null. Returns
-  // how many.
+  // The answers of some of these are in their slots, or about to be: of those that `next` returns, until it
+  // returns null. Returns how many.
   template <class Next>
   uint32_t SlotsFinished(const Turn& turn, Next next);
-  // Cuts the next piece, of at most `length` elements, off the head, whose way is kPieces. More: there is another one.
+  // Cuts the next piece, of at most `length` elements, off the head, whose way is kPieces. `more`: it was not
+  // the last.
   struct Cut {
     Request* request;
     uint64_t begin;
@@ -156,7 +161,7 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
 
   // ---- waking ----
 
-  // After answers: calls the guest if it sleeps. The window ring's producer, QEMU, always wants to know.
+  // After answers: calls the guest if it sleeps. QEMU, the producer of the window ring, is always called.
   void CallIfNeeded() {
     if (consumer_.NeedCall() || one_epoch()) Call();
   }
@@ -265,7 +270,7 @@ void RingServer<Service>::DropRunning() {
   if (running_->pieces == 0) EndDropped();  // it was waiting for its next turn
 }
 
-// Its place in the table becomes free with the slots of the next epoch; a fence answers it.
+// Ends the request that was dropped. A fence answers it; otherwise its slot is cleared with the next epoch.
 template <class Service>
 void RingServer<Service>::EndDropped() {
   const uint32_t idx = std::exchange(running_, nullptr)->idx;
@@ -284,9 +289,10 @@ void RingServer<Service>::Queue(const ring::SlotCopy& copy, uint32_t idx, int64_
   service_.Decode(copy, &request);
 }
 
-// The one way to take: gives up to `max` slots to `each(submit, consumer)`, which takes the arguments of the consumer's next
-// slot, or none: then that one stays. False ends the run. Returns how many were taken; Taken() follows. The consumer is the
-// caller's copy, whose members stay in registers, if this is inlined: 31 ns a request instead of 37 with 64 outstanding.
+// All takes go through here. Gives up to `max` slots to `each(submit, consumer)`, which takes the arguments
+// of the consumer's next slot, or none: then that slot stays. False ends it. Returns how many were taken; the
+// caller calls Taken() next. The consumer is the caller's copy, whose members stay in registers if this is
+// inlined: 31 ns a request instead of 37 with 64 outstanding.
 template <class Service>
 template <class Each>
 [[gnu::always_inline]] inline uint32_t RingServer<Service>::TakeEach(uint32_t max, Consumer* consumer, Each each) {
@@ -298,7 +304,7 @@ template <class Each>
   return consumer->cons() - first;
 }
 
-// What was taken is in the journal before anything of it is answered.
+// Journals what was taken, before anything of it is answered.
 template <class Service>
 void RingServer<Service>::Taken(const Consumer& consumer, uint32_t count) {
   last_taken_ = count;
@@ -363,8 +369,8 @@ uint32_t RingServer<Service>::TakeAndAnswer(uint32_t max, const Turn& turn, uint
 
 // ---- answering ----
 
-// The last one first: a guest that looks at its oldest request sees the whole batch at once, and does not pull the lines
-// away while they are still written to.
+// The last one first: a guest that polls its oldest request sees the whole batch at once, and does not pull
+// the lines away while they are still written to.
 template <class Service>
 template <class AnswerOf>
 [[gnu::always_inline]] inline void RingServer<Service>::AnswerBackwards(uint32_t begin, uint32_t end, Consumer* consumer,
@@ -384,7 +390,7 @@ void RingServer<Service>::AnswerResult(Request* request, const Turn& turn) {
   TraceStep(turn, TraceEvent::kAnswered, *request);
 }
 
-// Answers what ran of [*begin, next_), and sets *begin to next_.
+// Answers what ran of [*begin, next_). Sets *begin to next_.
 template <class Service>
 void RingServer<Service>::AnswerRun(uint32_t* begin, const Turn& turn) {
   for (uint32_t idx = next_; idx != *begin;) {
@@ -398,10 +404,10 @@ void RingServer<Service>::AnswerRun(uint32_t* begin, const Turn& turn) {
 
 template <class Service>
 auto RingServer<Service>::Head() -> Request* {
-  if (fence_asked() || state() == RingState::kFencing) return nullptr;  // what waits is answered when nothing runs
+  if (fence_asked() || state() == RingState::kFencing) return nullptr;  // the fence will answer what waits
   if (running_ != nullptr) return running_dropped_ || running_->next == running_->count ? nullptr : running_;
   for (; next_ != consumer_.cons(); ++next_) {
-    if (At(next_).state == SlotState::kQueued) return &At(next_);  // not one that was answered before a restart
+    if (At(next_).state == SlotState::kQueued) return &At(next_);  // not: answered before a restart
   }
   return nullptr;
 }
@@ -416,8 +422,8 @@ uint32_t RingServer<Service>::RunInLoop(uint32_t max, const Turn& turn, uint32_t
     Request& request = At(next_);
     if (request.state != SlotState::kQueued) continue;
     if (WayOf(request) != Way::kLoop) break;
-    // What touches the arena runs alone: a restart repeats requests without an answer, and that is harmless only while
-    // no later one has changed their operands.
+    // A request that touches the arena is answered before the next one runs. A restart repeats requests
+    // without an answer, and that is harmless only while no later one has changed their operands.
     const bool alone = !request.refused && !request.in_slot;
     if (alone) AnswerRun(&unanswered, turn);
     waits.Add(request.since_ns);
@@ -443,7 +449,7 @@ void RingServer<Service>::RunOne(Request* request, const Turn& turn) {
   if (!request->in_slot && host_->MemoryLost()) [[unlikely]] request->code = VGPU_ERR_FENCED;
 }
 
-// It begins to run elsewhere.
+// The request begins to run on another thread or a GPU.
 template <class Service>
 void RingServer<Service>::Start(Request* request, const Turn& turn) {
   request->state = SlotState::kRunning;
@@ -470,8 +476,8 @@ uint32_t RingServer<Service>::StartSlots(uint32_t max, const Turn& turn, Submit 
   return count;
 }
 
-// Somebody else has written the answer, but nothing says in what order its words became visible: only after Confirm is it
-// there for certain, so that CallIfNeeded may look whether the guest sleeps.
+// The GPU has written the answer, but nothing says in what order its words become visible. Only after Confirm
+// is the answer there for certain, so that CallIfNeeded may check whether the guest sleeps.
 template <class Service>
 template <class Next>
 uint32_t RingServer<Service>::SlotsFinished(const Turn& turn, Next next) {

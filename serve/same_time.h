@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records times that end together; those that also began together at once.
+// Records times that end at the same moment. Those that also began together are recorded in one step.
 #ifndef VGPU_SERVE_SAME_TIME_H_
 #define VGPU_SERVE_SAME_TIME_H_
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What all that a loop does in one turn has in common.
+// What everything that a loop does in one iteration has in common.
 #ifndef VGPU_SERVE_TURN_H_
 #define VGPU_SERVE_TURN_H_
 
@@ -10,14 +10,14 @@ namespace vgpu::serve {
 // Steps in the life of a request, for a trace.
 enum class TraceEvent : uint8_t { kTaken, kStarted, kPiece, kAnswered, kDoneByGpu };
 
-// Whose ring it is, in a trace.
+// Names a ring in a trace.
 struct RingName {
   uint32_t vm_id = 0;
   uint8_t ring = 0;
   uint8_t priority = 0;
 };
 
-// Where steps are written down. Called by the thread that serves the ring; must not wait.
+// Where steps are recorded. Called by the thread that serves the ring; must not wait.
 class TraceSink {
  public:
   virtual ~TraceSink() = default;

@@ -11,7 +11,7 @@ namespace vgpu::mediator {
 
 inline constexpr uint32_t kPriorities = 3;  // 0 low, 1 medium, 2 high
 
-// Something that wants turns: a VM. It is in at most one scheduler's queue at a time.
+// Something that wants turns: work of one kind of one VM. It is in at most one run queue at a time.
 struct Flow {
   Flow* next = nullptr;
   Flow* prev = nullptr;
@@ -19,11 +19,11 @@ struct Flow {
   bool queued = false;
 };
 
-// A circular list for each class; the front has the next turn. Every operation takes constant time.
-// Not thread-safe. Flows outlive their stay in the queue.
+// A circular list for each class; the front has the next turn. Every operation takes constant time. Used by
+// one thread. A flow must outlive its stay in the queue.
 class Scheduler {
  public:
-  // The flow has work. It goes to the end of its class, unless it already waits there.
+  // The flow has work. It goes to the end of its class, unless it is already in the queue.
   void Add(Flow* flow) {
     assert(flow->priority < kPriorities);
     if (flow->queued) return;
@@ -54,7 +54,7 @@ class Scheduler {
     flow->next = flow->prev = nullptr;
   }
 
-  // Whose turn is it? The front of the highest class that has any; null if none.
+  // Whose turn it is: the front of the highest class that has any. Null if none has.
   Flow* Next() const {
     for (uint32_t priority = kPriorities; priority-- > 0;) {
       if (front_[priority] != nullptr) return front_[priority];

@@ -11,6 +11,7 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(os.path.dirname(HERE)), "tools", "lib")]
 import layout  # noqa: E402
 import source  # noqa: E402
+import steps  # noqa: E402
 import structure  # noqa: E402
 import unittest_xml  # noqa: E402
 from source import File  # noqa: E402
@@ -40,6 +41,7 @@ class Layout(unittest.TestCase):
         self.assertEqual(list(layout.too_wide(File("a.md", "| " + "x" * 180 + " |"))), [])
         self.assertEqual(len(list(layout.too_wide(File("a.md", "| " + "x" * 200 + " |")))), 1)
         self.assertEqual(len(list(layout.too_wide(File("a.cc", "| " + "x" * 180 + " |")))), 1)
+        self.assertEqual(list(layout.too_wide(File("a.md", "<!-- bench/tables: losses " + "x" * 180 + " -->"))), [])
 
     def test_licence(self):
         self.assertEqual(list(layout.no_licence(File("a", "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n"))), [])
@@ -109,6 +111,45 @@ class Structure(unittest.TestCase):
     def test_what_ships(self):
         files = [File(path, "") for path in ("ring/a.h", "ring/a_test.cc", "gpu/fake_cuda.cc", "tests/x.cc", "README.md")]
         self.assertEqual([file.path for file in structure.product(files)], ["ring/a.h"])
+
+
+class Steps(unittest.TestCase):
+    CODE = """namespace n {
+void Free(int a) { Called(a); }
+bool Server::Take() const { return true; }
+class Ring { public: void Publish() { } };
+template <class T>
+auto Ring<T>::Begin(T t) -> int {
+  return t;
+}
+}  // namespace n
+"""
+
+    def found(self, *rows):
+        text = "\n".join(["## Other", "| `a/x.cc` | not here |", "", steps.HEADING, "", "| step | where |", "|---|---|",
+                          *rows, "", "| `a/x.cc` `Another` | table |"])
+        return list(steps.findings(File("A.md", text), [File("a/x.cc", self.CODE)]))
+
+    def test_functions_that_are_there(self):
+        self.assertEqual(self.found("| **a request** | |",
+                                    "| free | `a/x.cc` `Free`; then `a/x.cc` `Server::Take`, `Take`, `Ring::Publish` |",
+                                    "| template | `a/x.cc` `Ring::Begin` |"), [])
+
+    def test_what_is_missing(self):
+        self.assertEqual(self.found("| gone | `a/y.cc` `Free` |"), ["A.md:8: there is no file 'a/y.cc'"])
+        self.assertEqual(self.found("| only called | `a/x.cc` `Free`, `Called` |"),
+                         ["A.md:8: a/x.cc does not define Called"])
+        self.assertEqual(self.found("| of another class | `a/x.cc` `Lane::Take`, `Other::Publish` |"),
+                         ["A.md:8: a/x.cc does not define Lane::Take", "A.md:8: a/x.cc does not define Other::Publish"])
+        self.assertEqual(self.found("| no function | `a/x.cc` |"), ["A.md:8: no function of a/x.cc"])
+        self.assertEqual(self.found("| no file | `Free` |"), ["A.md:8: there is no file ''"])
+        self.assertEqual(self.found("| nothing |  |"), ["A.md:8: no file"])
+
+    def test_the_table_is_there_and_fits_on_a_screen(self):
+        self.assertEqual(len(self.found()), 1)
+        row = "| free | `a/x.cc` `Free` |"
+        self.assertEqual(self.found(*[row] * steps.SCREEN), [])
+        self.assertEqual(len(self.found(*[row] * (steps.SCREEN + 1))), 1)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ FUNCTION_LINES = 70
 
 
 def too_wide(file):
-    """Lines beyond WIDTH. An address cannot be broken either."""
+    """Lines beyond WIDTH. An address cannot be broken either, nor what bench/tables reads."""
     for number, line in enumerate(file.lines, 1):
         table = file.path.endswith(".md") and line.lstrip().startswith("|")
-        if len(line) > (TABLE_WIDTH if table else WIDTH) and not re.search(r"https?://\S{40,}", line):
+        whole = re.search(r"https?://\S{40,}|^<!-- bench/tables: ", line)
+        if len(line) > (TABLE_WIDTH if table else WIDTH) and not whole:
             yield f"{file.path}:{number}: {len(line)} columns"
 
 

@@ -11,6 +11,7 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(os.path.dirname(HERE)), "tools", "lib")]
 import layout  # noqa: E402
 import source  # noqa: E402
+import steps  # noqa: E402
 import structure  # noqa: E402
 import unittest_xml  # noqa: E402
 
@@ -28,6 +29,10 @@ class Tidy(unittest.TestCase):
 
     def test_every_file_names_its_licence(self):
         self.none((found for file in self.files for found in layout.no_licence(file)), "the licence comes first")
+
+    def test_the_table_of_steps_is_true(self):
+        document = next(file for file in self.files if file.path == "ARCHITECTURE.md")
+        self.none(steps.findings(document, self.files), "files and functions of the steps in ARCHITECTURE.md")
 
     def test_functions_are_short(self):
         self.none((found for file in self.files for found in layout.long_functions(file)),
