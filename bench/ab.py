@@ -31,6 +31,7 @@ import ab_verdict  # noqa: E402
 
 ROUNDS = 20
 SECONDS_MAX = 900  # of one run
+PLACES = (("programs",), ())  # below bench/: where a build has its programs, and an old one had them
 SANITIZERS = {b"__asan_init": "AddressSanitizer", b"__tsan_init": "ThreadSanitizer",
               b"__ubsan_handle": "UndefinedBehaviorSanitizer", b"__msan_init": "MemorySanitizer"}
 # What `bazel run` says to its program is not meant for the programs measured.
@@ -61,10 +62,12 @@ class Build:
     def _find(self, program):
         if not os.path.isdir(self.folder):
             raise AbError(f"{self.label}: there is no folder {self.folder}; give the bazel-bin of a checkout")
-        places = [os.path.join(self.folder, "bench", *parts) for parts in ((program,), (program, program))]
-        for place in places:
-            if os.path.isfile(place) and os.access(place, os.X_OK):
-                return place
+        places = [os.path.join(self.folder, "bench", *folders, program) for folders in PLACES + ((program,),)]
+        found = [place for place in places if os.path.isfile(place) and os.access(place, os.X_OK)]
+        if found:
+            for other in found[1:]:  # nothing removes what an older checkout has built
+                print(f"ab: note: {self.label}: taking {found[0]}, not {other}", file=sys.stderr)
+            return found[0]
         target = "//bench:" + program
         if os.path.isdir(os.path.join(self.folder, "bazel-bin")):
             raise AbError(f"{self.label}: {self.folder} is a checkout; give its bazel-bin, after `bazel build {target}` there")

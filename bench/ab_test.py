@@ -272,10 +272,10 @@ class Program(unittest.TestCase):
             file.write(text)
         os.chmod(path, 0o755)
 
-    def build(self, label, factor):
+    def build(self, label, factor, place=("programs", "gates")):
         root = os.path.join(self.folder, label)
         self.write(os.path.join(root, "mediator", "mediator"), "#!/bin/sh\n")
-        self.write(os.path.join(root, "bench", "gates"),
+        self.write(os.path.join(root, "bench", *place),
                    textwrap.dedent(FAKE).format(log=self.log, label=label, factor=factor))
         return root
 
@@ -295,6 +295,21 @@ class Program(unittest.TestCase):
     def test_who_begins_changes_from_round_to_round(self):
         self.ab(self.old, self.new, "--only", "fast", "--rounds", "3")
         self.assertEqual(self.logged(), [f"{label} fast quick" for label in ("old", "new", "new", "old", "old", "new")])
+
+    def test_builds_of_old_have_their_programs_elsewhere(self):
+        for place in (("gates",), ("gates", "gates")):
+            old = self.build("_".join(place), 1, place)
+            status, out, err = self.ab(old, self.new, "--only", "fast", "--rounds", "10")
+            self.assertEqual(status, 1, err)
+            self.assertIn("1 worse or missing: fast", out)
+            self.assertNotIn("note", err)
+
+    def test_what_an_older_checkout_left_is_not_taken(self):
+        stale = self.build("new", 7, ("gates",))
+        status, out, err = self.ab(self.old, stale, "--only", "fast", "--rounds", "10")
+        self.assertEqual(status, 1, err)
+        self.assertRegex(out, r"\nfast .*1\.5")
+        self.assertIn("ab: note: NEW: taking ", err)
 
     def test_worse_is_found_and_written_down(self):
         file = os.path.join(self.folder, "result.json")
@@ -366,7 +381,7 @@ class Program(unittest.TestCase):
         self.refused(1, "no mediator beside it", self.old, self.new)
 
     def test_sanitizers_are_refused(self):
-        for file in ("bench/gates", "mediator/mediator"):
+        for file in ("bench/programs/gates", "mediator/mediator"):
             new = self.build("sanitized", 1)
             with open(os.path.join(new, file), "a", encoding="utf-8") as stream:
                 stream.write("# __asan_init\n")

@@ -87,7 +87,7 @@ class Comparison:
 # ---- numbers ----
 
 def quantile(values, share):
-    """Interpolated, as in bench/stats.cc; infinite values are allowed."""
+    """Interpolated, as in bench/lib/stats.cc; infinite values are allowed."""
     ordered = sorted(values)
     place = share * (len(ordered) - 1)
     below = int(place)

@@ -8,7 +8,7 @@
 namespace vgpu::gpu {
 namespace {
 
-constexpr const char* kFake = "./gpu/libfake_cuda.so";  // bazel test runs in the runfiles
+constexpr const char* kFake = "./gpu/fake/libfake_cuda.so";  // bazel test runs in the runfiles
 constexpr int kVersion = 13000;
 
 class CudaDriverTest : public testing::Test {

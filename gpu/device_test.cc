@@ -11,7 +11,7 @@
 namespace vgpu::gpu {
 namespace {
 
-constexpr const char* kFake = "./gpu/libfake_cuda.so";
+constexpr const char* kFake = "./gpu/fake/libfake_cuda.so";
 
 class DeviceTest : public testing::Test {
  protected:

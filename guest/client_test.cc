@@ -15,8 +15,8 @@
 #include "api/codes.h"
 #include "api/vector.h"
 #include "guest/allocation_counter.h"
-#include "guest/fake_transport.h"
 #include "ring/memory.h"
+#include "tests/support/fake_transport.h"
 
 namespace vgpu::guest {
 namespace {

@@ -7,9 +7,9 @@
 #include "api/codes.h"
 #include "api/vector.h"
 #include "guest/cli.h"
-#include "guest/fake_transport.h"
 #include "guest/ping.h"
 #include "guest/vadd.h"
+#include "tests/support/fake_transport.h"
 
 namespace vgpu::guest {
 namespace {

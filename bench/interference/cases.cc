@@ -6,7 +6,7 @@
 
 #include <cstdlib>
 
-#include "bench/process.h"
+#include "bench/lib/process.h"
 
 namespace vgpu::bench::interference {
 namespace {

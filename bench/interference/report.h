@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "bench/figure.h"
 #include "bench/interference/cell.h"
+#include "bench/lib/figure.h"
 
 namespace vgpu::bench::interference {
 

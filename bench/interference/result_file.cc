@@ -11,9 +11,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "bench/figure.h"
 #include "bench/interference/cell_json.h"
 #include "bench/interference/report.h"
+#include "bench/lib/figure.h"
 
 namespace vgpu::bench::interference {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "bench/interference/record.h"
-#include "bench/stats.h"
+#include "bench/lib/stats.h"
 
 namespace vgpu::bench::interference {
 

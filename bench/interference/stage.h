@@ -18,8 +18,8 @@
 #include "bench/interference/owner.h"
 #include "bench/interference/record.h"
 #include "bench/interference/samples.h"
-#include "bench/mediator_process.h"
-#include "bench/process.h"
+#include "bench/lib/process.h"
+#include "bench/subjects/ours/mediator_process.h"
 
 namespace vgpu::bench::interference {
 

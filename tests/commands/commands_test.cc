@@ -124,16 +124,16 @@ TEST(Commands, UsageErrors_ExitTwo_AndSayWhatIsRight) {
 // Measuring takes minutes: what they say before they measure.
 TEST(Commands, Benchmarks_SpeakLikeAllPrograms) {
   const std::pair<Args, const char*> cases[] = {
-      {{"bench/gpu", "--only", "nonsense"}, "gpu: --only: 'nonsense' is none of idle, rtt, "},
-      {{"bench/gpu", "nonsense"}, "gpu: unexpected argument 'nonsense'; see 'gpu --help'"},
-      {{"bench/gpu", "--gpu", "-1"}, "gpu: --gpu: '-1' is not a decimal integer from 0 to "},
-      {{"bench/interference/interference", "--seconds", "nan"}, "interference: --seconds: 'nan' is "},
-      {{"bench/interference/interference", "--windows", "0"},
+      {{"bench/programs/gpu", "--only", "nonsense"}, "gpu: --only: 'nonsense' is none of idle, rtt, "},
+      {{"bench/programs/gpu", "nonsense"}, "gpu: unexpected argument 'nonsense'; see 'gpu --help'"},
+      {{"bench/programs/gpu", "--gpu", "-1"}, "gpu: --gpu: '-1' is not a decimal integer from 0 to "},
+      {{"bench/programs/interference", "--seconds", "nan"}, "interference: --seconds: 'nan' is "},
+      {{"bench/programs/interference", "--windows", "0"},
        "interference: --windows: '0' is not a decimal integer from 1 to 10000; see 'interference --help'"},
-      {{"bench/nfs_server_side"}, "nfs_server_side: FOLDER is required; see 'nfs_server_side --help'"},
-      {{"bench/nfs_client_side", "/tmp", "--poll-ms", "inf"}, "nfs_client_side: --poll-ms: 'inf' is "},
-      {{"bench/vector_client"}, "vector_client: no command is given; commands are ring, port; see "},
-      {{"bench/vector_client", "ring", "--elements", "0"}, "vector_client: --elements: '0' is not a decimal integer from 1"},
+      {{"bench/subjects/nfs/nfs_server_side"}, "nfs_server_side: FOLDER is required; see 'nfs_server_side --help'"},
+      {{"bench/subjects/nfs/nfs_client_side", "/tmp", "--poll-ms", "inf"}, "nfs_client_side: --poll-ms: 'inf' is "},
+      {{"bench/subjects/vector_client"}, "vector_client: no command is given; commands are ring, port; see "},
+      {{"bench/subjects/vector_client", "ring", "--elements", "0"}, "vector_client: --elements: '0' is not a decimal integer from 1"},
   };
   for (const auto& [argv, text] : cases) {
     const Outcome outcome = RunProgram(With(argv[0], Args(argv.begin() + 1, argv.end())));

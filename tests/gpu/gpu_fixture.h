@@ -62,7 +62,7 @@ class GpuTest : public testing::Test {
   }
   // The tests run in their runfiles.
   static std::string FakeDriver() {
-    char* path = realpath("gpu/libfake_cuda.so", nullptr);
+    char* path = realpath("gpu/fake/libfake_cuda.so", nullptr);
     const std::string text = path != nullptr ? path : "";
     std::free(path);
     return text;

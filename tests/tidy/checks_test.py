@@ -109,7 +109,7 @@ class Structure(unittest.TestCase):
         self.assertEqual(list(structure.dead_declarations(files)), ["a.h:2: Dead is declared and nowhere else"])
 
     def test_what_ships(self):
-        files = [File(path, "") for path in ("ring/a.h", "ring/a_test.cc", "gpu/fake_cuda.cc", "tests/x.cc", "README.md")]
+        files = [File(path, "") for path in ("ring/a.h", "ring/a_test.cc", "gpu/fake/cuda.cc", "tests/x.cc", "README.md")]
         self.assertEqual([file.path for file in structure.product(files)], ["ring/a.h"])
 
 

@@ -13,7 +13,7 @@ sys.path[:0] = [os.path.abspath("tools/lib"), os.path.abspath("tests/vm")]
 import host  # noqa: E402
 import unittest_xml  # noqa: E402
 
-BENCHES = [os.path.abspath(os.path.join("bench", name)) for name in ("gates", "gpu", "latency", "ring")]
+BENCHES = [os.path.abspath(f"bench/programs/{name}") for name in ("gates", "gpu", "latency", "ring")]
 
 
 class UsersFolder(unittest.TestCase):
