@@ -35,7 +35,7 @@ bool AttachErrand::Step() {
 void AttachErrand::MakeSession() {
   session_ = std::make_unique<Session>(parts_.grant, preparer_.Take(), std::move(parts_.rings), std::move(parts_.window),
                                        parts_.device);
-  longest_call_ns_ = session_->Recover(clock_->Now());
+  longest_call_ns_ = session_->Recover(*clock_);
 }
 
 TeardownErrand::TeardownErrand(std::unique_ptr<Session> session, std::function<void()> done)

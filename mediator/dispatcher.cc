@@ -10,6 +10,7 @@
 
 #include "base/bus_error_guard.h"
 #include "base/crash_point.h"
+#include "base/mutant.h"
 #include "mediator/sched/policy.h"
 
 namespace vgpu::mediator {
@@ -247,6 +248,7 @@ void Dispatcher::SettleSession(Session* session) {
 
 void Dispatcher::SettleEnding(Session* session) {
   if (!backend_->Release(session)) return;
+  if (VGPU_MUTANT("placement_freed_twice")) backend_->Release(session);
   const auto entry = std::find(sessions_.begin(), sessions_.end(), session);
   assert(entry != sessions_.end());
   sessions_.erase(entry);
@@ -313,6 +315,7 @@ void Dispatcher::PollBackend() {
   if (!backend_->polls()) return;
   finished_.clear();
   backend_->Poll(&finished_);
+  if (VGPU_MUTANT("lost_engine_answer") && !finished_.empty()) finished_.pop_back();
   Finished();
 }
 
@@ -637,7 +640,7 @@ bool Dispatcher::ArmSome() {
     const size_t size = list.rings.size();
     for (size_t i = size; i-- > size - std::min(size, policy::kArmsMax);) {
       GuestRing* ring = list.rings[i];
-      if (ring->Arm()) MakeCold(ring);
+      if (VGPU_MUTANT("dropped_rearm") || ring->Arm()) MakeCold(ring);
     }
     all &= list.rings.empty();
   }

@@ -61,7 +61,9 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Bac
   // ---- for its sessions ----
   void RingKicked(GuestRing* ring) override;
   void PeerWasSlow(Session* session) override;
+  EventLoop& loop() const override { return *loop_; }
   int64_t Now() const override { return clock_->Now(); }
+  int64_t ThreadNs() const override { return clock_->ThreadNs(); }
   int64_t ComputedAtLeast(int64_t begin_ns) const override { return computed_.AtLeast(begin_ns, ThreadNs()); }
 
   // Runs until *stop, then waits for what the backend has, answers it, and returns.

@@ -24,6 +24,7 @@
 #include "base/sanitized.h"
 #include "base/unique_fd.h"
 #include "mediator/eventfd.h"
+#include "mediator/uring_loop.h"
 #include "ring/epoch.h"
 #include "ring/producer.h"
 
@@ -218,12 +219,12 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
   };
 
   void SetUp() override {
-    loop_ = std::move(EventLoop::Create(64).value());
+    loop_ = std::move(MakeUringLoop(64).value());
     SignalEventfd(every_turn_.get());  // and never drained
     loop_->Watch(every_turn_.get(), this);
     dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), &backend_, &owners_, nullptr, &clock_,
                                                DispatcherOptions{WaitMode::kSleep, 30'000});
-    loop_apart_ = std::move(EventLoop::Create(64).value());
+    loop_apart_ = std::move(MakeUringLoop(64).value());
     loop_apart_->Watch(every_turn_.get(), this);
     apart_ = std::make_unique<Dispatcher>(loop_apart_.get(), &backend_apart_, &owners_, nullptr, &clock_,
                                           DispatcherOptions{WaitMode::kSleep, 30'000, 256, true});

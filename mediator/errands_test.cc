@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "mediator/uring_loop.h"
+
 namespace vgpu::mediator {
 namespace {
 
@@ -27,7 +29,7 @@ class TestErrand final : public Errand {
 class ErrandsTest : public testing::Test {
  protected:
   void SetUp() override {
-    loop_ = std::move(EventLoop::Create(8).value());
+    loop_ = std::move(MakeUringLoop(8).value());
     errands_ = std::move(Errands::Create(loop_.get()).value());
   }
   void Submit(std::function<bool()> step, std::function<void()> done) {

@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one io_uring of the daemon: who waits for which descriptor. The only file that knows liburing.
+// Who waits for which descriptor, and who touches descriptors that guests hold, too. The kernel stands behind
+// it (uring_loop.h), or a simulation.
 //
-// Every watch is a one-shot poll that is armed again after its handler ran. So one descriptor has at most one
-// completion outstanding: whoever floods an eventfd with kicks can neither overflow the completion queue nor disarm
-// a watch (as a multishot poll would be). Descriptors are counters, not queues: handlers drain, then look.
+// Descriptors are counters, not queues: handlers drain, then look.
 #ifndef VGPU_MEDIATOR_EVENT_LOOP_H_
 #define VGPU_MEDIATOR_EVENT_LOOP_H_
 
-#include <liburing.h>
 #include <poll.h>
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <span>
 #include <string>
-#include <vector>
-
-#include "base/result.h"
-
+#include <utility>
 
 namespace vgpu::mediator {
 
@@ -34,56 +28,53 @@ class EventLoop {
  public:
   static constexpr int64_t kForever = -1;
 
-  // `watches_max` bounds how many descriptors can be watched at a time. The error names the cause, for instance
-  // that io_uring is disabled on this machine.
-  static base::Result<std::unique_ptr<EventLoop>> Create(uint32_t watches_max);
-  ~EventLoop();
+  EventLoop() = default;
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
+  virtual ~EventLoop() = default;
 
-  // Watches `fd` for `events` (POLLIN, POLLOUT) until Unwatch; `handler` outlives that. Returns the watch's id, or -1 if
-  // all watches are taken.
-  int Watch(int fd, ReadyHandler* handler, uint32_t events = POLLIN);
-  // After this the handler is not called any more. The descriptor may be closed.
-  void Unwatch(int id);
-  // The same for many, with one system call.
-  void UnwatchAll(std::span<const int> ids);
+  // Watches `fd` for `events` (POLLIN, POLLOUT) until Unwatch; `handler` outlives that. Returns the watch's
+  // id, or -1 if all watches are taken.
+  virtual int Watch(int fd, ReadyHandler* handler, uint32_t events = POLLIN) = 0;
+  // After this the handlers are not called any more. The descriptors may be closed. An id of -1 is none.
+  virtual void UnwatchAll(std::span<const int> ids) = 0;
+  void Unwatch(int id) { UnwatchAll({&id, 1}); }
 
   // Runs the handlers of everything that is ready, without a system call where nothing is.
   // Returns how many ran.
-  int Poll();
-  // Sleeps until something is ready, or for `timeout_ns` (kForever: no limit), then runs the handlers of what is ready.
-  // Returns how many ran.
-  int Sleep(int64_t timeout_ns = kForever);
+  virtual int Poll() = 0;
+  // Sleeps until something is ready, or for `timeout_ns` (kForever: no limit), then runs the handlers of what
+  // is ready. Returns how many ran.
+  int Sleep(int64_t timeout_ns = kForever) {
+    Wait(timeout_ns);
+    return RunReady();
+  }
   // The same in two parts, for who wants to know how long the handlers take.
-  void Wait(int64_t timeout_ns);
-  int RunReady();
+  virtual void Wait(int64_t timeout_ns) = 0;
+  virtual int RunReady() = 0;
+
+  // An eventfd whose other end its owner holds (eventfd.h): adds one to it; takes its count out. How long
+  // that takes is up to the owner, but neither waits for it.
+  virtual void SignalOwner(int fd) = 0;
+  virtual void DrainKick(int fd) = 0;
 
   uint64_t sleeps() const { return sleeps_; }
 
-  // When the kernel refuses io_uring_enter from now on, nothing becomes ready any more: `broken` is called once, and error()
+  // When it cannot go on from now on, nothing becomes ready any more: `broken` is called once, and error()
   // says why.
   void OnBroken(std::function<void()> broken) { broken_ = std::move(broken); }
   const std::string& error() const { return error_; }
 
+ protected:
+  void CountSleep() { ++sleeps_; }
+  // The first reason stays.
+  void Break(std::string error) {
+    if (!error_.empty()) return;
+    error_ = std::move(error);
+    if (broken_) broken_();
+  }
+
  private:
-  struct WatchSlot {
-    ReadyHandler* handler = nullptr;
-    int fd = -1;
-    uint32_t events = 0;
-    uint32_t generation = 0;  // tells a late completion of an earlier watch apart
-  };
-
-  explicit EventLoop(uint32_t watches_max);
-  void Arm(uint32_t id);
-  void Disarm(int id);
-  io_uring_sqe* NextSqe();  // null: the loop is broken
-  void LookAt(int entered);
-  base::Result<void> Try();
-
-  io_uring ring_{};
-  std::vector<WatchSlot> watches_;
-  std::vector<uint32_t> free_;
   uint64_t sleeps_ = 0;
   std::function<void()> broken_;
   std::string error_;

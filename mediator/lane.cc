@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "mediator/eventfd.h"
 #include "mediator/threads.h"
+#include "mediator/uring_loop.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -20,8 +21,7 @@ constexpr uint32_t kMessagesBeside = 8;
 
 }  // namespace
 
-base::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend make_backend, serve::TraceSink* trace,
-                                                const Clock* clock) {
+base::Result<std::unique_ptr<Lane>> Lane::Make(LaneOptions options) {
   const uint32_t messages = options.dispatcher.sessions_max * kMessagesPerSession + kMessagesBeside;
   std::unique_ptr<Lane> lane(new Lane(std::move(options)));
   auto commands = Mailbox<LaneCommand>::Create(messages);
@@ -30,13 +30,23 @@ base::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend
   if (!reports) return tl::make_unexpected(reports.error());
   lane->commands_ = std::move(*commands);
   lane->reports_ = std::move(*reports);
+  return lane;
+}
+
+base::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend make_backend, serve::TraceSink* trace,
+                                                const Clock* clock) {
+  auto made = Make(std::move(options));
+  if (!made) return made;
+  std::unique_ptr<Lane> lane = std::move(*made);
   const auto opened = std::make_shared<std::promise<base::Result<void>>>();
   auto thread = StartThread("that serves rings", [lane = lane.get(), opened, &make_backend, trace, clock] {
     pthread_setname_np(pthread_self(), lane->options_.name.c_str());
-    auto result = lane->Open(make_backend, trace, clock);
+    auto loop = MakeUringLoop(lane->options_.watches_max);
+    auto result = loop ? lane->Open(std::move(*loop), make_backend, trace, clock)
+                       : base::Result<void>(tl::make_unexpected(loop.error()));
     const bool serves = result.has_value();
     opened->set_value(std::move(result));
-    if (serves) lane->dispatcher_->Run(&lane->stop_);
+    if (serves) lane->Serve();
     lane->Close();
   });
   if (!thread) return tl::make_unexpected(thread.error());
@@ -46,11 +56,21 @@ base::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend
   return lane;
 }
 
-base::Result<void> Lane::Open(const MakeBackend& make_backend, serve::TraceSink* trace, const Clock* clock) {
+base::Result<std::unique_ptr<Lane>> Lane::StartHere(LaneOptions options, std::unique_ptr<EventLoop> loop,
+                                                    const MakeBackend& make_backend, serve::TraceSink* trace,
+                                                    const Clock* clock) {
+  auto lane = Make(std::move(options));
+  if (!lane) return lane;
+  if (const auto opened = (*lane)->Open(std::move(loop), make_backend, trace, clock); !opened) {
+    return tl::make_unexpected(opened.error());
+  }
+  return lane;
+}
+
+base::Result<void> Lane::Open(std::unique_ptr<EventLoop> loop, const MakeBackend& make_backend, serve::TraceSink* trace,
+                              const Clock* clock) {
   PrepareToSignal();
-  auto loop = EventLoop::Create(options_.watches_max);
-  if (!loop) return tl::make_unexpected(loop.error());
-  loop_ = std::move(*loop);
+  loop_ = std::move(loop);
   loop_->OnBroken([this] {
     stop_ = true;
     error_ = loop_->error();

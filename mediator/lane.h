@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "mediator/backend.h"
 #include "mediator/dispatcher.h"
+#include "mediator/event_loop.h"
 #include "mediator/mailbox.h"
 
 namespace vgpu::mediator {
@@ -59,6 +60,12 @@ class Lane final : private SessionOwner, private ReadyHandler {
   // Starts the thread and waits until it serves. `trace` may be null. `trace` and `clock` outlive this.
   static base::Result<std::unique_ptr<Lane>> Start(LaneOptions options, MakeBackend make_backend, serve::TraceSink* trace,
                                                    const Clock* clock);
+  // The same without a thread, for simulations: the caller's serves, with a loop of its own making, in Serve.
+  static base::Result<std::unique_ptr<Lane>> StartHere(LaneOptions options, std::unique_ptr<EventLoop> loop,
+                                                       const MakeBackend& make_backend, serve::TraceSink* trace,
+                                                       const Clock* clock);
+  // Returns when it is told kStop, and nothing is with the backend any more.
+  void Serve() { dispatcher_->Run(&stop_); }
   // Stops, if nobody did before.
   ~Lane() override;
 
@@ -78,7 +85,9 @@ class Lane final : private SessionOwner, private ReadyHandler {
 
  private:
   explicit Lane(LaneOptions options) : options_(std::move(options)) {}
-  base::Result<void> Open(const MakeBackend& make_backend, serve::TraceSink* trace, const Clock* clock);
+  static base::Result<std::unique_ptr<Lane>> Make(LaneOptions options);
+  base::Result<void> Open(std::unique_ptr<EventLoop> loop, const MakeBackend& make_backend, serve::TraceSink* trace,
+                          const Clock* clock);
   void Close();
   void OnReady() override;
   void Carry(const LaneCommand& command);

@@ -11,7 +11,9 @@
 #include <cassert>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
+#include "base/mutant.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "mediator/eventfd.h"
@@ -42,6 +44,9 @@ class Mailbox {
   bool Take(T* message) {
     const uint32_t taken = taken_.load(std::memory_order_relaxed);
     if (taken == posted_.load(std::memory_order_acquire)) return false;
+    if (VGPU_MUTANT("control_message_reordered") && !last(taken)) {
+      std::swap(messages_[taken & mask_], messages_[(taken + 1) & mask_]);
+    }
     *message = messages_[taken & mask_];
     taken_.store(taken + 1, std::memory_order_release);
     return true;
@@ -54,6 +59,7 @@ class Mailbox {
   int fd() const { return fd_.get(); }
 
  private:
+  bool last(uint32_t taken) const { return taken + 1 == posted_.load(std::memory_order_acquire); }
   Mailbox(uint32_t size, base::UniqueFd fd)
       : mask_(size - 1), messages_(new T[size]()), fd_(std::move(fd)) {}
 

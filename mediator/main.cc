@@ -36,6 +36,7 @@
 #include "mediator/threads.h"
 #include "base/missing_pages.h"
 #include "mediator/trace.h"
+#include "mediator/uring_loop.h"
 #include "mediator/wake_cost.h"
 
 namespace vgpu::mediator {
@@ -168,7 +169,7 @@ base::Result<void> Serve(const Flags& flags) {
   const Closer closer;
   StopSignals signals;
   if (signals.fd() < 0) return tl::make_unexpected(Refused("cannot create a signalfd", errno));
-  auto loop = EventLoop::Create(config->vms_max * kWatchesPerConnection + kWatchesBeside);
+  auto loop = MakeUringLoop(config->vms_max * kWatchesPerConnection + kWatchesBeside);
   if (!loop) return tl::make_unexpected(loop.error());
   (*loop)->OnBroken([&signals] { signals.Stop(); });
   if ((*loop)->Watch(signals.fd(), &signals) < 0) return tl::make_unexpected("the event loop has no room");

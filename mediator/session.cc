@@ -6,7 +6,6 @@
 #include <cassert>
 
 #include "api/device_info.h"
-#include "mediator/clock.h"
 #include "mediator/eventfd.h"
 
 namespace vgpu::mediator {
@@ -68,13 +67,13 @@ bool Session::epoch_pending() const {
   return std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->epoch_pending(); });
 }
 
-int64_t Session::Recover(int64_t now_ns) {
+int64_t Session::Recover(const Clock& clock) {
   int64_t longest_ns = 0;
   for (const auto& ring : rings_) {
-    ring->Recover({now_ns});
-    const int64_t begin_ns = ThreadNs();
+    ring->Recover({clock.Now()});
+    const int64_t begin_ns = clock.ThreadNs();
     ring->Call();
-    longest_ns = std::max(longest_ns, ThreadNs() - begin_ns);
+    longest_ns = std::max(longest_ns, clock.ThreadNs() - begin_ns);
   }
   return longest_ns;
 }
@@ -115,9 +114,9 @@ void Session::Timed(const Call& call) {
     if (slow_calls_.Noticed(server_->ComputedAtLeast(begin_ns))) server_->PeerWasSlow(this);
     return;
   }
-  const int64_t begin_ns = ThreadNs();
+  const int64_t begin_ns = server_->ThreadNs();
   call();
-  if (slow_calls_.Timed(ThreadNs() - begin_ns)) server_->PeerWasSlow(this);
+  if (slow_calls_.Timed(server_->ThreadNs() - begin_ns)) server_->PeerWasSlow(this);
 }
 
 bool Session::SignalOwner(int fd) {
@@ -126,12 +125,12 @@ bool Session::SignalOwner(int fd) {
     SignalOwnersEventfd(fd);
     return true;
   }
-  Timed([fd] { SignalOwnersEventfd(fd); });
+  Timed([this, fd] { server_->loop().SignalOwner(fd); });
   return true;
 }
 
 void Session::DrainKick(int fd) {
-  Timed([fd] { DrainEventfd(fd); });
+  Timed([this, fd] { server_->loop().DrainKick(fd); });
 }
 
 GuestRing* Session::Work::NextRing() {

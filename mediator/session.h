@@ -14,8 +14,10 @@
 
 #include "api/device_info.h"
 #include "base/histogram.h"
+#include "base/mutant.h"
 #include "base/published.h"
 #include "base/guarded_mapping.h"
+#include "mediator/clock.h"
 #include "mediator/guest_ring.h"
 #include "mediator/peer_fd.h"
 #include "mediator/placement.h"
@@ -32,8 +34,11 @@ class Session;
 class SessionServer {
  public:
   virtual void RingKicked(GuestRing* ring) = 0;
+  virtual EventLoop& loop() const = 0;
   // Steady clock, ns.
   virtual int64_t Now() const = 0;
+  // Nanoseconds of processor time that this thread has used. A system call.
+  virtual int64_t ThreadNs() const = 0;
   // Nanoseconds of processor time that this thread has used since that moment of the clock, at least.
   virtual int64_t ComputedAtLeast(int64_t begin_ns) const = 0;
   // A system call on a descriptor of the session's owner took so long that others have waited.
@@ -98,8 +103,8 @@ class Session final : private RingSession {
 
   // Before the first dispatcher has it, on any thread: goes on where an earlier mediator stopped, and calls each ring's
   // guest once, since that mediator may have died between an answer and its call. Returns the nanoseconds of processor time
-  // of the longest call.
-  int64_t Recover(int64_t now_ns);
+  // of the longest call, by the dispatchers' clock.
+  int64_t Recover(const Clock& clock);
 
   // Any thread.
   bool fenced() const { return life_.fenced(); }
@@ -131,7 +136,9 @@ class Session final : private RingSession {
   void EndReset() { life_.EndReset(); }
 
   // How many requests it has given in the turn of this number.
-  uint32_t TakenIn(uint32_t turn) const { return turn == turn_ ? taken_in_turn_ : 0; }
+  uint32_t TakenIn(uint32_t turn) const {
+    return turn == turn_ || VGPU_MUTANT("budget_not_reset") ? taken_in_turn_ : 0;
+  }
   void CountTaken(uint32_t turn, uint32_t count) {
     taken_in_turn_ = TakenIn(turn) + count;
     turn_ = turn;

@@ -3,6 +3,8 @@
 
 #include <cassert>
 
+#include "base/mutant.h"
+
 namespace vgpu::mediator {
 
 const char* ToText(SessionState state) {
@@ -55,7 +57,7 @@ FenceChange SessionLife::Fence(FenceReason reason) {
 }
 
 bool SessionLife::LiftFence() {
-  if (!LiftedByReset(fence_)) return false;
+  if (!LiftedByReset(fence_) && !VGPU_MUTANT("fence_forgotten_at_reset")) return false;
   fence_ = FenceReason::kNone;
   return true;
 }

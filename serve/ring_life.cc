@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "api/codes.h"
+#include "base/mutant.h"
 #include "ring/epoch.h"
 
 namespace vgpu::serve {
@@ -172,7 +173,7 @@ void RingLife::Abandon() {
 
 void RingLife::AnswerOne(uint32_t idx, ring::Answer answer) {
   Answer(idx, answer);
-  SlotAt(idx) = SlotState::kFree;
+  if (!VGPU_MUTANT("leaked_slot")) SlotAt(idx) = SlotState::kFree;
   CountAnswered(1);
   if (answer.code != VGPU_OK) [[unlikely]] ++counters_.refused;
 }

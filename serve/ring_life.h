@@ -16,6 +16,7 @@
 #include <cstdint>
 
 #include "base/crash_point.h"
+#include "base/mutant.h"
 #include "base/published.h"
 #include "ring/abi.h"
 #include "ring/consumer.h"
@@ -121,7 +122,7 @@ class RingLife {
 
   // Journals and counts what was taken. Nothing taken may have an effect before this.
   void JournalTaken(uint32_t count) {
-    journal_.Taken(consumer_.cons());
+    if (!VGPU_MUTANT("answer_before_journal")) journal_.Taken(consumer_.cons());
     counters_.taken += count;
     ShowWaiting();
   }

@@ -27,6 +27,7 @@
 
 #include "api/codes.h"
 #include "base/histogram.h"
+#include "base/mutant.h"
 #include "ring/ring_ref.h"
 #include "serve/request.h"
 #include "serve/ring_host.h"
@@ -163,7 +164,7 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
 
   // After answers: calls the guest if it sleeps. QEMU, the producer of the window ring, is always called.
   void CallIfNeeded() {
-    if (consumer_.NeedCall() || one_epoch()) Call();
+    if ((consumer_.NeedCall() && !VGPU_MUTANT("dropped_call")) || one_epoch()) Call();
   }
   void Call();
 
@@ -216,7 +217,8 @@ void RingServer<Service>::Recover(const Turn& turn) {
   uint32_t queued = 0;
   for (uint32_t idx = cons - entries(); idx != cons; ++idx) {
     ring::SlotCopy copy;
-    if (!consumer_.Peek(idx, &copy) || consumer_.HasAnswer(idx)) continue;
+    if (!consumer_.Peek(idx, &copy)) continue;
+    if (consumer_.HasAnswer(idx) && !VGPU_MUTANT("double_settle_after_restart")) continue;
     Queue(copy, idx, turn.now_ns);
     ++queued;
     if (!journal_.HasStarted(slot(idx), StartedMark(idx))) continue;
@@ -321,7 +323,7 @@ auto RingServer<Service>::Take(uint32_t max, const Turn& turn, uint32_t* taken) 
     const uint32_t idx = next->cons();
     const Request& before = At(idx);
     if (before.state == SlotState::kRunning && before.in_slot) return false;
-    lied = before.state != SlotState::kFree;
+    lied = before.state != SlotState::kFree && !VGPU_MUTANT("reuse_before_reap");
     if (lied) [[unlikely]] return false;
     ring::SlotCopy copy{submit, {}};
     next->TakeArgs(&copy);

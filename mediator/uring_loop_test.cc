@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/event_loop.h"
+#include "mediator/uring_loop.h"
 
 #include <gtest/gtest.h>
 #include <linux/filter.h>
@@ -54,7 +54,7 @@ struct Bell {
 class EventLoopTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto loop = EventLoop::Create(kWatchesMax);
+    auto loop = MakeUringLoop(kWatchesMax);
     ASSERT_TRUE(loop) << loop.error();
     loop_ = std::move(*loop);
   }
@@ -272,7 +272,7 @@ void ForbidEnter() {
 // A loop that spun here would never end.
 TEST(EventLoopDeathTest, EnterRefusedLater_SaidOnceAndNothingSpins) {
   const auto life = [] {
-    auto loop = EventLoop::Create(4);
+    auto loop = MakeUringLoop(4);
     if (!loop) _exit(2);
     int broken = 0;
     (*loop)->OnBroken([&broken] { ++broken; });
@@ -292,7 +292,7 @@ TEST(EventLoopDeathTest, EnterRefusedLater_SaidOnceAndNothingSpins) {
   EXPECT_EXIT(life(), testing::ExitedWithCode(0), "");
   const auto start = [] {
     ForbidEnter();
-    _exit(EventLoop::Create(4) ? 1 : 0);
+    _exit(MakeUringLoop(4) ? 1 : 0);
   };
   EXPECT_EXIT(start(), testing::ExitedWithCode(0), "");
 }

@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/event_loop.h"
+#include "mediator/uring_loop.h"
 
 #include <fmt/format.h>
+#include <liburing.h>
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 #include <cerrno>
 #include <cstring>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
+#include "mediator/eventfd.h"
 #include "mediator/threads.h"
 
 namespace vgpu::mediator {
@@ -25,10 +33,41 @@ std::string SetupError(int error) {
                      what, std::strerror(error));
 }
 
-}  // namespace
+class UringLoop final : public EventLoop {
+ public:
+  explicit UringLoop(uint32_t watches_max);
+  ~UringLoop() override;
+  base::Result<void> Open();
 
-base::Result<std::unique_ptr<EventLoop>> EventLoop::Create(uint32_t watches_max) {
-  std::unique_ptr<EventLoop> loop(new EventLoop(watches_max));
+  int Watch(int fd, ReadyHandler* handler, uint32_t events) override;
+  void UnwatchAll(std::span<const int> ids) override;
+  int Poll() override;
+  void Wait(int64_t timeout_ns) override;
+  int RunReady() override;
+  void SignalOwner(int fd) override { SignalOwnersEventfd(fd); }
+  void DrainKick(int fd) override { DrainEventfd(fd); }
+
+ private:
+  struct WatchSlot {
+    ReadyHandler* handler = nullptr;
+    int fd = -1;
+    uint32_t events = 0;
+    uint32_t generation = 0;  // tells a late completion of an earlier watch apart
+  };
+
+  void Arm(uint32_t id);
+  void Disarm(int id);
+  io_uring_sqe* NextSqe();  // null: the loop is broken
+  void LookAt(int entered);
+  base::Result<void> Try();
+
+  io_uring ring_{};
+  std::vector<WatchSlot> watches_;
+  std::vector<uint32_t> free_;
+};
+
+base::Result<void> UringLoop::Open() {
+  const auto watches_max = static_cast<uint32_t>(watches_.size());
   // A watch has at most one poll and one removal under way, each with one completion.
   const uint32_t entries = std::bit_ceil(watches_max);
   io_uring_params params{};
@@ -36,41 +75,39 @@ base::Result<std::unique_ptr<EventLoop>> EventLoop::Create(uint32_t watches_max)
   params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
                  IORING_SETUP_CQSIZE;
   params.cq_entries = entries * 4;
-  int result = io_uring_queue_init_params(std::min(entries, 4096u), &loop->ring_, &params);
+  int result = io_uring_queue_init_params(std::min(entries, 4096u), &ring_, &params);
   if (result == -EINVAL) {  // Linux before 6.1 does not know these flags
     params = {};
     params.flags = IORING_SETUP_CQSIZE;
     params.cq_entries = entries * 4;
-    result = io_uring_queue_init_params(std::min(entries, 4096u), &loop->ring_, &params);
+    result = io_uring_queue_init_params(std::min(entries, 4096u), &ring_, &params);
   }
   if (result < 0) {
-    loop->ring_.ring_fd = -1;
+    ring_.ring_fd = -1;
     return tl::make_unexpected(SetupError(-result));
   }
-  if (const auto tried = loop->Try(); !tried) return tl::make_unexpected(tried.error());
-  return loop;
+  return Try();
 }
 
-EventLoop::EventLoop(uint32_t watches_max) : watches_(watches_max) {
+UringLoop::UringLoop(uint32_t watches_max) : watches_(watches_max) {
   ring_.ring_fd = -1;
   free_.reserve(watches_max);
   for (uint32_t id = watches_max; id-- > 0;) free_.push_back(id);
 }
 
-EventLoop::~EventLoop() {
+UringLoop::~UringLoop() {
   if (ring_.ring_fd >= 0) io_uring_queue_exit(&ring_);
 }
 
 // What io_uring_enter returned: interrupted, and full, are moments; anything else stays so.
-void EventLoop::LookAt(int entered) {
-  if (entered >= 0 || entered == -EINTR || entered == -EAGAIN || entered == -EBUSY || !error_.empty()) return;
-  error_ = SetupError(-entered);
-  if (broken_) broken_();
+void UringLoop::LookAt(int entered) {
+  if (entered >= 0 || entered == -EINTR || entered == -EAGAIN || entered == -EBUSY) return;
+  Break(SetupError(-entered));
 }
 
-io_uring_sqe* EventLoop::NextSqe() {
+io_uring_sqe* UringLoop::NextSqe() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-  while (sqe == nullptr && error_.empty()) {
+  while (sqe == nullptr && error().empty()) {
     LookAt(io_uring_submit(&ring_));
     sqe = io_uring_get_sqe(&ring_);
   }
@@ -78,24 +115,24 @@ io_uring_sqe* EventLoop::NextSqe() {
 }
 
 // A sandbox may allow io_uring_setup and refuse io_uring_enter.
-base::Result<void> EventLoop::Try() {
+base::Result<void> UringLoop::Try() {
   io_uring_sqe* sqe = NextSqe();
   io_uring_prep_nop(sqe);
   sqe->user_data = kIgnored;
   LookAt(io_uring_submit_and_wait(&ring_, 1));
-  if (!error_.empty()) return tl::make_unexpected(error_);
+  if (!error().empty()) return tl::make_unexpected(error());
   RunReady();
   return {};
 }
 
-void EventLoop::Arm(uint32_t id) {
+void UringLoop::Arm(uint32_t id) {
   io_uring_sqe* sqe = NextSqe();
   if (sqe == nullptr) return;
   io_uring_prep_poll_add(sqe, watches_[id].fd, watches_[id].events);
   sqe->user_data = uint64_t{watches_[id].generation} << 32 | id;
 }
 
-int EventLoop::Watch(int fd, ReadyHandler* handler, uint32_t events) {
+int UringLoop::Watch(int fd, ReadyHandler* handler, uint32_t events) {
   assert(fd >= 0 && handler != nullptr);
   if (free_.empty()) return -1;
   const uint32_t id = free_.back();
@@ -107,15 +144,13 @@ int EventLoop::Watch(int fd, ReadyHandler* handler, uint32_t events) {
   return static_cast<int>(id);
 }
 
-void EventLoop::Unwatch(int id) { UnwatchAll({&id, 1}); }
-
-void EventLoop::UnwatchAll(std::span<const int> ids) {
+void UringLoop::UnwatchAll(std::span<const int> ids) {
   for (const int id : ids) Disarm(id);
   // A poll holds the open file, not the number: submit before the caller closes the descriptor.
   if (io_uring_sq_ready(&ring_) != 0) LookAt(io_uring_submit(&ring_));
 }
 
-void EventLoop::Disarm(int id) {
+void UringLoop::Disarm(int id) {
   if (id < 0) return;
   WatchSlot& watch = watches_[static_cast<uint32_t>(id)];
   assert(watch.handler != nullptr);
@@ -129,7 +164,7 @@ void EventLoop::Disarm(int id) {
   free_.push_back(static_cast<uint32_t>(id));
 }
 
-int EventLoop::RunReady() {
+int UringLoop::RunReady() {
   int ran = 0;
   io_uring_cqe* cqe = nullptr;
   for (uint32_t seen = 0; seen < kReadyMax && io_uring_peek_cqe(&ring_, &cqe) == 0; ++seen) {
@@ -147,7 +182,7 @@ int EventLoop::RunReady() {
   return ran;
 }
 
-int EventLoop::Poll() {
+int UringLoop::Poll() {
   // With DEFER_TASKRUN the queue looks empty until this thread enters the kernel; the flag says when that pays.
   const bool pending = IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
   if (io_uring_sq_ready(&ring_) != 0 || pending) {
@@ -159,18 +194,21 @@ int EventLoop::Poll() {
   return RunReady();
 }
 
-int EventLoop::Sleep(int64_t timeout_ns) {
-  Wait(timeout_ns);
-  return RunReady();
-}
-
-void EventLoop::Wait(int64_t timeout_ns) {
-  ++sleeps_;
+void UringLoop::Wait(int64_t timeout_ns) {
+  CountSleep();
   if (timeout_ns == kForever) return LookAt(io_uring_submit_and_wait(&ring_, 1));
   __kernel_timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
   io_uring_cqe* cqe = nullptr;
   const int entered = io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
   if (entered != -ETIME) LookAt(entered);
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<EventLoop>> MakeUringLoop(uint32_t watches_max) {
+  auto loop = std::make_unique<UringLoop>(watches_max);
+  if (const auto opened = loop->Open(); !opened) return tl::make_unexpected(opened.error());
+  return std::unique_ptr<EventLoop>(std::move(loop));
 }
 
 }  // namespace vgpu::mediator
