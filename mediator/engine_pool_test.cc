@@ -92,7 +92,9 @@ TEST(EngineLifeDeathTest, NoOtherEdge) {
   for (const EngineLife from : kLives) {
     for (const EngineLife to : kLives) {
       EngineLife life = from;
-      if (!MayFollow(from, to)) EXPECT_DEATH(Move(&life, to), "MayFollow");
+      if (!MayFollow(from, to)) {
+        EXPECT_DEATH(Move(&life, to), "MayFollow");
+      }
     }
   }
 }
@@ -114,7 +116,9 @@ TEST(GpuUseDeathTest, NoOtherEdge) {
   for (const GpuUse from : kUses) {
     for (const GpuUse to : kUses) {
       GpuUse use = from;
-      if (!MayFollow(from, to)) EXPECT_DEATH(Move(&use, to), "MayFollow");
+      if (!MayFollow(from, to)) {
+        EXPECT_DEATH(Move(&use, to), "MayFollow");
+      }
     }
   }
 }
@@ -519,8 +523,12 @@ class Owner {
     EXPECT_EQ(pool_.HasRetired(), retired != 0);
     EXPECT_EQ(lives_.size(), retired + in_a_role) << "an engine is in a role, or on its way out";
     EXPECT_TRUE(pool_.current() == kNoEngine || pool_.current() != pool_.spare());
-    if (pool_.use() != GpuUse::kInUse) EXPECT_EQ(in_a_role, 0u);
-    if (pool_.use() == GpuUse::kWanted) EXPECT_TRUE(pool_.HasRetired());
+    if (pool_.use() != GpuUse::kInUse) {
+      EXPECT_EQ(in_a_role, 0u);
+    }
+    if (pool_.use() == GpuUse::kWanted) {
+      EXPECT_TRUE(pool_.HasRetired());
+    }
     EXPECT_FALSE(pool_.Serves(pool_.spare()) && !pool_.Serves(pool_.current())) << "it should do the work";
   }
 
@@ -558,7 +566,9 @@ class Owner {
         lives_[action.engine] = EngineLife::kRetired;
       }
       const bool serves = action.kind == Kind::kServe || action.kind == Kind::kPromote;
-      if (serves) EXPECT_EQ(lives_.at(action.engine), EngineLife::kServing);
+      if (serves) {
+        EXPECT_EQ(lives_.at(action.engine), EngineLife::kServing);
+      }
     }
   }
 

@@ -28,6 +28,7 @@
 #include "gpu/batch_abi.h"
 #include "mediator/event_loop.h"
 #include "mediator/eventfd.h"
+#include "mediator/uring_loop.h"
 #include "ring/abi.h"
 #include "ring/memory.h"
 #include "ring/producer.h"
@@ -48,7 +49,7 @@ constexpr std::chrono::seconds kPatience{60};
 constexpr int kLanes = 4;
 
 std::string FakeDriver() {
-  char* path = realpath("gpu/libfake_cuda.so", nullptr);
+  char* path = realpath("gpu/fake/libfake_cuda.so", nullptr);
   const std::string text = path != nullptr ? path : "";
   std::free(path);
   return text;
@@ -96,7 +97,7 @@ class EngineProcessTest : public testing::Test {
     engine_ = std::move(*engine);
     const auto ready = engine_->AwaitReady(kPatience);
     ASSERT_TRUE(ready) << ready.error();
-    auto loop = EventLoop::Create(4);
+    auto loop = MakeUringLoop(4);
     ASSERT_TRUE(loop) << loop.error();
     loop_ = std::move(*loop);
     ASSERT_TRUE(engine_->Watch(loop_.get(), &owner_));

@@ -77,6 +77,7 @@ class PlacementRecord final : public Placement {
  public:
   // Needs a placement without a GPU.
   void Place(uint32_t gpu, int ordinal, uint32_t region, PlacementState state) {
+    assert(this->state() == PlacementState::kUnplaced);
     gpu_ = gpu;
     ordinal_ = ordinal;
     region_ = region;

@@ -8,7 +8,7 @@
 #include <cstdint>
 
 #include "mediator/request.h"
-#include "mediator/scheduler.h"
+#include "mediator/sched/scheduler.h"
 
 namespace vgpu::mediator {
 

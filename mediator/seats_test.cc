@@ -55,9 +55,13 @@ TEST(PlacementDeathTest, NoOtherEdge) {
     Bring(&record, from);
     ASSERT_EQ(record.state(), from);
     for (const State to : kStates) {
-      if (!MayFollow(from, to)) EXPECT_DEATH(record.Become(to), "MayFollow");
+      if (!MayFollow(from, to)) {
+        EXPECT_DEATH(record.Become(to), "MayFollow");
+      }
     }
-    if (from != State::kReleasing) EXPECT_DEATH(record.Clear(), "MayFollow");
+    if (from != State::kReleasing) {
+      EXPECT_DEATH(record.Clear(), "MayFollow");
+    }
   }
 }
 
@@ -80,7 +84,8 @@ class SeatsTest : public testing::Test {
 
   Vm* Place(uint32_t id, uint32_t gpu = 0, bool parked = false) {
     Vm* vm = &vms_.emplace_back(id);
-    EXPECT_EQ(seats_.Place({nullptr, &vm->placement, id}, gpu, parked), vm->placement.region());
+    const uint32_t region = seats_.Place({nullptr, &vm->placement, id}, gpu, parked);
+    EXPECT_EQ(vm->placement.region(), region);
     return vm;
   }
 
@@ -302,7 +307,7 @@ TEST_F(SeatsTest, VmHasLeft_CanBePlacedAgain) {
 TEST_F(SeatsDeathTest, WhatNobodyCanDo) {
   Vm* vm = Served(1);
   const uint32_t region = vm->placement.region();
-  EXPECT_DEATH(seats_.Place({nullptr, &vm->placement, 1}, 0, false), "MayFollow");
+  EXPECT_DEATH(seats_.Place({nullptr, &vm->placement, 1}, 0, false), "kUnplaced");
   EXPECT_DEATH(seats_.Serve(region), "MayFollow");
   EXPECT_DEATH(seats_.EndRelease(region), "MayFollow");
   seats_.BeginRelease(region);

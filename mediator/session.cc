@@ -91,12 +91,14 @@ void Session::Left() {
 }
 
 FenceChange Session::Fence(FenceReason reason) {
+  assert(life_.state() != SessionState::kWaiting && life_.state() != SessionState::kEnded);
   const FenceChange change = life_.Fence(reason);
   if (change == FenceChange::kFenced) ++fences;
   return change;
 }
 
 bool Session::BeginReset() {
+  assert(life_.state() != SessionState::kWaiting && life_.state() != SessionState::kEnded);
   life_.BeginReset();
   ++resets;
   return life_.LiftFence();

@@ -14,6 +14,7 @@
 #include <cctype>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -27,6 +28,7 @@ constexpr int kLockTries = 16;
 constexpr int kConnectTries = 3;
 constexpr int kConnectPatienceMs = 500;
 constexpr int kDeadPatienceMs = 20'000;
+constexpr int kDeadLookMs = 5;
 constexpr size_t kLockBytesMax = 32;  // a pid and a newline
 
 tl::unexpected<std::string> SystemError(const std::string& what, const char* remedy = "") {
@@ -98,6 +100,22 @@ pid_t ListenerPid(int fd) {
 
 bool IsGone(pid_t pid) { return pid > 0 && kill(pid, 0) != 0 && errno == ESRCH; }
 
+pid_t HolderPid(int fd) { return static_cast<pid_t>(std::strtol(TextOf(fd).c_str(), nullptr, 10)); }
+
+// False: somebody holds it (EWOULDBLOCK), or it cannot be locked. A mediator that was killed may hold it for a moment longer:
+// the kernel closes its files in the background.
+bool Lock(int fd) {
+  for (int waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms += kDeadLookMs) {
+    const int error = errno;
+    if (error != EWOULDBLOCK || waited_ms >= kDeadPatienceMs || !IsGone(HolderPid(fd))) {
+      errno = error;
+      return false;
+    }
+    poll(nullptr, 0, kDeadLookMs);
+  }
+  return true;
+}
+
 // Does nobody listen on the socket that is there? The kernel may keep the listener of a mediator that was killed for a moment
 // longer, seconds on a machine that is busy (its io_uring is taken apart in the background): then it hangs up on us.
 base::Result<void> CheckAbandoned(const std::string& path) {
@@ -165,7 +183,7 @@ base::Result<SocketLock> LockSocket(const std::string& path) {
       return tl::make_unexpected(fmt::format(
           "{} is there and is no lock of a mediator: remove it, or choose another --socket", lock_path));
     }
-    if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (!Lock(fd.get())) {
       if (errno != EWOULDBLOCK) {
         return SystemError("cannot lock " + lock_path, " (choose a --socket on a file system that has locks)");
       }

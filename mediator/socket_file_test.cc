@@ -2,8 +2,10 @@
 // The files of the control socket, and who takes them away or puts others in their place.
 #include "mediator/socket_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -14,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <optional>
 #include <string>
@@ -138,6 +141,20 @@ TEST_F(SocketFileTest, SocketOfADeadProgramThatGoesLate_IsReplaced) {
   kernel.join();
   ASSERT_TRUE(lock) << lock.error();
   EXPECT_TRUE(ListenOn(path_));
+}
+
+TEST_F(SocketFileTest, LockOfADeadMediatorThatGoesLate_IsWaitedFor) {
+  const pid_t dead = fork();
+  if (dead == 0) _exit(0);
+  ASSERT_EQ(waitpid(dead, nullptr, 0), dead);
+  std::ofstream(Lock()) << dead << '\n';
+  base::UniqueFd held(open(Lock().c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(flock(held.get(), LOCK_EX), 0);
+  auto lock = std::async(std::launch::async, [this] { return LockSocket(path_); });
+  EXPECT_EQ(lock.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  held.reset();
+  const auto taken = lock.get();
+  EXPECT_TRUE(taken) << taken.error();
 }
 
 TEST_F(SocketFileTest, FileByTheLocksName_IsNotWrittenTo) {

@@ -66,7 +66,7 @@ void Control::Attach(Entry* entry) {
   auto session = entry->vm->MakeSession();
   session->Recover(*clock_);
   entry->session = std::move(session);
-  entry->begun = false;
+  entry->begun = entry->slow = false;
   entry->standing = Standing::kBeginning;
   Post(entry, Command::kBegin);
 }
@@ -111,7 +111,7 @@ void Control::ActOnServed(Entry* entry) {
     if (!random.OneIn(60)) return;
     return random.OneIn(2) ? Reset(entry) : End(entry);
   }
-  const uint32_t what = random.Below(3000);
+  const uint32_t what = random.Below(3'000);
   if (what < 3) {
     Reset(entry);
   } else if (what < 5) {
@@ -137,16 +137,12 @@ void Control::Heard(const LaneReport& report) {
   if (found == entries_.end()) throw Violation{"a report about a session that has ended"};
   Entry& entry = *found;
   around_->log.Add("report", entry.vm->plan().vm_id, static_cast<uint64_t>(report.kind));
-  Require(entry.begun || report.kind == Kind::kBegun || report.kind == Kind::kNotBegun, entry,
-          "a report before it began");
+  const bool may_be_first =
+      report.kind == Kind::kBegun || report.kind == Kind::kNotBegun || report.kind == Kind::kSlow;
+  Require(entry.begun || may_be_first, entry, "a report before it began");
   switch (report.kind) {
     case Kind::kBegun:
-      entry.begun = true;
-      if (entry.standing != Standing::kEnding) {
-        Require(entry.standing == Standing::kBeginning, entry, "begun, and nobody has asked for it");
-        entry.standing = Standing::kServed;
-      }
-      return;
+      return HeardBegun(&entry);
     case Kind::kNotBegun:
       return Require(false, entry, "it could not begin");
     case Kind::kFenced:
@@ -157,9 +153,8 @@ void Control::Heard(const LaneReport& report) {
       return HeardReset(&entry, report);
     case Kind::kSlow:
       Require(entry.vm->plan().slow_calls, entry, "its system calls were not slow");
-      if (entry.standing != Standing::kServed) return;
-      entry.standing = Standing::kMoving;
-      return Post(&entry, Command::kLeave);
+      entry.slow = true;
+      return MoveIfSlow(&entry);
     case Kind::kLeft:
       Require(entry.standing == Standing::kMoving, entry, "left, and nobody has asked for it");
       entry.standing = Standing::kBeginning;
@@ -175,12 +170,29 @@ void Control::Heard(const LaneReport& report) {
   }
 }
 
+void Control::HeardBegun(Entry* entry) {
+  entry->begun = true;
+  if (entry->standing == Standing::kEnding) return;
+  Require(entry->standing == Standing::kBeginning, *entry, "begun, and nobody has asked for it");
+  entry->standing = Standing::kServed;
+  MoveIfSlow(entry);
+}
+
+// The calls of a session that comes back may have been slow, too: then that is heard before it has begun.
+void Control::MoveIfSlow(Entry* entry) {
+  if (!entry->slow || entry->standing != Standing::kServed) return;
+  entry->slow = false;
+  entry->standing = Standing::kMoving;
+  Post(entry, Command::kLeave);
+}
+
 void Control::HeardReset(Entry* entry, const LaneReport& report) {
   Require(entry->resetting, *entry, "reset, and nobody has asked for it");
   entry->resetting = false;
-  if (entry->quarantined) return Require(report.fenced, *entry, "a reset has lifted its quarantine");
-  Require(entry->vm->plan().hostile || !report.fenced, *entry, "fenced after a reset");
-  entry->fenced = report.fenced;
+  if (entry->quarantined) return Require(report.reason != mediator::FenceReason::kNone, *entry, "a reset has lifted its quarantine");
+  const bool fenced = report.reason != mediator::FenceReason::kNone;
+  Require(entry->vm->plan().hostile || !fenced, *entry, "fenced after a reset");
+  entry->fenced = fenced;
 }
 
 void Control::HeardEnded(Entry* entry) {

@@ -49,6 +49,7 @@ class Control {
     std::unique_ptr<mediator::Session> session;
     Standing standing = Standing::kAway;
     bool begun = false;        // by the lane
+    bool slow = false;         // to be moved
     bool resetting = false;    // asked for, and not done
     bool fenced = false;       // as far as control knows
     bool quarantined = false;  // by control
@@ -65,6 +66,8 @@ class Control {
   void Act(Entry* entry);
   void ActOnServed(Entry* entry);
   void Heard(const mediator::LaneReport& report);
+  void HeardBegun(Entry* entry);
+  void MoveIfSlow(Entry* entry);
   void HeardReset(Entry* entry, const mediator::LaneReport& report);
   void HeardEnded(Entry* entry);
   static void Require(bool holds, const Entry& entry, const char* what);

@@ -19,6 +19,8 @@ namespace vgpu::simulation {
 
 using mediator::GuestRing;
 using mediator::Piece;
+using mediator::PieceWay;
+using mediator::Plan;
 using mediator::Request;
 using mediator::Session;
 
@@ -40,6 +42,7 @@ SimBackend::SimBackend(mediator::EventLoop* loop, Surroundings* around)
     : loop_(loop), around_(around), finished_fd_(MakeEventfd()), engine_fd_(MakeEventfd()) {
   engine_watch_ = loop_->Watch(engine_fd_.get(), this);
   assert(engine_watch_ >= 0);
+  seats_.AddGpu(0, {});
   life_ends_ns_ = Soon(kEngineNs);
 }
 
@@ -113,8 +116,8 @@ void SimBackend::Change(size_t place) {
   places_[place].change_ns = kNever;
   places_[place].registered = !places_[place].registered;
   around_->log.Add(places_[place].registered ? "registered" : "unregistered", session->vm_id());
-  if (session->seat.leaving) return listener_->SeatFree(session);
-  listener_->SetOnDevice(session, true);
+  if (Releasing(*session)) return listener_->SeatFree(session);
+  if (seats_.Serve(session->seat().region())) listener_->SetOnDevice(session, true);
 }
 
 // Its VMs go on with the CPU. What it has in flight waits until it is gone.
@@ -124,10 +127,18 @@ void SimBackend::Fail() {
   killed_ = false;
   life_ = EngineLife::kEnding;
   life_ends_ns_ = Soon(kEngineNs);
-  for (Place& place : places_) {
-    place.change_ns = kNever;
-    if (place.session->seat.on_device) listener_->SetOnDevice(place.session, false);
+  for (Place& place : places_) place.change_ns = kNever;
+  MoveToCpu(seats_.LoseEngine(0));
+}
+
+void SimBackend::MoveToCpu(const mediator::Seats::Regions& regions) {
+  for (uint32_t region = 0; region < regions.size(); ++region) {
+    if (regions[region]) listener_->SetOnDevice(seats_.session(region), false);
   }
+}
+
+bool SimBackend::Releasing(const Session& session) {
+  return session.seat().state() == mediator::PlacementState::kReleasing;
 }
 
 void SimBackend::Gone() {
@@ -174,12 +185,13 @@ void SimBackend::Serve() {
   around_->log.Add("engine serves");
   life_ = EngineLife::kServing;
   for (Place& place : places_) {
-    if (!place.session->seat.leaving) place.change_ns = Soon(kEngineNs);
+    if (!Releasing(*place.session)) place.change_ns = Soon(kEngineNs);
   }
 }
 
 void SimBackend::SetParked(bool parked) {
-  for (const Place& place : places_) place.session->seat.parked = parked;
+  if (parked) return MoveToCpu(seats_.Park(0));
+  seats_.Unpark(0);
 }
 
 void SimBackend::Wake(Session*) {
@@ -195,10 +207,7 @@ void SimBackend::Wake(Session*) {
 void SimBackend::Attach(Session* session) {
   const Outside outside;
   places_.push_back({session});
-  session->seat.gpu = 0;
-  session->seat.ordinal = 0;
-  session->seat.region = regions_++;
-  session->seat.parked = life_ == EngineLife::kParked;
+  seats_.Place({session, session->placement_record(), session->vm_id()}, 0, life_ == EngineLife::kParked);
   if (life_ == EngineLife::kServing) places_.back().change_ns = Soon(kEngineNs);
 }
 
@@ -206,50 +215,50 @@ bool SimBackend::Release(Session* session) {
   const auto place = std::find_if(places_.begin(), places_.end(),
                                   [session](const Place& entry) { return entry.session == session; });
   if (place == places_.end()) throw Violation{"a place was freed twice"};
-  if (!session->seat.leaving) {
-    session->seat.leaving = true;
-    if (session->seat.on_device) listener_->SetOnDevice(session, false);
+  if (!Releasing(*session)) {
+    if (seats_.BeginRelease(session->seat().region())) listener_->SetOnDevice(session, false);
     const bool told = place->registered && life_ == EngineLife::kServing;
     place->change_ns = told ? Soon(kEngineNs) : kNever;
   }
   if (place->registered) return false;
   places_.erase(place);
-  session->seat.region = mediator::DeviceSeat::kNone;
+  seats_.EndRelease(session->seat().region());
   return true;
 }
 
 void SimBackend::PlacesMayBeFree() {
   for (size_t i = places_.size(); i-- > 0;) {
-    if (i < places_.size() && places_[i].session->seat.leaving) listener_->SeatFree(places_[i].session);
+    if (i < places_.size() && Releasing(*places_[i].session)) listener_->SeatFree(places_[i].session);
   }
 }
 
 // ---- work ----
 
 bool SimBackend::OnGpu(const GuestRing& ring, const Request& request) {
-  return ring.session()->seat.on_device && request.op->gpu_job != mediator::kNotOnGpu;
+  return ring.session()->seat().on_device() && request.op->gpu_job != mediator::kNotOnGpu;
 }
 
-bool SimBackend::HasRoom(const GuestRing& ring, const Request& request, int64_t) const {
-  if (!OnGpu(ring, request)) return again_.empty() && cpu_.size() < kCpuJobsMax;
+bool SimBackend::HasRoom(const GuestRing&, const Plan& plan) const {
+  if (plan.way == PieceWay::kCpu) return again_.empty() && cpu_.size() < kCpuJobsMax;
   const auto in_pieces = [](const Job& job) { return !job.piece.request->in_slot; };
   return static_cast<size_t>(std::count_if(gpu_.begin(), gpu_.end(), in_pieces)) < kGpuJobsMax;
 }
 
 // Three pieces, however short; but for what the loop would run by itself, which is never cut.
-uint64_t SimBackend::PieceElements(const GuestRing&, const Request& request, int64_t) const {
-  return request.inline_run ? request.count + 1 : request.count / 3 + 1;
+Plan SimBackend::PlanPiece(const GuestRing& ring, const Request& request, int64_t) const {
+  const uint64_t elements = request.inline_run ? request.count + 1 : request.count / 3 + 1;
+  return {OnGpu(ring, request) ? PieceWay::kDirect : PieceWay::kCpu, 0, elements};
 }
 
-void SimBackend::Submit(const Piece& piece, int64_t) {
+void SimBackend::Submit(const Piece& piece, const Plan& plan) {
   const Outside outside;
-  if (!OnGpu(*piece.ring, *piece.request)) return cpu_.push_back({piece, Soon(kCpuNs)});
+  if (plan.way == PieceWay::kCpu) return cpu_.push_back({piece, Soon(kCpuNs)});
   assert(life_ == EngineLife::kServing);
   gpu_.push_back({piece, Soon(kGpuNs)});
 }
 
 uint32_t SimBackend::SlotRoom(const GuestRing& ring) {
-  assert(life_ == EngineLife::kServing && ring.session()->seat.on_device);
+  assert(life_ == EngineLife::kServing && ring.session()->seat().on_device());
   const auto in_slot = [](const Job& job) { return job.piece.request->in_slot; };
   const auto used = static_cast<uint32_t>(std::count_if(gpu_.begin(), gpu_.end(), in_slot));
   return kSlotsMax - std::min(kSlotsMax, used);

@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "mediator/backend.h"
 #include "mediator/event_loop.h"
+#include "mediator/seats.h"
 #include "simulation/surroundings.h"
 
 namespace vgpu::simulation {
@@ -34,11 +35,10 @@ class SimBackend final : public mediator::Backend, private mediator::ReadyHandle
 
   // ---- for the daemon ----
 
-  bool HasRoom(const mediator::GuestRing& ring, const mediator::Request& request,
-               int64_t now_ns) const override;
-  uint64_t PieceElements(const mediator::GuestRing& ring, const mediator::Request& request,
-                         int64_t now_ns) const override;
-  void Submit(const mediator::Piece& piece, int64_t now_ns) override;
+  mediator::Plan PlanPiece(const mediator::GuestRing& ring, const mediator::Request& request,
+                           int64_t now_ns) const override;
+  bool HasRoom(const mediator::GuestRing& ring, const mediator::Plan& plan) const override;
+  void Submit(const mediator::Piece& piece, const mediator::Plan& plan) override;
   void Reap(std::vector<mediator::Piece>* finished) override;
   int finished_fd() const override { return finished_fd_.get(); }
   void SetListener(mediator::BackendListener* listener) override { listener_ = listener; }
@@ -66,6 +66,7 @@ class SimBackend final : public mediator::Backend, private mediator::ReadyHandle
     int64_t change_ns = kNever;  // when the engine has registered its memory, or given it back
   };
 
+  static bool Releasing(const mediator::Session& session);
   static bool OnGpu(const mediator::GuestRing& ring, const mediator::Request& request);
   int64_t Soon(uint32_t most_ns) { return around_->now_ns() + around_->random.Below(most_ns); }
   void OnReady() override;  // something has happened to the engine
@@ -78,6 +79,7 @@ class SimBackend final : public mediator::Backend, private mediator::ReadyHandle
   void Recover(Job* job);
   void RunAgain();
   void PlacesMayBeFree();
+  void MoveToCpu(const mediator::Seats::Regions& regions);
   void RunDue(Job* job);
 
   mediator::EventLoop* const loop_;
@@ -90,8 +92,8 @@ class SimBackend final : public mediator::Backend, private mediator::ReadyHandle
   std::vector<Job> gpu_;
   std::vector<mediator::Piece> again_;  // of a dead engine: to be run on the CPU
   std::vector<mediator::Piece> ended_;  // of a dead engine: have their answer
+  mediator::Seats seats_;
   std::vector<Place> places_;
-  uint32_t regions_ = 0;
   EngineLife life_ = EngineLife::kStarting;
   int64_t life_ends_ns_ = 0;  // when it is ready, or gone
   bool killed_ = false;

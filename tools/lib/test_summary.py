@@ -63,6 +63,7 @@ def run_cases(name, path, status):
     """Yields (what, outcome, reason) of one bazel run."""
     seen_failure = False
     results = {}
+    not_built = set()
     try:
         with open(path, encoding="utf-8") as events:
             for line in events:
@@ -70,12 +71,17 @@ def run_cases(name, path, status):
                 if "testResult" in event:  # a later attempt replaces an earlier one
                     ids = event["id"]["testResult"]
                     results[(ids["label"], ids.get("run"), ids.get("shard"))] = event["testResult"]
+                elif "completed" in event and not event["completed"].get("success"):
+                    not_built.add(event["id"]["targetCompleted"]["label"])
     except (OSError, json.JSONDecodeError):
         pass  # bazel's status tells
     for (label, _, _), result in sorted(results.items(), key=str):
         for case, outcome, reason in cases_of(result):
             seen_failure |= outcome == FAILED
             yield f"{name}: {label} {case}".rstrip(), outcome, reason
+    for label in sorted(not_built - {label for label, _, _ in results}):
+        seen_failure = True
+        yield f"{name}: {label}", FAILED, "it was not built; its message is above"
     if status not in (0, NO_TESTS) and not seen_failure:
         yield f"{name}: bazel", FAILED, f"status {status}; its message is above"
     elif status == 0 and not results:

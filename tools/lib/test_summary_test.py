@@ -33,9 +33,9 @@ class SummaryTest(unittest.TestCase):
             file.write(text)
         return path
 
-    def _summary(self, results, status):
+    def _summary(self, results, status, not_built=()):
         """`results` is [(bazel's status, test.xml or None, test.log)]; returns (exit status, lines)."""
-        events = []
+        events = [json.dumps({"id": {"targetCompleted": {"label": label}}, "completed": {}}) for label in not_built]
         for number, (bazel_status, xml, log) in enumerate(results):
             outputs = [{"name": "test.log", "uri": "file://" + self._file(f"{number}.log", log)}]
             if xml:
@@ -64,6 +64,12 @@ class SummaryTest(unittest.TestCase):
     def test_a_crash_after_cases_that_passed_has_failed(self):
         code, lines = self._summary([("FAILED", PROGRAM, "")], 3)
         self.assertEqual((code, lines[-1]), (1, "1 passed, 1 failed, 0 skipped"))
+
+    def test_a_target_that_was_not_built_has_failed_beside_others(self):
+        code, lines = self._summary([("FAILED", GTEST, ""), ("FAILED", None, "")], 1, ["//t:1", "//t:other"])
+        self.assertEqual(code, 1)
+        self.assertIn("failed: run: //t:other: it was not built; its message is above", lines)
+        self.assertEqual(lines[-1], "1 passed, 3 failed, 1 skipped")
 
     def test_a_timeout_has_failed(self):
         code, lines = self._summary([("TIMEOUT", PROGRAM, "")], 3)
