@@ -122,7 +122,6 @@ class BasicChannel {
   BasicChannel& operator=(BasicChannel&&) noexcept = default;
 
   int fd() const { return socket_.get(); }
-  const FrameFormat& format() const { return format_; }
 
   // The next whole frame. What has come of an unfinished one is kept for the next call.
   tl::expected<Received, ChannelError> Receive(Frame<Fd>* frame);

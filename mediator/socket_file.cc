@@ -72,10 +72,12 @@ bool IsLockFile(int fd) {
          std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0 || c == '\n'; });
 }
 
+// 0: not known.
+pid_t HolderPid(int fd) { return static_cast<pid_t>(std::strtol(TextOf(fd).c_str(), nullptr, 10)); }
+
 std::string Holder(int fd) {
-  const std::string text = TextOf(fd);
-  const std::string pid = text.substr(0, text.find('\n'));
-  return pid.empty() ? "" : fmt::format(" (pid {})", pid);
+  const pid_t pid = HolderPid(fd);
+  return pid == 0 ? "" : fmt::format(" (pid {})", pid);
 }
 
 // A failure only costs the pid in somebody's refusal.
@@ -99,8 +101,6 @@ pid_t ListenerPid(int fd) {
 }
 
 bool IsGone(pid_t pid) { return pid > 0 && kill(pid, 0) != 0 && errno == ESRCH; }
-
-pid_t HolderPid(int fd) { return static_cast<pid_t>(std::strtol(TextOf(fd).c_str(), nullptr, 10)); }
 
 // False: somebody holds it (EWOULDBLOCK), or it cannot be locked. A mediator that was killed may hold it for a moment longer:
 // the kernel closes its files in the background.
