@@ -17,7 +17,7 @@ namespace vgpu::bench::interference {
 namespace {
 
 constexpr int64_t kSpinNs = 25'000;    // how long it looks before it sleeps
-constexpr int64_t kBlindNs = 250'000;  // later than this by itself: somebody else has the processor
+constexpr int64_t kBlindNs = 50'000;  // later than this by itself: somebody else has the processor
 constexpr int64_t kLastWaitNs = 2'000'000'000;
 
 // The clock, and how long this process did not run although it should have.
