@@ -272,7 +272,7 @@ void Connection::Prepare() {
   const ControlContext& context = shared_.context;
   AttachParts parts{grant_, layout_, context.device, std::move(private_file_), std::move(region_), std::move(ring_lines_),
                     std::move(rings_), std::move(window_)};
-  context.lane->backend().Describe(grant_.pool, &parts.device);
+  context.lane->Describe(grant_.pool, &parts.device);
   auto errand = std::make_unique<AttachErrand>(std::move(parts), context.clock,
                                                [this](AttachErrand* done) { Prepared(done); });
   attach_ = errand.get();

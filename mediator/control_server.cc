@@ -291,7 +291,7 @@ void ControlServer::AnswerStatus(int64_t now_ns) {
 
 std::string ControlServer::StatusText() const {
   vgpu_device_info device = context_.device;
-  context_.lane->backend().Describe('A', &device);  // a GPU may have come since the start
+  context_.lane->Describe('A', &device);  // a GPU may have come since the start
   StatusView view{device, MonotonicNs() - started_ns_, context_.lane->counters(), {}};
   for (const auto& connection : connections_) {
     if (!connection->served()) continue;

@@ -11,6 +11,7 @@
 #include "base/bus_error_guard.h"
 #include "base/crash_point.h"
 #include "base/mutant.h"
+#include "mediator/operations.h"
 #include "mediator/sched/policy.h"
 
 namespace vgpu::mediator {
@@ -29,18 +30,27 @@ long PageFaults() {
   return usage.ru_minflt + usage.ru_majflt;
 }
 
+// Does what runs in pieces run on the session's GPU? What no GPU has code for goes to the CPU's workers,
+// wherever the session is.
+bool RunsOnGpu(const Session& session, const Request& request) {
+  return session.seat().on_device() && request.op->gpu_job != kNotOnGpu;
+}
+
 }  // namespace
 
-Dispatcher::Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, serve::TraceSink* trace, const Clock* clock,
-                       const DispatcherOptions& options)
-    : loop_(loop), backend_(backend), owner_(owner), turn_{0, trace}, clock_(clock),
-      serves_suspects_(options.serves_suspects),
+Dispatcher::Dispatcher(EventLoop* loop, const Backend& backend, SessionOwner* owner, serve::TraceSink* trace,
+                       const Clock* clock, const DispatcherOptions& options)
+    : loop_(loop), workers_(backend.workers), gpus_(backend.gpus), memory_(backend.memory), owner_(owner),
+      turn_{0, trace}, clock_(clock), serves_suspects_(options.serves_suspects),
       wait_(options.wait, options.wake_cost_ns) {
-  [[maybe_unused]] const int watch = loop_->Watch(backend_->finished_fd(), this);
+  assert((gpus_ == nullptr) == (memory_ == nullptr));
+  [[maybe_unused]] const int watch = loop_->Watch(workers_->finished_fd(), this);
   assert(watch >= 0);
-  queues_.resize(1 + backend_->gpus());
-  ask_for_gpu_.reserve(backend_->gpus());
-  backend_->SetListener(this);
+  if (gpus_ != nullptr) {
+    gpu_queues_.resize(gpus_->count());
+    ask_for_gpu_.reserve(gpus_->count());
+    memory_->SetListener(this);
+  }
   // So that no push_back of a turn allocates.
   const size_t rings = size_t{options.sessions_max} * (VGPU_RINGS_MAX + 1);
   sessions_.reserve(options.sessions_max);
@@ -72,7 +82,7 @@ bool Dispatcher::Begin(Session* session, bool call) {
     if (ring->state() == serve::RingState::kOpen) MakeHot(ring.get());
     if (call) ring->Call();
   }
-  backend_->Attach(session);
+  if (memory_ != nullptr) memory_->Attach(session);
   if (session->memory_lost()) Fence(session, FenceReason::kMemoryLost);  // elsewhere, or on its way
   return true;
 }
@@ -152,10 +162,10 @@ void Dispatcher::RingKicked(GuestRing* ring) {
 }
 
 void Dispatcher::StopListeningIfIdle(GuestRing* ring) {
-  if (ring->idle_kicks < kIdleKicksMax || ring->watch < 0) return;
+  if (ring->idle_kicks < policy::kVainKicksMax || ring->watch < 0) return;
   ring->idle_kicks = 0;
   StopListening(ring);
-  ring->deaf_until_ns = clock_->Now() + kDeafNs;
+  ring->deaf_until_ns = clock_->Now() + policy::kMutedNs;
   deaf_.push_back(ring);
 }
 
@@ -247,8 +257,9 @@ void Dispatcher::SettleSession(Session* session) {
 }
 
 void Dispatcher::SettleEnding(Session* session) {
-  if (!backend_->Release(session)) return;
-  if (VGPU_MUTANT("placement_freed_twice")) backend_->Release(session);
+  if (memory_ != nullptr && !memory_->Release(session)) return;
+  if (VGPU_MUTANT("placement_freed_twice") && memory_ != nullptr) memory_->Release(session);
+  assert(!session->queued());
   const auto entry = std::find(sessions_.begin(), sessions_.end(), session);
   assert(entry != sessions_.end());
   sessions_.erase(entry);
@@ -297,12 +308,12 @@ void Dispatcher::Run(const bool* stop) {
     }
     if (++turns_ % kTurnsPerSweep != 0) continue;
     ArmIdleRings();
-    backend_->GoingToSleep();  // a loop that never sleeps must not keep what only a busy one needs
+    if (gpus_ != nullptr) gpus_->Rest();
   }
   while (in_flight_ != 0 && loop_->error().empty()) {
-    if (backend_->polls()) {
+    if (polls()) {
       loop_->Poll();
-      PollBackend();
+      PollGpus();
     } else {
       loop_->Sleep();
     }
@@ -311,10 +322,10 @@ void Dispatcher::Run(const bool* stop) {
   while (HasAnswers()) CallGuests();
 }
 
-void Dispatcher::PollBackend() {
-  if (!backend_->polls()) return;
+void Dispatcher::PollGpus() {
+  if (!polls()) return;
   finished_.clear();
-  backend_->Poll(&finished_);
+  gpus_->Poll(&finished_);
   if (VGPU_MUTANT("lost_engine_answer") && !finished_.empty()) finished_.pop_back();
   Finished();
 }
@@ -323,7 +334,7 @@ void Dispatcher::PollBackend() {
 int64_t Dispatcher::Tick() {
   const int64_t now_ns = clock_->Now();
   const int64_t before_ns = std::exchange(last_tick_ns_, now_ns);
-  if (now_ns - before_ns > kGapNs) [[unlikely]] OnGap();
+  if (now_ns - before_ns > policy::kLongIterationNs) [[unlikely]] OnGap();
   if (computed_.old(now_ns)) [[unlikely]] SampleComputed(now_ns);
   return now_ns;
 }
@@ -339,7 +350,7 @@ void Dispatcher::OnGap() {
 bool Dispatcher::Turn() {
   turn_.now_ns = 0;
   bool progress = loop_->Poll() > 0;
-  PollBackend();
+  PollGpus();
   progress |= backend_progress_;  // found by these, or by the Sleep before
   backend_progress_ = false;
   progress |= TakeAll();
@@ -351,7 +362,7 @@ bool Dispatcher::Turn() {
   if (!deaf_.empty()) [[unlikely]] Listen();
   // Nobody waits for that: after the answers.
   if (!ask_for_gpu_.empty()) [[unlikely]] {
-    for (Session* session : ask_for_gpu_) backend_->Wake(session);
+    for (Session* session : ask_for_gpu_) memory_->Wake(session);
     ask_for_gpu_.clear();
   }
   if (base::bus_error_guard::TotalHits() != bus_errors_seen_) [[unlikely]] {
@@ -441,6 +452,8 @@ bool Dispatcher::NobodyElseWaits(const GuestRing& ring) const {
          inline_scheduler_.empty() && turn_.trace == nullptr;
 }
 
+// Which place the ring's head goes to, and in which queue its session waits there. Decided when the head
+// changes, and when the session's placement does.
 void Dispatcher::Classify(GuestRing* ring) {
   Session* session = ring->session();
   const uint32_t bit = 1u << ring->index();
@@ -448,17 +461,23 @@ void Dispatcher::Classify(GuestRing* ring) {
   using serve::Way;
   const bool any = head != nullptr;
   const Way way = any ? ring->WayOf(*head) : Way::kLoop;
-  Queues& queues = QueuesOf(*session);
+  const bool in_pieces = any && way == Way::kPieces;
+  const bool on_gpu = in_pieces && RunsOnGpu(*session, *head);
   SetWork(&inline_scheduler_, &session->inline_work, bit, any && way == Way::kLoop);
+  SetWork(&worker_scheduler_, &session->worker_work, bit, in_pieces && !on_gpu);
+  if (!session->seat().on_device()) return;  // OnPlacement has emptied its GPU's queues of it
+  GpuQueues& queues = gpu_queues_[session->seat().gpu()];
   SetWork(&queues.slots, &session->slot_work, bit, any && way == Way::kSlot);
-  SetWork(&queues.pieces, &session->backend_work, bit, any && way == Way::kPieces);
+  SetWork(&queues.pieces, &session->gpu_work, bit, on_gpu);
 }
 
-void Dispatcher::SetOnDevice(Session* session, bool on_device) {
-  Queues& before = queues_[on_device ? 0 : 1 + session->seat().gpu()];
-  for (uint32_t bit = 1; bit <= session->slot_work.rings; bit <<= 1) SetWork(&before.slots, &session->slot_work, bit, false);
-  for (uint32_t bit = 1; bit <= session->backend_work.rings; bit <<= 1) {
-    SetWork(&before.pieces, &session->backend_work, bit, false);
+void Dispatcher::OnPlacement(Session* session, bool on_device) {
+  assert(session->seat().on_device() == on_device);
+  if (!on_device) {
+    GpuQueues& before = gpu_queues_[session->seat().gpu()];
+    before.slots.Remove(&session->slot_work);
+    before.pieces.Remove(&session->gpu_work);
+    session->slot_work.rings = session->gpu_work.rings = 0;
   }
   for (const auto& ring : session->rings()) Classify(ring.get());
 }
@@ -502,55 +521,70 @@ void Dispatcher::RunInline() {
 }
 
 void Dispatcher::SubmitAll() {
+  if (!worker_scheduler_.empty()) SubmitToWorkers();
   const uint32_t before = in_flight_;
-  for (uint32_t gpu = 0; gpu < queues_.size(); ++gpu) {
-    if (!queues_[gpu].slots.empty()) SubmitSlots(gpu);
-    if (!queues_[gpu].pieces.empty()) SubmitPieces(gpu);
+  for (GpuQueues& queues : gpu_queues_) {
+    if (!queues.slots.empty()) SubmitSlots(&queues.slots);
+    if (!queues.pieces.empty()) SubmitToGpu(&queues.pieces);
   }
-  if (in_flight_ != before) backend_->Flush();
+  if (in_flight_ != before) gpus_->Flush();
 }
 
-void Dispatcher::SubmitSlots(uint32_t gpu) {
+void Dispatcher::SubmitSlots(Scheduler* slots) {
   if (turn_.now_ns == 0) turn_.now_ns = Tick();
-  Scheduler& scheduler = queues_[gpu].slots;
-  while (Session::Work* work = static_cast<Session::Work*>(scheduler.Next())) {
+  while (Session::Work* work = static_cast<Session::Work*>(slots->Next())) {
     GuestRing* ring = work->NextRing();
-    const uint32_t room = backend_->SlotRoom(*ring);
+    const uint32_t room = gpus_->SlotRoom(*ring);
     if (room == 0) return;
     // Turns of a few requests; who is alone in its class need not give way to itself.
     const bool alone = work->next == work && (work->rings & (work->rings - 1)) == 0;
-    in_flight_ += ring->SubmitSlots(alone ? room : std::min(room, policy::kSlotsPerTurn), backend_, turn_);
+    in_flight_ += ring->SubmitSlots(alone ? room : std::min(room, policy::kSlotsPerTurn), gpus_, turn_);
     Classify(ring);
-    if (work->queued) scheduler.Yield(work);
+    if (work->queued) slots->Yield(work);
   }
 }
 
-void Dispatcher::SubmitPieces(uint32_t gpu) {
+void Dispatcher::SubmitToWorkers() {
   if (turn_.now_ns == 0) turn_.now_ns = Tick();
-  Scheduler& scheduler = queues_[gpu].pieces;
-  while (Session::Work* work = static_cast<Session::Work*>(scheduler.Next())) {
+  while (Session::Work* work = static_cast<Session::Work*>(worker_scheduler_.Next())) {
+    if (!workers_->HasRoom()) return;
     GuestRing* ring = work->NextRing();
-    const Request& head = *ring->Head();
-    const Plan plan = backend_->PlanPiece(*ring, head, turn_.now_ns);
-    if (!backend_->HasRoom(*ring, plan)) return;
-    Piece piece;
-    const bool more = ring->CutPiece(plan.elements, turn_, &piece);
-    backend_->Submit(piece, plan);
-    ++in_flight_;
-    if (!more) Classify(ring);
-    if (work->queued) scheduler.Yield(work);
+    const uint64_t length = workers_->PieceLength(*ring->Head());
+    workers_->Submit(NextPiece(&worker_scheduler_, work, ring, length));
   }
+}
+
+void Dispatcher::SubmitToGpu(Scheduler* pieces) {
+  if (turn_.now_ns == 0) turn_.now_ns = Tick();
+  while (Session::Work* work = static_cast<Session::Work*>(pieces->Next())) {
+    GuestRing* ring = work->NextRing();
+    const Plan plan = gpus_->PlanPiece(*ring, *ring->Head(), turn_.now_ns);
+    if (!gpus_->HasRoom(*ring, plan)) return;
+    gpus_->Submit(NextPiece(pieces, work, ring, plan.elements), plan);
+  }
+}
+
+// Cuts the next piece, of at most `length` elements, off the ring's head, and ends the turn of its session.
+Piece Dispatcher::NextPiece(Scheduler* scheduler, Session::Work* work, GuestRing* ring, uint64_t length) {
+  Piece piece;
+  const bool more = ring->CutPiece(length, turn_, &piece);
+  ++in_flight_;
+  if (!more) Classify(ring);
+  if (work->queued) scheduler->Yield(work);
+  return piece;
 }
 
 void Dispatcher::OnReady() {
   finished_.clear();
-  backend_->Reap(&finished_);
+  workers_->Reap(&finished_);
+  if (gpus_ != nullptr) gpus_->WorkersHaveRoom();  // before SubmitToWorkers uses it
   Finished();
 }
 
 void Dispatcher::Finished() {
   if (finished_.empty()) return;
   backend_progress_ = true;
+  assert(finished_.size() <= in_flight_);
   in_flight_ -= static_cast<uint32_t>(finished_.size());
   turn_.now_ns = Tick();
   for (size_t i = 0; i < finished_.size();) {
@@ -599,7 +633,7 @@ void Dispatcher::CallGuests() {
 // ---- waiting ----
 
 void Dispatcher::Idle() {
-  if (backend_->polls()) {
+  if (polls()) {
     if (++idle_spins_ % kSpinsPerClock == 0) Tick();
     return Pause();
   }
@@ -615,7 +649,7 @@ void Dispatcher::Idle() {
   }
   if (!ArmSome()) return;
   ++counters_.sleeps;
-  backend_->GoingToSleep();
+  if (gpus_ != nullptr) gpus_->Rest();
   const int64_t slept_since_ns = clock_->Now();
   loop_->Wait(SleepNs());
   last_tick_ns_ = clock_->Now();

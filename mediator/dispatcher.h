@@ -2,6 +2,9 @@
 // One iteration of a lane: take what guests published, decide who is next, run it or hand it to the backend, answer,
 // and call. When nothing is left to do: arm every ring, check again, and sleep.
 //
+// Requests run in three places: on this thread, with the CPU's workers, and on a GPU. Each place has run queues of its
+// own, and the dispatcher alone decides which place a request goes to (Classify).
+//
 // An open ring is either polled in every iteration (`hot`) or armed, so that its guest kicks. Idle guests cost
 // nothing.
 #ifndef VGPU_MEDIATOR_DISPATCHER_H_
@@ -13,9 +16,10 @@
 #include <vector>
 
 #include "base/published.h"
-#include "mediator/backend.h"
 #include "mediator/clock.h"
+#include "mediator/compute.h"
 #include "mediator/event_loop.h"
+#include "mediator/memory_holder.h"
 #include "mediator/sched/scheduler.h"
 #include "mediator/session.h"
 #include "mediator/sched/wait_policy.h"
@@ -27,7 +31,14 @@ namespace vgpu::mediator {
 struct LoopCounters {
   base::Published<uint64_t> sleeps;
   base::Published<uint64_t> requests;
-  base::Published<uint64_t> gaps;  // long iterations (kGapNs)
+  base::Published<uint64_t> gaps;  // long iterations (policy::kLongIterationNs)
+};
+
+// What computes for a dispatcher.
+struct Backend {
+  Workers* workers;                // never null
+  Gpus* gpus = nullptr;            // null: there is no GPU
+  MemoryHolder* memory = nullptr;  // of the GPUs; null: there is no GPU
 };
 
 struct DispatcherOptions {
@@ -38,11 +49,11 @@ struct DispatcherOptions {
 };
 
 // One thread's: made, run and destroyed by it. Allocates in its constructor only.
-class Dispatcher final : public SessionServer, private ReadyHandler, private BackendListener {
+class Dispatcher final : public SessionServer, private ReadyHandler, private PlacementListener {
  public:
   // `trace` may be null. All outlive this. `clock` may be shared with other dispatchers: then a session can move.
-  Dispatcher(EventLoop* loop, Backend* backend, SessionOwner* owner, serve::TraceSink* trace, const Clock* clock,
-             const DispatcherOptions& options);
+  Dispatcher(EventLoop* loop, const Backend& backend, SessionOwner* owner, serve::TraceSink* trace,
+             const Clock* clock, const DispatcherOptions& options);
 
   // From now on it has the session, and checks its rings once. With `call`, each guest is called once, since the
   // dispatcher that had the session before may have left out a call. False: too many descriptors are watched.
@@ -78,15 +89,10 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Bac
  private:
   static constexpr uint32_t kSpinsPerClock = 16;
   static constexpr uint32_t kTurnsPerSweep = 4096;
-  // Between two looks at the clock, without a sleep.
-  static constexpr int64_t kGapNs = 300'000;
-  // A ring is muted for kDeafNs after so many kicks in a row that brought no request.
-  static constexpr uint32_t kIdleKicksMax = 16;
-  static constexpr int64_t kDeafNs = 10'000'000;
 
-  // What waits for one place to run.
-  struct Queues {
-    Scheduler slots;
+  // What waits for one GPU.
+  struct GpuQueues {
+    Scheduler slots;  // small requests
     Scheduler pieces;
   };
 
@@ -103,19 +109,22 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Bac
   bool TakeFrom(GuestRing* ring);
   uint32_t LeftInTurn(Session* session) const;
   void RunInline();
-  void SubmitSlots(uint32_t gpu);
-  void SubmitPieces(uint32_t gpu);
+  void SubmitToWorkers();
+  void SubmitSlots(Scheduler* slots);
+  void SubmitToGpu(Scheduler* pieces);
   void SubmitAll();
-  void PollBackend();
+  Piece NextPiece(Scheduler* scheduler, Session::Work* work, GuestRing* ring, uint64_t length);
+  bool polls() const { return gpus_ != nullptr && gpus_->polls(); }
+  void PollGpus();
   void Finished();
   void CallGuests();
   bool HasAnswers() const;
   void DoChores();
   void Listen();
   void FenceLost();
-  void OnReady() override;  // the backend finished pieces
-  void SetOnDevice(Session* session, bool on_device) override;
-  void SeatFree(Session* session) override { SettleSession(session); }
+  void OnReady() override;  // the workers have finished pieces
+  void OnPlacement(Session* session, bool on_device) override;
+  void OnMemoryFree(Session* session) override { SettleSession(session); }
   void Idle();
   int64_t SleepNs();
   bool ArmSome();
@@ -127,9 +136,6 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Bac
   void AskForGpu(Session* session);
   bool NobodyElseWaits(const GuestRing& ring) const;
   void Classify(GuestRing* ring);
-  Queues& QueuesOf(const Session& session) {
-    return queues_[session.seat().on_device() ? 1 + session.seat().gpu() : 0];
-  }
   void SetWork(Scheduler* scheduler, Session::Work* work, uint32_t bit, bool has);
   void Answered(GuestRing* ring);
   void Settle(GuestRing* ring);
@@ -144,14 +150,17 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Bac
   void StopServing(Session* session);
 
   EventLoop* const loop_;
-  Backend* const backend_;
+  Workers* const workers_;
+  Gpus* const gpus_;            // null: there is none
+  MemoryHolder* const memory_;  // likewise
   SessionOwner* const owner_;
   serve::Turn turn_;
   const Clock* const clock_;
   const bool serves_suspects_;
   WaitPolicy wait_;
   Scheduler inline_scheduler_;
-  std::vector<Queues> queues_;  // of the CPU, then of each GPU
+  Scheduler worker_scheduler_;
+  std::vector<GpuQueues> gpu_queues_;  // by GPU
   std::vector<Session*> sessions_;
   std::array<HotList, kPriorities> hot_;
   std::vector<GuestRing*> ready_;  // polled rings that have a request, in this iteration
@@ -165,7 +174,7 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Bac
   LoopCounters counters_;
   uint32_t turns_ = 0;
   uint64_t bus_errors_seen_ = 0;
-  uint32_t in_flight_ = 0;      // pieces with the backend
+  uint32_t in_flight_ = 0;      // pieces with the backend, and small requests with GPUs
   int64_t last_tick_ns_ = 0;
   ComputedSample computed_;     // taken anew when it is a millisecond old
   long faults_ = 0;             // of pages, of this thread, when it was last asked

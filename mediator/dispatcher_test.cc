@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sessions, rings and the loop's turn with a backend that finishes a piece exactly when the test says so:
+// Sessions, rings and the loop's turn with workers and a GPU that finish a piece exactly when the test says so:
 // what happens between two pieces, which no test of the whole daemon can time.
 #include "mediator/dispatcher.h"
 
@@ -24,6 +24,8 @@
 #include "base/sanitized.h"
 #include "base/unique_fd.h"
 #include "mediator/eventfd.h"
+#include "mediator/placement.h"
+#include "mediator/seats.h"
 #include "mediator/uring_loop.h"
 #include "ring/epoch.h"
 #include "ring/producer.h"
@@ -40,11 +42,11 @@ constexpr uint64_t kLongCount = 3 * 32768;  // i32: three pieces
 base::UniqueFd MakeEventfd() { return base::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
 // Keeps what it is given until the test finishes it. One piece at a time.
-class FakeBackend final : public Backend {
+class FakeWorkers final : public Workers {
  public:
-  bool HasRoom(const GuestRing&, const Plan&) const override { return open && !held; }
-  Plan PlanPiece(const GuestRing&, const Request& request, int64_t) const override { return PlanOnCpu(request); }
-  void Submit(const Piece& piece, const Plan&) override {
+  uint64_t PieceLength(const Request& request) const override { return request.op->piece(request); }
+  bool HasRoom() const override { return open && Idle(); }
+  void Submit(const Piece& piece) override {
     held = piece;
     order.push_back(piece.ring->session()->vm_id());
   }
@@ -53,7 +55,6 @@ class FakeBackend final : public Backend {
     if (finished_) finished->push_back(*std::exchange(finished_, std::nullopt));
   }
   int finished_fd() const override { return fd_.get(); }
-  void Describe(uint32_t, vgpu_device_info*) const override {}
 
   void Finish() {
     finished_ = std::exchange(held, std::nullopt);
@@ -69,6 +70,78 @@ class FakeBackend final : public Backend {
  private:
   const base::UniqueFd fd_ = MakeEventfd();
   std::optional<Piece> finished_;
+};
+
+// One GPU, and who holds the memory of its sessions. Likewise.
+class FakeGpu final : public Gpus, public MemoryHolder {
+ public:
+  explicit FakeGpu(Workers* workers) : workers_(workers) { seats_.AddGpu(0, {'A'}); }
+
+  uint32_t count() const override { return 1; }
+  Plan PlanPiece(const GuestRing&, const Request&, int64_t) const override {
+    return {PieceWay::kDirect, 0, kLongCount / 3};
+  }
+  bool HasRoom(const GuestRing&, const Plan&) const override { return !polls(); }
+  void Submit(const Piece& piece, const Plan&) override { held.push_back(piece); }
+  uint32_t SlotRoom(const GuestRing&) override { return kEntries; }
+  void SubmitSlot(GuestRing* ring, Request* request, int64_t) override { held.push_back({ring, request, 0, 0}); }
+  void Flush() override {}
+  bool polls() const override { return !held.empty() || !finished_.empty(); }
+  void Poll(std::vector<Piece>* finished) override {
+    finished->insert(finished->end(), finished_.begin(), finished_.end());
+    finished_.clear();
+  }
+  void WorkersHaveRoom() override {
+    for (; !again_.empty() && workers_->HasRoom(); again_.pop_back()) workers_->Submit(again_.back());
+  }
+  void Rest() override {}
+
+  void SetListener(PlacementListener* listener) override { listener_ = listener; }
+  void Attach(Session* session) override {
+    seats_.Place({session, session->placement_record(), session->vm_id()}, 0, /*parked=*/false);
+  }
+  bool Release(Session* session) override {
+    const uint32_t region = session->seat().region();
+    if (session->seat().state() != PlacementState::kReleasing && seats_.BeginRelease(region)) {
+      listener_->OnPlacement(session, false);
+    }
+    if (holds) return false;
+    seats_.EndRelease(region);
+    return true;
+  }
+  void Wake(Session*) override {}
+
+  void Finish() {
+    finished_.insert(finished_.end(), held.begin(), held.end());
+    held.clear();
+  }
+  void Serve(Session* session) {
+    ASSERT_TRUE(seats_.Serve(session->seat().region()));
+    listener_->OnPlacement(session, true);
+  }
+  // Its engine is lost, and gone: what it had is repeated by the workers.
+  void LoseEngine() {
+    const Seats::Regions lost = seats_.LoseEngine(0);
+    for (uint32_t region = 0; region < lost.size(); ++region) {
+      if (lost[region]) listener_->OnPlacement(seats_.session(region), false);
+    }
+    again_ = std::exchange(held, {});
+    WorkersHaveRoom();
+  }
+  void Free(Session* session) {
+    holds = false;
+    listener_->OnMemoryFree(session);
+  }
+
+  std::vector<Piece> held;
+  bool holds = false;  // engines have the memory of sessions that go
+
+ private:
+  Workers* const workers_;
+  PlacementListener* listener_ = nullptr;
+  Seats seats_;
+  std::vector<Piece> finished_;
+  std::vector<Piece> again_;
 };
 
 // A guest's memory, its session, and what the session told its owner.
@@ -222,18 +295,23 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
     loop_ = std::move(MakeUringLoop(64).value());
     SignalEventfd(every_turn_.get());  // and never drained
     loop_->Watch(every_turn_.get(), this);
-    dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), &backend_, &owners_, nullptr, &clock_,
+    dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), Roles(), &owners_, nullptr, &clock_,
                                                DispatcherOptions{WaitMode::kSleep, 30'000});
     loop_apart_ = std::move(MakeUringLoop(64).value());
     loop_apart_->Watch(every_turn_.get(), this);
-    apart_ = std::make_unique<Dispatcher>(loop_apart_.get(), &backend_apart_, &owners_, nullptr, &clock_,
+    apart_ = std::make_unique<Dispatcher>(loop_apart_.get(), Backend{&backend_apart_}, &owners_, nullptr, &clock_,
                                           DispatcherOptions{WaitMode::kSleep, 30'000, 256, true});
   }
+
+  // What computes for dispatcher_.
+  virtual Backend Roles() { return {&backend_}; }
+  // The last step was played, or none came: whatever computes finishes what it has.
+  virtual void OnStop() {}
 
   void Play(std::vector<Step> steps) { Play(std::move(steps), dispatcher_.get(), &backend_); }
   // The same on the dispatcher for suspects.
   void PlayApart(std::vector<Step> steps) { Play(std::move(steps), apart_.get(), &backend_apart_); }
-  void Play(std::vector<Step> steps, Dispatcher* dispatcher, FakeBackend* backend) {
+  void Play(std::vector<Step> steps, Dispatcher* dispatcher, FakeWorkers* backend) {
     steps_ = std::move(steps);
     plays_on_ = backend;
     at_ = turns_ = 0;
@@ -270,7 +348,7 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
   }
   // Steps that finish the next `count` pieces, each when the backend has it.
   void FinishPieces(int count, std::vector<Step>* steps) { FinishPieces(count, steps, &backend_); }
-  static void FinishPieces(int count, std::vector<Step>* steps, FakeBackend* backend) {
+  static void FinishPieces(int count, std::vector<Step>* steps, FakeWorkers* backend) {
     for (int piece = 0; piece < count; ++piece) {
       steps->push_back({[backend] { return backend->held.has_value(); }, [backend] { backend->Finish(); }});
     }
@@ -288,12 +366,12 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
     }};
   }
 
-  FakeBackend backend_;
+  FakeWorkers backend_;
   Owners owners_;
   const Clock clock_;
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<Dispatcher> dispatcher_;
-  FakeBackend backend_apart_;
+  FakeWorkers backend_apart_;
   std::unique_ptr<EventLoop> loop_apart_;
   std::unique_ptr<Dispatcher> apart_;
 
@@ -309,10 +387,11 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
     stop_ = true;  // the loop waits for what the backend has
     plays_on_->open = false;
     if (plays_on_->held) plays_on_->Finish();
+    OnStop();
   }
 
   const base::UniqueFd every_turn_ = MakeEventfd();
-  FakeBackend* plays_on_ = nullptr;
+  FakeWorkers* plays_on_ = nullptr;
   std::vector<Step> steps_;
   size_t at_ = 0;
   int turns_ = 0;
@@ -861,6 +940,99 @@ TEST_F(DispatcherTest, Chores_VmsHaveTurnsAndNotRings) {
         }},
         {[&] { return many.EpochIs(VGPU_EPOCH_OPEN, kRings - 1); }}});
   EXPECT_LT(turns, 3 * 64) << "every ring had a turn of its own";
+}
+
+// ---- with a GPU ----
+
+class DispatcherGpuTest : public DispatcherTest {
+ protected:
+  Backend Roles() override { return {&backend_, &gpu_, &gpu_}; }
+  void OnStop() override { gpu_.Finish(); }
+
+  // Steps that attach a VM, open its ring, and have the GPU serve it.
+  std::vector<Step> Served(Vm* vm) {
+    std::vector<Step> steps = Opened(vm);
+    steps.push_back({[] { return true; }, [this, vm] { gpu_.Serve(vm->session()); }});
+    return steps;
+  }
+
+  FakeGpu gpu_{&backend_};
+};
+
+TEST_F(DispatcherGpuTest, PiecesGoToTheGpu_WhatItHasNoCodeForToTheWorkers) {
+  Vm vm(1, 1, kEntries, 1, /*arenas_are_short=*/false);
+  std::vector<Step> steps = Served(&vm);
+  uint32_t last = 0;
+  steps.push_back({kNow, [&] {
+                     vm.StageDeviceInfo();
+                     last = vm.StageLong();
+                     vm.Publish();
+                   }});
+  steps.push_back({[&] { return backend_.held.has_value(); },
+                   [&] {
+                     EXPECT_EQ(backend_.held->request->op->opcode, VGPU_OP_DEVICE_INFO);
+                     EXPECT_TRUE(gpu_.held.empty()) << "before the request ahead of it had ended";
+                     backend_.Finish();
+                   }});
+  for (int piece = 0; piece < 3; ++piece) {
+    steps.push_back({[&] { return !gpu_.held.empty(); }, [&] { gpu_.Finish(); }});
+  }
+  ring::Answer answer{};
+  steps.push_back({[&] { return vm.Take(last, &answer); }});
+  Play(std::move(steps));
+  EXPECT_EQ(answer.code, VGPU_OK);
+  EXPECT_EQ(backend_.order, std::vector<uint32_t>{1});
+}
+
+TEST_F(DispatcherGpuTest, EngineLost_TheWorkersRepeatWhatItHadBeforeAnythingNew) {
+  Vm on_gpu(1, 1), on_cpu(2, 2);
+  std::vector<Step> steps = Then(Served(&on_gpu), Opened(&on_cpu));
+  steps.push_back({kNow, [&] {
+                     on_gpu.SubmitLong();
+                     on_cpu.SubmitLong();
+                   }});
+  steps.push_back({[&] { return !gpu_.held.empty() && backend_.held.has_value(); }, [&] { gpu_.LoseEngine(); }});
+  steps.push_back(Never([&] { return backend_.order.size() != 1; }));
+  FinishPieces(6, &steps);
+  ring::Answer answer{}, others{};
+  steps.push_back({[&] { return on_gpu.Take(0, &answer); }});
+  steps.push_back({[&] { return on_cpu.Take(0, &others); }});
+  Play(std::move(steps));
+  // The higher class has the worker; then what is repeated; then both go on by class.
+  EXPECT_EQ(backend_.order, (std::vector<uint32_t>{2, 1, 2, 2, 1, 1}));
+}
+
+// The workers are one place, wherever the sessions are that want them.
+TEST_F(DispatcherGpuTest, WorkersWantedByVmsOnCpuAndGpu_TheHigherClassFirst) {
+  Vm high(1, 2, kEntries, 1, /*arenas_are_short=*/false), low(2, 0);
+  std::vector<Step> steps = Then(Served(&high), Opened(&low));
+  steps.push_back({kNow, [&] { low.SubmitLong(); }});
+  steps.push_back({[&] { return backend_.held.has_value(); },
+                   [&] {
+                     high.StageDeviceInfo();
+                     high.Publish();
+                   }});
+  steps.push_back({[&] { return high.guest_ring().waiting() == 1; }});
+  FinishPieces(4, &steps);
+  ring::Answer answer{};
+  steps.push_back({[&] { return low.Take(0, &answer); }});
+  Play(std::move(steps));
+  EXPECT_EQ(backend_.order, (std::vector<uint32_t>{2, 1, 2, 2}));
+}
+
+TEST_F(DispatcherGpuTest, EndWhileEnginesHaveItsMemory_EndsWhenItIsFree) {
+  Vm vm(1, 1);
+  std::vector<Step> steps = Served(&vm);
+  steps.push_back({kNow, [&] {
+                     gpu_.holds = true;
+                     dispatcher_->End(vm.session());
+                   }});
+  steps.push_back(Never([&] { return vm.ended != 0; }));
+  steps.push_back({kNow, [&] { gpu_.Free(vm.session()); }});
+  steps.push_back({[&] { return vm.ended == 1; }});
+  Play(std::move(steps));
+  EXPECT_TRUE(dispatcher_->sessions().empty());
+  EXPECT_EQ(vm.session()->seat().state(), PlacementState::kUnplaced);
 }
 
 }  // namespace

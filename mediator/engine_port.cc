@@ -2,10 +2,12 @@
 #include "mediator/engine_port.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "gpu/batch_abi.h"
 #include "mediator/eventfd.h"
 #include "mediator/guest_ring.h"
+#include "mediator/sched/policy.h"
 #include "mediator/session.h"
 
 namespace vgpu::mediator {
@@ -57,6 +59,7 @@ void EnginePort::StopUsingResident() {
 }
 
 void EnginePort::GiveToResident(GuestRing* ring, Request* request) {
+  assert(adds_in_flight() < VGPU_RESIDENT_ENTRIES);
   const uint32_t e = static_cast<uint32_t>(added_ % VGPU_RESIDENT_ENTRIES);
   const uint32_t lap = LapOf(added_);
   const uint32_t slot = request->idx & (ring->entries() - 1);
@@ -76,7 +79,7 @@ uint32_t EnginePort::AddRoom() {
   adds_go_there_ = UseResident();
   if (adds_go_there_) return VGPU_RESIDENT_ENTRIES - adds_in_flight();
   const uint32_t room = engine::kJobEntries - jobs_.outstanding();
-  return room > kKeptForPieces ? room - kKeptForPieces : 0;
+  return room > policy::kJobsKeptForPieces ? room - policy::kJobsKeptForPieces : 0;
 }
 
 void EnginePort::SubmitAdd(GuestRing* ring, Request* request) {
@@ -129,6 +132,7 @@ void EnginePort::Poll(std::vector<Piece>* finished) {
     const uint64_t word = Memory::LoadAcquire(&area_->resident.finished[e]);
     if (vgpu_word_seq(word) != LapOf(answered_)) break;
     const Add add = adds_[e];
+    assert(add.request->in_slot);
     add.request->result = vgpu_word_data(word);
     NoteLost(add.ring->session());
     finished->push_back({add.ring, add.request, 0, 0});
@@ -143,6 +147,7 @@ void EnginePort::Poll(std::vector<Piece>* finished) {
     if (!jobs_.Take(idx, &answer)) continue;
     const Job& job = job_table_[idx % engine::kJobEntries];
     if (job.piece.request->op->in_slot != nullptr) job.piece.request->result = answer.data;
+    assert(job.bytes <= job_bytes_);
     job_bytes_ -= job.bytes;
     NoteLost(job.piece.ring->session());
     finished->push_back(job.piece);

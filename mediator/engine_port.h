@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "engine/engine_abi.h"
-#include "mediator/backend.h"
+#include "mediator/compute.h"
+#include "mediator/sched/policy.h"
 #include "mediator/watched_clock.h"
 #include "ring/producer.h"
 
@@ -29,8 +30,10 @@ class EnginePort {
 
   // ---- all else ----
 
-  // Bounded, so that the scheduler decides what the GPU does next: so many bytes of operands are a few hundred microseconds.
-  bool HasJobRoom(bool gentle) const { return !jobs_.full() && job_bytes_ < (gentle ? kGentleBytesMax : kJobBytesMax); }
+  // Bounded, so that the scheduler decides what the GPU does next.
+  bool HasJobRoom(bool throttled) const {
+    return !jobs_.full() && job_bytes_ < (throttled ? policy::kThrottledBytesMax : policy::kGpuBytesMax);
+  }
   // `bytes` of one operand.
   void SubmitJob(const Piece& piece, uint64_t bytes, uint32_t flags);
 
@@ -40,8 +43,8 @@ class EnginePort {
   uint32_t in_flight() const { return adds_in_flight() + jobs_.outstanding(); }
   // Appends what has finished. Looks at the adds' words in order, at all jobs'.
   void Poll(std::vector<Piece>* finished);
-  // The loop goes to sleep; nothing is in flight.
-  void GoingToSleep() { StopUsingResident(); }
+  // The loop goes to sleep, or has been busy for long. It keeps what something in flight needs.
+  void Rest() { StopUsingResident(); }
   // Since when something waits for its answer: the oldest job, or the last sign of the resident kernel. INT64_MAX: nothing.
   // `now_ns`, of this port's clock (two clocks drift apart), becomes the start of a wait that begins now.
   int64_t WaitingSince(int64_t now_ns);
@@ -60,10 +63,6 @@ class EnginePort {
     uint64_t bytes;
     int64_t since_ns;
   };
-
-  static constexpr uint32_t kKeptForPieces = 16;  // of the job ring: low adds must not keep high vectors out
-  static constexpr uint64_t kJobBytesMax = 6 << 20;
-  static constexpr uint64_t kGentleBytesMax = 512 << 10;
 
   uint32_t adds_in_flight() const { return static_cast<uint32_t>(added_ - answered_); }
   bool UseResident();

@@ -20,69 +20,41 @@
 #include "engine/engine_abi.h"
 #include "engine/messages.h"
 #include "engine/options.h"
+#include "mediator/engine_handle.h"
 #include "mediator/event_loop.h"
 
 namespace vgpu::mediator {
 
-class EngineProcess;
-
-// Called on the loop's thread. Within OnEngineGone the process may be destroyed, also by another thread.
-class EngineOwner {
- public:
-  virtual ~EngineOwner() = default;
-  virtual void OnEngineReady(EngineProcess* engine) = 0;
-  // `error` is empty if the region can be used.
-  virtual void OnRegistered(EngineProcess* engine, uint32_t region, const std::string& error) = 0;
-  virtual void OnUnregistered(EngineProcess* engine, uint32_t region) = 0;
-  // It had nothing to do for a while. It may have been given something since.
-  virtual void OnEngineIdle(EngineProcess* engine) = 0;
-  // It will not answer any more: it says that its GPU is broken, or its socket closed. It may still write.
-  virtual void OnEngineFailed(EngineProcess* engine, const std::string& reason) = 0;
-  // It has ended, and its memory is gone with it: nothing of it writes any more.
-  virtual void OnEngineGone(EngineProcess* engine) = 0;
-};
-
-class EngineProcess {
+class EngineProcess final : public EngineHandle {
  public:
   // Starts `worker` (worker_program.h) as an engine, which may run on `cpus`, and ends with the thread that has
   // called this.
   static base::Result<std::unique_ptr<EngineProcess>> Start(int worker, const engine::EngineOptions& options,
                                                             const cpu_set_t& cpus);
   // Kills it and waits until it is reaped.
-  ~EngineProcess();
+  ~EngineProcess() override;
   EngineProcess(const EngineProcess&) = delete;
   EngineProcess& operator=(const EngineProcess&) = delete;
 
-  // From now on `owner` hears of it, on the loop's thread. Both outlive this, or Unwatch. False: the loop has no room.
-  bool Watch(EventLoop* loop, EngineOwner* owner);
-  void Unwatch();
-
-  // Waits for the first message; the owner is not called. An error is its own sentence, or that it died or took too long.
-  base::Result<void> AwaitReady(std::chrono::milliseconds patience);
+  bool Watch(EventLoop* loop, EngineOwner* owner) override;
+  void Unwatch() override;
+  base::Result<void> AwaitReady(std::chrono::milliseconds patience) override;
 
   pid_t pid() const { return pid_; }
   bool ready() const { return ready_; }
   bool failed() const { return failed_; }
-  // What it said when it became ready.
-  const engine::ReadyMessage& hello() const { return hello_; }
-  engine::Area* area() const { return reinterpret_cast<engine::Area*>(area_.data()); }
-  int kick_fd() const { return kick_.get(); }
+  const engine::ReadyMessage& hello() const override { return hello_; }
+  engine::Area* area() const override { return reinterpret_cast<engine::Area*>(area_.data()); }
+  int kick_fd() const override { return kick_.get(); }
 
-  // Answers come to the owner, in order. Need ready(). `fds` stay open until OnRegistered.
-  void Register(uint32_t region, const vgpu_layout& layout, const engine::MessageFds& fds);
-  void Unregister(uint32_t region);
-  // May it have this region mapped?
-  bool Holds(uint32_t region) const { return holds_[region]; }
-  // Has it answered that the GPU can use it?
-  bool Uses(uint32_t region) const { return uses_[region]; }
+  void Register(uint32_t region, const vgpu_layout& layout, const engine::MessageFds& fds) override;
+  void Unregister(uint32_t region) override;
+  bool Holds(uint32_t region) const override { return holds_[region]; }
+  bool Uses(uint32_t region) const override { return uses_[region]; }
+  bool busy() const override { return !errands_.empty(); }
+  int culprit() const override { return culprit_; }
 
-  // Has it been asked for anything that it has not answered?
-  bool busy() const { return !errands_.empty(); }
-  // Once it is gone: the region at whose registration it hung, or crashed; -1: none. That somebody killed it then is
-  // no region's fault.
-  int culprit() const { return culprit_; }
-
-  void Kill();
+  void Kill() override;
   // Waits for its end, and lets its number go. Afterwards it is nobody's child.
   void Reap();
 

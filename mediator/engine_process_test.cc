@@ -26,6 +26,7 @@
 #include "engine/messages.h"
 #include "engine/options.h"
 #include "gpu/batch_abi.h"
+#include "mediator/engine_handle.h"
 #include "mediator/event_loop.h"
 #include "mediator/eventfd.h"
 #include "mediator/uring_loop.h"
@@ -63,15 +64,15 @@ cpu_set_t AllCpus() {
 
 // Notes what it hears.
 struct Owner final : EngineOwner {
-  void OnEngineReady(EngineProcess*) override {}
-  void OnRegistered(EngineProcess*, uint32_t, const std::string& error) override {
+  void OnEngineReady(EngineHandle*) override {}
+  void OnRegistered(EngineHandle*, uint32_t, const std::string& error) override {
     registered = true;
     register_error = error;
   }
-  void OnUnregistered(EngineProcess*, uint32_t) override { registered = false; }
-  void OnEngineIdle(EngineProcess*) override {}
-  void OnEngineFailed(EngineProcess*, const std::string& reason) override { failure = reason; }
-  void OnEngineGone(EngineProcess*) override { gone = true; }
+  void OnUnregistered(EngineHandle*, uint32_t) override { registered = false; }
+  void OnEngineIdle(EngineHandle*) override {}
+  void OnEngineFailed(EngineHandle*, const std::string& reason) override { failure = reason; }
+  void OnEngineGone(EngineHandle*) override { gone = true; }
 
   bool registered = false;
   bool gone = false;

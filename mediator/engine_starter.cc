@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "mediator/clock.h"
+#include "mediator/engine_process.h"
 #include "mediator/eventfd.h"
 #include "mediator/mailbox.h"
 #include "mediator/threads.h"
@@ -34,6 +36,11 @@ constexpr uint32_t kMessagesMax = kOrdersMax + EngineStarter::kEnginesMax + 1;
 // Is it worth a process to look? A driver by another name is not the system's.
 bool MayHaveGpu(const std::string& driver_library) {
   return driver_library != engine::EngineOptions().driver_library || access("/proc/driver/nvidia/version", F_OK) == 0;
+}
+
+// All engines of a starter are processes.
+std::unique_ptr<EngineProcess> ProcessOf(std::unique_ptr<EngineHandle> engine) {
+  return std::unique_ptr<EngineProcess>(static_cast<EngineProcess*>(engine.release()));
 }
 
 struct Message {
@@ -82,7 +89,7 @@ void EngineStarter::Thread::Work() {
   // Nobody takes answers any more.
   for (EngineOrder* order; answers->Take(&order);) {
     const std::unique_ptr<EngineOrder> untaken(order);
-    if (untaken->process != nullptr) Bury(std::move(untaken->process));
+    if (untaken->process != nullptr) Bury(ProcessOf(std::move(untaken->process)));
   }
   record.Write(engines);
   const std::lock_guard lock(mutex);
@@ -104,7 +111,7 @@ void EngineStarter::Thread::Start(EngineOrder* order) {
 // It is written down before it can be given anybody's memory.
 void EngineStarter::Thread::StartAndRecord(EngineOrder* order) {
   if (order->unseen && !MayHaveGpu(order->options.driver_library)) return;
-  if (engines.size() >= kEnginesMax) {
+  if (engines.size() >= EngineSource::kEnginesMax) {
     order->error = "too many engine processes do not end (a GPU driver that hangs?): restart the host";
     return;
   }
@@ -130,7 +137,9 @@ void EngineStarter::Thread::Bury(std::unique_ptr<EngineProcess> process) {
   record.Write(engines);
 }
 
-base::Result<std::unique_ptr<EngineStarter>> EngineStarter::Create(EngineRecord record, const cpu_set_t& cpus) {
+base::Result<std::unique_ptr<EngineStarter>> EngineStarter::Create(EngineRecord record) {
+  cpu_set_t cpus{};
+  sched_getaffinity(0, sizeof cpus, &cpus);
   auto messages = Mailbox<Message>::Create(kMessagesMax);
   if (!messages) return tl::make_unexpected(messages.error());
   auto answers = Mailbox<EngineOrder*>::Create(kOrdersMax);
@@ -156,8 +165,8 @@ void EngineStarter::Order(std::unique_ptr<EngineOrder> order) {
   thread_->messages->Post({Message::Kind::kStart, order.release(), nullptr});
 }
 
-void EngineStarter::Bury(std::unique_ptr<EngineProcess> process) {
-  thread_->messages->Post({Message::Kind::kBury, nullptr, process.release()});
+void EngineStarter::Reap(std::unique_ptr<EngineHandle> engine) {
+  thread_->messages->Post({Message::Kind::kBury, nullptr, ProcessOf(std::move(engine)).release()});
 }
 
 std::unique_ptr<EngineOrder> EngineStarter::Take() {

@@ -14,6 +14,8 @@
 #include <string>
 #include <utility>
 
+#include "base/unique_fd.h"
+
 namespace vgpu::mediator {
 
 // Called on the loop's thread when a watched descriptor is ready (or hung up).
@@ -57,6 +59,11 @@ class EventLoop {
   // that takes is up to the owner, but neither waits for it.
   virtual void SignalOwner(int fd) = 0;
   virtual void DrainKick(int fd) = 0;
+
+  // A descriptor that becomes readable once the time of the last SetTimer has come: a read takes 8 bytes out of it.
+  // It never blocks. Invalid: the system refuses it, and errno says why.
+  virtual base::UniqueFd MakeTimer() = 0;
+  virtual void SetTimer(int fd, int64_t delay_ns) = 0;
 
   uint64_t sleeps() const { return sleeps_; }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mediator/guest_ring.h"
 
+#include <cassert>
 #include <utility>
 
 namespace vgpu::mediator {
@@ -28,8 +29,8 @@ bool GuestRing::TookForGpu(uint32_t taken) const {
   });
 }
 
-uint32_t GuestRing::SubmitSlots(uint32_t max, Backend* backend, const Turn& turn) {
-  return StartSlots(max, turn, [&](Request* request) { backend->SubmitSlot(this, request, turn.now_ns); });
+uint32_t GuestRing::SubmitSlots(uint32_t max, Gpus* gpus, const Turn& turn) {
+  return StartSlots(max, turn, [&](Request* request) { gpus->SubmitSlot(this, request, turn.now_ns); });
 }
 
 size_t GuestRing::SlotsFinished(std::span<const Piece> pieces, const Turn& turn) {
@@ -41,12 +42,14 @@ size_t GuestRing::SlotsFinished(std::span<const Piece> pieces, const Turn& turn)
 }
 
 bool GuestRing::CutPiece(uint64_t length, const Turn& turn, Piece* piece) {
+  assert(length != 0);
   const Cut cut = NextPiece(length, turn);
   *piece = {this, cut.request, cut.begin, cut.end};
   return cut.more;
 }
 
 bool GuestRing::PieceCameBack(const Piece& piece, const Turn& turn) {
+  assert(piece.ring == this && !piece.request->in_slot && piece.end <= piece.request->next);
   if (turn.trace != nullptr && piece.gpu_ns != 0) [[unlikely]] {
     TraceStep(turn, serve::TraceEvent::kDoneByGpu, *piece.request, static_cast<uint32_t>(piece.begin),
               static_cast<int64_t>(piece.gpu_ns));

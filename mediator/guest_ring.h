@@ -7,7 +7,7 @@
 #include <span>
 
 #include "base/published.h"
-#include "mediator/backend.h"
+#include "mediator/compute.h"
 #include "mediator/event_loop.h"
 #include "mediator/peer_fd.h"
 #include "mediator/ring_service.h"
@@ -50,9 +50,9 @@ class GuestRing final : public ReadyHandler, private serve::RingHost, public ser
   bool Advance(uint32_t slots);
   // Is a GPU's work among the last `taken` requests that Take has taken?
   bool TookForGpu(uint32_t taken) const;
-  // Gives requests from the head on whose way is kSlot to the backend; at most `max`, which it has room for. Returns how
-  // many.
-  uint32_t SubmitSlots(uint32_t max, Backend* backend, const serve::Turn& turn);
+  // Gives requests from the head on whose way is kSlot to the session's GPU; at most `max`, which it has room for. Returns
+  // how many.
+  uint32_t SubmitSlots(uint32_t max, Gpus* gpus, const serve::Turn& turn);
   // Answers the requests at the front of `pieces` that are this ring's and went by SubmitSlots. Returns how many.
   size_t SlotsFinished(std::span<const Piece> pieces, const serve::Turn& turn);
   // The next piece of the head, of at most `length` elements. False: that was its last one.

@@ -79,7 +79,8 @@ base::Result<void> Lane::Open(std::unique_ptr<EventLoop> loop, const MakeBackend
   auto backend = make_backend(loop_.get());
   if (!backend) return tl::make_unexpected(backend.error());
   backend_ = std::move(*backend);
-  dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), backend_.get(), static_cast<SessionOwner*>(this), trace, clock,
+  const Backend roles{backend_->workers.get(), backend_->gpus.get(), backend_->memory};
+  dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), roles, static_cast<SessionOwner*>(this), trace, clock,
                                              options_.dispatcher);
   dispatcher_->set_on_fault([this] {
     if (!fault_reported_.exchange(true, std::memory_order_relaxed)) Report(LaneReport::Kind::kFault, nullptr);

@@ -6,16 +6,21 @@
 #define VGPU_MEDIATOR_LANE_H_
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
+#include "api/device_info.h"
 #include "base/result.h"
-#include "mediator/backend.h"
+#include "mediator/compute.h"
+#include "mediator/device_describer.h"
 #include "mediator/dispatcher.h"
 #include "mediator/event_loop.h"
 #include "mediator/mailbox.h"
+#include "mediator/memory_holder.h"
 
 namespace vgpu::mediator {
 
@@ -52,10 +57,19 @@ struct LaneOptions {
   DispatcherOptions dispatcher;
 };
 
+// What computes for a lane. The lane's thread makes it and destroys it; the GPUs, which may use the
+// workers, go first.
+struct LaneBackend {
+  std::unique_ptr<Workers> workers;            // never null
+  std::unique_ptr<Gpus> gpus;                  // null: there is no GPU
+  MemoryHolder* memory = nullptr;              // another role of the GPUs' object; null: there is no GPU
+  const DeviceDescriber* describer = nullptr;  // another role of one of both objects; never null
+};
+
 class Lane final : private SessionOwner, private ReadyHandler {
  public:
   // Makes what computes for it, on its thread and with its loop.
-  using MakeBackend = std::function<base::Result<std::unique_ptr<Backend>>(EventLoop*)>;
+  using MakeBackend = std::function<base::Result<LaneBackend>(EventLoop*)>;
 
   // Starts the thread and waits until it serves. `trace` may be null. `trace` and `clock` outlive this.
   static base::Result<std::unique_ptr<Lane>> Start(LaneOptions options, MakeBackend make_backend, serve::TraceSink* trace,
@@ -81,7 +95,8 @@ class Lane final : private SessionOwner, private ReadyHandler {
   const LoopCounters& counters() const { return dispatcher_->counters(); }
   // Once it is broken.
   const std::string& error() const { return error_; }
-  const Backend& backend() const { return *backend_; }  // what of it any thread may call
+  // What computes here, for a VM of this pool (device_describer.h).
+  void Describe(uint32_t pool, vgpu_device_info* info) const { backend_->describer->Describe(pool, info); }
 
  private:
   explicit Lane(LaneOptions options) : options_(std::move(options)) {}
@@ -107,7 +122,7 @@ class Lane final : private SessionOwner, private ReadyHandler {
   std::atomic<bool> fault_reported_{false};  // and control has not looked yet
   // The thread's, made and destroyed by it.
   std::unique_ptr<EventLoop> loop_;
-  std::unique_ptr<Backend> backend_;
+  std::optional<LaneBackend> backend_;
   std::unique_ptr<Dispatcher> dispatcher_;
   bool stop_ = false;
   std::string error_;

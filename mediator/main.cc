@@ -21,14 +21,16 @@
 #include "base/program.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "mediator/backend_cpu.h"
-#include "mediator/backend_gpu.h"
 #include "base/bus_error_guard.h"
 #include "mediator/closer.h"
 #include "mediator/config.h"
 #include "mediator/control_server.h"
+#include "mediator/cpu_workers.h"
+#include "mediator/engine_record.h"
+#include "mediator/engine_starter.h"
 #include "mediator/errands.h"
 #include "mediator/event_loop.h"
+#include "mediator/gpu_engines.h"
 #include "mediator/lane.h"
 #include "mediator/log.h"
 #include "mediator/socket_file.h"
@@ -118,27 +120,50 @@ base::Result<Config> MakeConfig(const Flags& flags) {
   return config;
 }
 
-base::Result<std::unique_ptr<CpuBackend>> MakeCpuBackend(const Config& config) {
+uint32_t WorkersOf(const Config& config) {
   const uint32_t cpus = std::max(1u, std::thread::hardware_concurrency());
-  const uint32_t workers = config.workers != 0 ? config.workers : std::clamp(cpus - 1, 1u, kWorkersMax);
-  return CpuBackend::Create(workers);
+  return config.workers != 0 ? config.workers : std::clamp(cpus - 1, 1u, kWorkersMax);
 }
 
-base::Result<std::unique_ptr<Backend>> MakeBackend(EventLoop* loop, const Config& config) {
+base::Result<LaneBackend> MakeCpuBackend(uint32_t workers) {
+  auto cpu = CpuWorkers::Create(workers);
+  if (!cpu) return tl::make_unexpected(cpu.error());
+  const DeviceDescriber* describer = cpu->get();
+  return LaneBackend{std::move(*cpu), nullptr, nullptr, describer};
+}
+
+// `create` is GpuEngines::Create, or CreateWithoutGpu.
+base::Result<std::unique_ptr<GpuEngines>> StartEngines(decltype(&GpuEngines::Create) create, EventLoop* loop,
+                                                       const Clock* clock, const Config& config,
+                                                       GpuEngines::Cpu cpu, const EngineRecord& record) {
+  auto starter = EngineStarter::Create(record);
+  if (!starter) return tl::make_unexpected(starter.error());
+  return create(loop, clock, config.gpu, cpu, std::move(*starter));
+}
+
+// A GPU that is there, or one that is looked for again if the CPU may compute until then.
+base::Result<std::unique_ptr<GpuEngines>> MakeGpuEngines(EventLoop* loop, const Clock* clock, const Config& config,
+                                                         GpuEngines::Cpu cpu, const EngineRecord& record) {
+  auto engines = StartEngines(GpuEngines::Create, loop, clock, config, cpu, record);
+  if (engines) return engines;
+  if (config.backend == BackendChoice::kCuda) {
+    return tl::make_unexpected(fmt::format("{} (or use --backend cpu)", engines.error()));
+  }
+  spdlog::info("no GPU, the CPU computes: {}; it is looked for again", engines.error());
+  return StartEngines(GpuEngines::CreateWithoutGpu, loop, clock, config, cpu, record);
+}
+
+base::Result<LaneBackend> MakeBackend(EventLoop* loop, const Clock* clock, const Config& config) {
   const EngineRecord record(config.socket + ".engines");
   if (const auto ended = record.EndOrphans(); !ended) return tl::make_unexpected(ended.error());
-  auto cpu = MakeCpuBackend(config);
-  if (!cpu) return tl::make_unexpected(cpu.error());
-  if (config.backend == BackendChoice::kCpu) return std::move(*cpu);
-  auto gpu = GpuBackend::Create(loop, config.gpu, &*cpu, record);
-  if (gpu) return std::move(*gpu);
-  if (config.backend == BackendChoice::kCuda) {
-    return tl::make_unexpected(fmt::format("{} (or use --backend cpu)", gpu.error()));
-  }
-  spdlog::info("no GPU, the CPU computes: {}; it is looked for again", gpu.error());
-  auto later = GpuBackend::CreateWithoutGpu(loop, config.gpu, &*cpu, record);
-  if (!later) return tl::make_unexpected(later.error());
-  return std::move(*later);
+  auto backend = MakeCpuBackend(WorkersOf(config));
+  if (!backend || config.backend == BackendChoice::kCpu) return backend;
+  auto engines = MakeGpuEngines(loop, clock, config, {backend->workers.get(), backend->describer}, record);
+  if (!engines) return tl::make_unexpected(engines.error());
+  backend->memory = engines->get();
+  backend->describer = engines->get();
+  backend->gpus = std::move(*engines);
+  return backend;
 }
 
 LaneOptions MakeLaneOptions(const char* name, const Config& config, int64_t wake_cost_ns) {
@@ -149,7 +174,7 @@ LaneOptions MakeLaneOptions(const char* name, const Config& config, int64_t wake
 base::Result<std::unique_ptr<Lane>> StartSuspectsLane(const Config& config, int64_t wake_cost_ns, const Clock* clock) {
   LaneOptions options = MakeLaneOptions("vgpu-suspects", config, wake_cost_ns);
   options.dispatcher.serves_suspects = true;
-  return Lane::Start(std::move(options), [](EventLoop*) { return CpuBackend::Create(1); }, nullptr, clock);
+  return Lane::Start(std::move(options), [](EventLoop*) { return MakeCpuBackend(1); }, nullptr, clock);
 }
 
 base::Result<void> Serve(const Flags& flags) {
@@ -183,14 +208,14 @@ base::Result<void> Serve(const Flags& flags) {
   if (!wake_cost_ns) return tl::make_unexpected(wake_cost_ns.error());
   const Clock clock;
   auto lane = Lane::Start(MakeLaneOptions("vgpu-ring", *config, *wake_cost_ns),
-                          [&config](EventLoop* its_loop) { return MakeBackend(its_loop, *config); }, trace.get(), &clock);
+                          [&](EventLoop* its_loop) { return MakeBackend(its_loop, &clock, *config); }, trace.get(), &clock);
   if (!lane) return tl::make_unexpected(lane.error());
   auto suspects = StartSuspectsLane(*config, *wake_cost_ns, &clock);
   if (!suspects) return tl::make_unexpected(suspects.error());
   auto errands = Errands::Create(loop->get());
   if (!errands) return tl::make_unexpected(errands.error());
   ControlContext context{&*config, loop->get(), errands->get(), lane->get(), suspects->get(), &clock, {}};
-  (*lane)->backend().Describe('A', &context.device);
+  (*lane)->Describe('A', &context.device);
   auto server = ControlServer::Create(config->socket, context);
   if (!server) return tl::make_unexpected(server.error());
   spdlog::info("serving {} with the {} backend ({}, driver: {}); a sleep and a wake-up cost {:.1f} us here", config->socket,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a piece of a request travels. It is decided once for each piece, before there is a piece: whether there
-// is room, how long the piece may be, and what the engine is told of it all follow from that.
+// How a piece of a request travels to a GPU. It is decided once for each piece, before there is a piece:
+// whether there is room, how long the piece may be, and what the engine is told of it all follow from that.
 #ifndef VGPU_MEDIATOR_PLAN_H_
 #define VGPU_MEDIATOR_PLAN_H_
 
@@ -8,26 +8,24 @@
 #include <cstdint>
 
 #include "mediator/request.h"
+#include "mediator/sched/policy.h"
 #include "mediator/sched/scheduler.h"
 
 namespace vgpu::mediator {
 
 enum class PieceWay : uint8_t {
-  kCpu,        // a worker computes it
   kDirect,     // the GPU uses the operands where they lie
   kCopied,     // through the GPU's copy engines and its own memory
   kThrottled,  // as kDirect, but most of the bus is left to others
 };
 
 struct Plan {
-  PieceWay way = PieceWay::kCpu;
+  PieceWay way = PieceWay::kDirect;
   uint32_t job_flags = 0;  // engine::JobFlags, for the engine
   uint64_t elements = 0;   // of the piece, at most: 100 us of work
 };
 
-// On the CPU.
-Plan PlanOnCpu(const Request& request);
-// On a GPU, for which the operation has code. Operands of `copy_from_bytes` and more are copied.
+// The GPU has code for the operation. Operands of `copy_from_bytes` and more are copied.
 Plan PlanOnGpu(const Request& request, bool throttled, uint64_t copy_from_bytes);
 
 // Whose pieces leave the bus of a GPU to others: vectors at full speed would triple the p99 of a higher
@@ -35,15 +33,12 @@ Plan PlanOnGpu(const Request& request, bool throttled, uint64_t copy_from_bytes)
 // no time.
 class Throttle {
  public:
-  // So long after an add, lower classes leave it most of the bus.
-  static constexpr int64_t kAfterAddNs = 1'000'000;
-
   void AddCame(uint32_t priority, int64_t now_ns) { last_add_ns_[priority] = now_ns; }
   // Has a class above this one had an add a moment ago?
   bool Throttles(uint32_t priority, int64_t now_ns) const {
     for (uint32_t above = priority + 1; above < kPriorities; ++above) {
       const int64_t last_ns = last_add_ns_[above];
-      if (last_ns != 0 && now_ns - last_ns < kAfterAddNs) return true;
+      if (last_ns != 0 && now_ns - last_ns < policy::kThrottledNs) return true;
     }
     return false;
   }

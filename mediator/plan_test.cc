@@ -23,14 +23,6 @@ Request Vector(uint8_t type, uint64_t count) {
   return request;
 }
 
-TEST(Plan, OnTheCpu_ThePieceIsTheOperations) {
-  const Request request = Vector(VGPU_TYPE_I64, 1 << 20);
-  const Plan plan = PlanOnCpu(request);
-  EXPECT_EQ(plan.way, PieceWay::kCpu);
-  EXPECT_EQ(plan.job_flags, 0u);
-  EXPECT_EQ(plan.elements, request.op->piece(request));
-}
-
 TEST(Plan, SmallOperands_AreUsedWhereTheyLie) {
   const Plan plan = PlanOnGpu(Vector(VGPU_TYPE_I32, kCopyFrom / 4 - 1), /*throttled=*/false, kCopyFrom);
   EXPECT_EQ(plan.way, PieceWay::kDirect);

@@ -39,7 +39,7 @@ Session::Session(Grant grant, SessionMemory memory, std::vector<RingEventfds> ri
   char* base = memory_.private_file.data() + VGPU_WINDOW_RING_OFF;
   AddRing({base + VGPU_WINDOW_ARENA_OFF, VGPU_WINDOW_ARENA_BYTES, true, true, &device_info_}, base,
           VGPU_WINDOW_ENTRIES, JournalOf(memory_, VGPU_RINGS_MAX), std::move(window));
-  for (Work* work : {&inline_work, &slot_work, &backend_work, &chore_work}) {
+  for (Work* work : {&inline_work, &worker_work, &slot_work, &gpu_work, &chore_work}) {
     work->session = this;
     work->priority = static_cast<uint8_t>(grant.priority);
   }

@@ -154,9 +154,12 @@ class Session final : private RingSession {
     GuestRing* NextRing();
   };
   Work inline_work;
-  Work slot_work;     // on a GPU, and nothing but their slot
-  Work backend_work;  // in pieces
-  Work chore_work;    // chores: nobody's turn in a scheduler
+  Work worker_work;  // pieces for the CPU's workers
+  Work slot_work;    // small requests for its GPU; none while the CPU serves it
+  Work gpu_work;     // pieces for its GPU; likewise
+  Work chore_work;   // chores: nobody's turn in a scheduler
+  // Has it a place in a run queue?
+  bool queued() const { return inline_work.queued || worker_work.queued || slot_work.queued || gpu_work.queued; }
 
   // Where its requests run.
   const Placement& seat() const { return placement_; }

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <liburing.h>
+#include <sys/timerfd.h>
 
 #include <algorithm>
 #include <bit>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/eventfd.h"
 #include "mediator/threads.h"
 
@@ -46,6 +48,8 @@ class UringLoop final : public EventLoop {
   int RunReady() override;
   void SignalOwner(int fd) override { SignalOwnersEventfd(fd); }
   void DrainKick(int fd) override { DrainEventfd(fd); }
+  base::UniqueFd MakeTimer() override;
+  void SetTimer(int fd, int64_t delay_ns) override;
 
  private:
   struct WatchSlot {
@@ -201,6 +205,16 @@ void UringLoop::Wait(int64_t timeout_ns) {
   io_uring_cqe* cqe = nullptr;
   const int entered = io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
   if (entered != -ETIME) LookAt(entered);
+}
+
+base::UniqueFd UringLoop::MakeTimer() {
+  return base::UniqueFd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+}
+
+void UringLoop::SetTimer(int fd, int64_t delay_ns) {
+  itimerspec time{};
+  time.it_value = {delay_ns / 1'000'000'000, delay_ns % 1'000'000'000};
+  timerfd_settime(fd, 0, &time, nullptr);
 }
 
 }  // namespace

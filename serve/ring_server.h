@@ -387,6 +387,7 @@ template <class AnswerOf>
 
 template <class Service>
 void RingServer<Service>::AnswerResult(Request* request, const Turn& turn) {
+  assert(request->state != SlotState::kFree);  // taken, and not answered yet
   AnswerOne(request->idx, {request->code, request->result});
   if (!request->repeatable) [[unlikely]] journal_.Answered(slot(request->idx));
   TraceStep(turn, TraceEvent::kAnswered, *request);
@@ -454,6 +455,7 @@ void RingServer<Service>::RunOne(Request* request, const Turn& turn) {
 // The request begins to run on another thread or a GPU.
 template <class Service>
 void RingServer<Service>::Start(Request* request, const Turn& turn) {
+  assert(request->state == SlotState::kQueued);
   request->state = SlotState::kRunning;
   request->since_ns = turn.now_ns;
   TraceStep(turn, TraceEvent::kStarted, *request);
@@ -474,6 +476,7 @@ uint32_t RingServer<Service>::StartSlots(uint32_t max, const Turn& turn, Submit 
     ++count;
   }
   slots_in_flight_ += count;
+  assert(slots_in_flight_ <= entries());
   ShowWaiting();
   return count;
 }
@@ -486,12 +489,12 @@ uint32_t RingServer<Service>::SlotsFinished(const Turn& turn, Next next) {
   uint32_t count = 0;
   SameTime times(service_time_, turn.now_ns);
   for (Request* request; (request = next()) != nullptr; ++count) {
+    assert(request->state == SlotState::kRunning && count < slots_in_flight_);
     times.Add(request->since_ns);
     consumer_.Confirm(request->idx, {request->code, request->result});
     request->state = SlotState::kFree;
     TraceStep(turn, TraceEvent::kAnswered, *request);
   }
-  assert(count <= slots_in_flight_);
   CountAnswered(count);
   slots_in_flight_ -= count;
   return count;
@@ -510,6 +513,7 @@ auto RingServer<Service>::NextPiece(uint64_t length, const Turn& turn) -> Cut {
     if (!request->repeatable) journal_.Started(slot(request->idx), StartedMark(request->idx));
     Start(request, turn);
   }
+  assert(request->state == SlotState::kRunning);
   const uint64_t begin = request->next;
   request->next = begin + std::min(length, request->count - begin);
   ++request->pieces;

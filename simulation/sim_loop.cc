@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simulation/sim_loop.h"
 
+#include <sys/eventfd.h>
+
+#include <algorithm>
 #include <cassert>
 
 #include "mediator/eventfd.h"
@@ -31,6 +34,7 @@ void SimLoop::UnwatchAll(std::span<const int> ids) {
 
 // What is ready now. True: there is some.
 bool SimLoop::Look() {
+  FireTimers();
   bool any = false;
   poll(polls_.data(), polls_.size(), 0);
   for (size_t id = 0; id < watches_.size(); ++id) {
@@ -91,6 +95,30 @@ void SimLoop::SignalOwner(int fd) {
 void SimLoop::DrainKick(int fd) {
   Spend(fd);
   mediator::DrainEventfd(fd);
+}
+
+// ---- timers ----
+
+base::UniqueFd SimLoop::MakeTimer() { return base::UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+
+void SimLoop::SetTimer(int fd, int64_t delay_ns) {
+  const Outside outside;
+  std::erase_if(timers_, [fd](const Timer& timer) { return timer.fd == fd; });
+  timers_.push_back({fd, around_->now_ns() + delay_ns});
+}
+
+void SimLoop::FireTimers() {
+  const auto due = [this](const Timer& timer) { return timer.due_ns <= around_->now_ns(); };
+  for (const Timer& timer : timers_) {
+    if (due(timer)) mediator::SignalEventfd(timer.fd);
+  }
+  std::erase_if(timers_, due);
+}
+
+int64_t SimLoop::NextTimerNs() const {
+  int64_t next_ns = kNever;
+  for (const Timer& timer : timers_) next_ns = std::min(next_ns, timer.due_ns);
+  return next_ns;
 }
 
 }  // namespace vgpu::simulation

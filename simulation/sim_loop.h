@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "mediator/event_loop.h"
 #include "simulation/surroundings.h"
 
@@ -42,6 +43,11 @@ class SimLoop final : public mediator::EventLoop {
   int RunReady() override;
   void SignalOwner(int fd) override;
   void DrainKick(int fd) override;
+  base::UniqueFd MakeTimer() override;
+  void SetTimer(int fd, int64_t delay_ns) override;
+
+  // When a timer is due; kNever: none is set.
+  int64_t NextTimerNs() const;
 
  private:
   struct Watched {
@@ -49,6 +55,12 @@ class SimLoop final : public mediator::EventLoop {
     bool ready = false;
   };
 
+  struct Timer {
+    int fd;
+    int64_t due_ns;
+  };
+
+  void FireTimers();
   bool Look();
   void Spend(int fd);
 
@@ -56,6 +68,7 @@ class SimLoop final : public mediator::EventLoop {
   Others* const others_;
   std::vector<Watched> watches_;
   std::vector<pollfd> polls_;  // of the same places
+  std::vector<Timer> timers_;  // that are set
 };
 
 }  // namespace vgpu::simulation

@@ -76,15 +76,17 @@ mediator::RingEventfds Vm::LendEventfds(uint32_t ring) {
 
 std::unique_ptr<mediator::Session> Vm::MakeSession() {
   lent_.clear();
+  ++attached_;
   order_->Attached(plan_.vm_id);
   mediator::SessionMemory memory;
   memory.region = Map(region_, kRegionBytes);
+  memory.region_fd = Lend(region_);
   memory.private_file = Map(private_file_, VGPU_PRIVATE_BYTES);
   memory.layout = layout_;
   memory.arenas_are_short = plan_.short_arenas;
   std::vector<mediator::RingEventfds> rings;
   for (uint32_t ring = 0; ring < plan_.ring_count; ++ring) rings.push_back(LendEventfds(ring));
-  return std::make_unique<mediator::Session>(mediator::Grant{plan_.vm_id, 'A', plan_.priority},
+  return std::make_unique<mediator::Session>(mediator::Grant{plan_.vm_id, plan_.pool, plan_.priority},
                                              std::move(memory), std::move(rings),
                                              LendEventfds(plan_.ring_count), vgpu_device_info{});
 }

@@ -21,6 +21,7 @@ namespace vgpu::simulation {
 
 struct VmPlan {
   uint32_t vm_id = 0;
+  uint32_t pool = 'A';
   uint32_t priority = 0;
   uint32_t ring_count = 1;
   uint32_t entries = 8;
@@ -36,12 +37,18 @@ class Vm {
   Vm(const VmPlan& plan, Surroundings* around, OrderCheck* order);
 
   const VmPlan& plan() const { return plan_; }
+  const vgpu_layout& layout() const { return layout_; }
+  char* memory() const { return memory_.data(); }
   const std::vector<std::unique_ptr<Guest>>& guests() const { return guests_; }
 
   // What an attach makes: a session of the memory as it is.
   std::unique_ptr<mediator::Session> MakeSession();
   // That session is gone.
   void SessionGone() { lent_.clear(); }
+  // Is there one?
+  bool lent() const { return !lent_.empty(); }
+  // How many there were.
+  uint64_t attached() const { return attached_; }
   // Is it a descriptor of its session?
   bool Owns(int fd) const;
   // It begins anew, with memory that nobody has used.
@@ -65,6 +72,7 @@ class Vm {
   std::vector<base::UniqueFd> kicks_;  // of the rings, then of the window's
   std::vector<base::UniqueFd> calls_;
   std::vector<int> lent_;
+  uint64_t attached_ = 0;
   std::vector<std::unique_ptr<Guest>> guests_;
 };
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simulation/world.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cassert>
 #include <cstring>
 #include <iterator>
 #include <utility>
 
+#include "api/device_info.h"
 #include "base/crash_point.h"
 #include "base/result.h"
 #include "simulation/allocations.h"
@@ -16,7 +19,12 @@ namespace {
 
 constexpr uint32_t kVms = 6;
 constexpr uint32_t kWatchesMax = 64;
-constexpr uint32_t kStepNs = 1'500;      // at most; each step takes a little
+constexpr uint32_t kStepNs = 1'500;      // at most
+constexpr uint32_t kHangNs = 1'000'000;  // likewise, while an engine hangs
+constexpr uint32_t kTimeoutMs = 100;     // until the daemon says that it does
+constexpr uint32_t kNightOneIn = 2'000;  // steps after which more time has passed
+constexpr int64_t kNightsNs[] = {1'000'000, 30'000'000, 1'000'000'000, 40'000'000'000};
+constexpr uint64_t kStepsPerLook = 256;
 constexpr uint64_t kDrainMax = 400'000;  // steps until all have their answers
 constexpr uint32_t kLifeSteps = 3'000;   // of most daemons, at most
 constexpr uint32_t kLongLife = 30'000;   // of some, at least: so that whoever starves is noticed
@@ -37,6 +45,7 @@ World::World(uint64_t seed, uint64_t steps, bool print) : around_(seed, print), 
   assert(g_world == nullptr);
   g_world = this;
   base::SetCrashPointHandler([](const char* name) { g_world->AtCrashPoint(name); });
+  spdlog::set_level(spdlog::level::off);  // what it would say is not of this world
   around_.hands.now_ns = 1'000'000'000;
   MakeVms();
   control_ = std::make_unique<Control>(&around_, &clock_, vms_);
@@ -52,6 +61,7 @@ void World::MakeVms() {
   for (uint32_t vm_id = 1; vm_id <= kVms; ++vm_id) {
     VmPlan plan;
     plan.vm_id = vm_id;
+    plan.pool = vm_id == 5 ? 'B' : 'A';
     plan.priority = around_.random.Below(3);
     plan.ring_count = 1 + around_.random.Below(2);
     plan.entries = 4u << around_.random.Below(4);
@@ -96,27 +106,72 @@ void World::Live() {
       around_.random.OneIn(2) ? mediator::WaitMode::kSleep : mediator::WaitMode::kAdaptive;
   mediator::LaneOptions options{"simulated", kWatchesMax, {wait, 30'000, kVms, false}};
   serve::TraceSink* trace = around_.random.OneIn(2) ? &order_ : nullptr;
-  const auto make_backend =
-      [this](mediator::EventLoop* loop) -> base::Result<std::unique_ptr<mediator::Backend>> {
-    auto backend = std::make_unique<SimBackend>(loop, &around_);
-    backend_ = backend.get();
-    return std::unique_ptr<mediator::Backend>(std::move(backend));
-  };
+  const auto make_backend = [this](mediator::EventLoop* its_loop) { return MakeBackend(its_loop); };
   auto loop = std::make_unique<SimLoop>(kWatchesMax, &around_, static_cast<Others*>(this));
+  loop_ = loop.get();
   auto lane = mediator::Lane::StartHere(std::move(options), std::move(loop), make_backend, trace, &clock_);
   if (!lane) throw Violation{lane.error()};
   lane_ = std::move(*lane);
+  vgpu_device_info device{};
+  lane_->Describe('A', &device);
+  around_.log.Add("life begins", device.backend, lives_);
   control_->BeginLife(lane_.get());
   const Inside inside;
   lane_->Serve();
+}
+
+// As the mediator's main does.
+base::Result<mediator::LaneBackend> World::MakeBackend(mediator::EventLoop* loop) {
+  mediator::LaneBackend backend;
+  auto workers = std::make_unique<SimWorkers>(&around_, &book_);
+  workers_ = workers.get();
+  backend.describer = workers_;
+  backend.workers = std::move(workers);
+  engines_.BeginLife();
+  if (around_.random.OneIn(12)) return backend;  // its operator wants no GPU
+  auto gpus = std::make_unique<WatchedGpus>(MakeGpus(loop), &engines_, &around_, &book_);
+  gpus_ = gpus.get();
+  backend.memory = gpus_;
+  backend.describer = gpus_;
+  backend.gpus = std::move(gpus);
+  return backend;
+}
+
+std::unique_ptr<mediator::GpuEngines> World::MakeGpus(mediator::EventLoop* loop) {
+  const mediator::GpuConfig config = AnyConfig();
+  engines_.SetOpening(true);
+  const mediator::GpuEngines::Cpu cpu{workers_, workers_};
+  auto gpus = mediator::GpuEngines::Create(loop, &clock_, config, cpu, engines_.MakeSource());
+  if (!gpus) gpus = mediator::GpuEngines::CreateWithoutGpu(loop, &clock_, config, cpu, engines_.MakeSource());
+  engines_.SetOpening(false);
+  if (!gpus) throw Violation{gpus.error()};
+  return std::move(*gpus);
+}
+
+mediator::GpuConfig World::AnyConfig() {
+  Random& random = around_.random;
+  mediator::GpuConfig config;
+  config.resident = !random.OneIn(4);
+  config.spare = !random.OneIn(4);
+  config.timeout_ms = kTimeoutMs;
+  config.idle_ms = 1;
+  config.park_s = random.OneIn(4) ? 0 : 1;
+  config.copy_from_kib = random.OneIn(2) ? 2 : 2048;
+  if (random.OneIn(4)) config.gpus = {{0, {'A'}}};
+  if (random.OneIn(8)) config.gpus = {{0, {'A', 'B'}}, {1, {'B'}}};
+  return config;
 }
 
 // Guests go on while there is no daemon.
 void World::EndLife() {
   around_.log.Add("life ends", lives_, around_.steps);
   between_ = false;
-  backend_ = nullptr;
+  engines_.LastBreath();
   lane_.reset();
+  loop_ = nullptr;
+  workers_ = nullptr;
+  gpus_ = nullptr;
+  book_.Clear();
   ++around_.interruptions;
   for (uint32_t count = around_.random.Below(8); count != 0 && !around_.draining; --count) ActOne();
   control_->EndLife();
@@ -181,26 +236,39 @@ bool World::ActAny() {
   return false;
 }
 
-void World::OneStep() {
-  ++around_.steps;
-  const int64_t took_ns = 50 + around_.random.Below(kStepNs);
+// A step takes a little; more while the daemon waits for an engine that hangs. Now and then the machine
+// sleeps.
+void World::SpendTime() {
+  Random& random = around_.random;
+  const int64_t took_ns = 50 + random.Below(engines_.hang() ? kHangNs : kStepNs);
   around_.hands.now_ns += took_ns;
   around_.hands.computed_ns += took_ns;
+  if (random.OneIn(kNightOneIn)) around_.hands.now_ns += kNightsNs[random.Below(std::size(kNightsNs))];
+}
+
+void World::OneStep() {
+  ++around_.steps;
+  SpendTime();
   if (around_.steps >= steps_) around_.draining = true;
   DieIfDue();
   control_->Step();
-  backend_->GoOn();
-  if (around_.draining) {
-    if (AllDone()) throw Finished{};
-    if (around_.steps > steps_ + kDrainMax) throw Violation{"it never comes to rest"};
-  } else if (around_.random.OneIn(3'000)) {
-    backend_->KillEngine();
-  }
+  workers_->GoOn();
+  engines_.GoOn();
+  if (around_.steps % kStepsPerLook == 0) book_.CheckAge();
+  if (!around_.draining) return;
+  if (AllDone()) throw Finished{};
+  if (around_.steps > steps_ + kDrainMax) throw Violation{"it never comes to rest"};
+}
+
+void World::CheckTurn() {
+  const bool allocated = Allocations::TakeDaemons() != 0;
+  if (!engines_.TakeChanged() && allocated) throw Violation{"the daemon has allocated memory in its turn"};
+  control_->CheckTurn();
+  if (gpus_ != nullptr) gpus_->CheckTurn();
 }
 
 void World::GoOn() {
-  if (Allocations::TakeDaemons() != 0) throw Violation{"the daemon has allocated memory in its turn"};
-  control_->CheckTurn();
+  CheckTurn();
   OneStep();
   for (uint32_t count = around_.random.Below(3); count != 0; --count) ActOne();
   size_t vm = 0;
@@ -209,7 +277,8 @@ void World::GoOn() {
 }
 
 void World::CheckAsleep(bool for_ever) {
-  if (!for_ever || !backend_->idle() || !control_->up_to_date()) return;
+  const bool idle = workers_->NextNs() == kNever && engines_.idle();
+  if (!for_ever || !idle || !control_->up_to_date()) return;
   for (size_t vm = 0; vm < vms_.size(); ++vm) {
     if (!control_->Serves(vm)) continue;
     for (const auto& guest : vms_[vm]->guests()) guest->CheckDaemonSleeps();
@@ -228,7 +297,7 @@ bool World::GoOnAsleep(int64_t deadline_ns) {
 }
 
 int64_t World::NextNs() const {
-  int64_t next_ns = backend_->NextNs();
+  int64_t next_ns = std::min({workers_->NextNs(), engines_.NextNs(), loop_->NextTimerNs()});
   for (size_t vm = 0; vm < vms_.size(); ++vm) {
     if (!control_->Connected(vm)) continue;
     for (const auto& guest : vms_[vm]->guests()) next_ns = std::min(next_ns, guest->next_ns());
@@ -241,6 +310,12 @@ int64_t World::SystemCallNs(int fd) {
   const bool may_be_slow = std::any_of(vms_.begin(), vms_.end(), slow);
   const int64_t usual_ns = 500 + around_.random.Below(1'000);
   return may_be_slow && around_.random.OneIn(50) ? usual_ns + 3'000'000 : usual_ns;
+}
+
+Vm* World::Owner(int fd) {
+  const auto owns = [fd](const auto& vm) { return vm->Owns(fd); };
+  const auto vm = std::find_if(vms_.begin(), vms_.end(), owns);
+  return vm == vms_.end() ? nullptr : vm->get();
 }
 
 bool World::AllDone() const {

@@ -9,14 +9,21 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
 #include "mediator/clock.h"
+#include "mediator/config.h"
+#include "mediator/event_loop.h"
+#include "mediator/gpu_engines.h"
 #include "mediator/lane.h"
 #include "simulation/control.h"
 #include "simulation/order_check.h"
-#include "simulation/sim_backend.h"
+#include "simulation/piece_book.h"
+#include "simulation/sim_engines.h"
 #include "simulation/sim_loop.h"
+#include "simulation/sim_workers.h"
 #include "simulation/surroundings.h"
 #include "simulation/vm.h"
+#include "simulation/watched_gpus.h"
 
 namespace vgpu::simulation {
 
@@ -28,7 +35,7 @@ struct Outcome {
   uint64_t hash = 0;     // of all that happened
 };
 
-class World final : private Others {
+class World final : private Others, private Memories {
  public:
   // `print`: every event goes to standard error.
   World(uint64_t seed, uint64_t steps, bool print);
@@ -40,13 +47,19 @@ class World final : private Others {
  private:
   void MakeVms();
   void Live();
+  base::Result<mediator::LaneBackend> MakeBackend(mediator::EventLoop* loop);
+  std::unique_ptr<mediator::GpuEngines> MakeGpus(mediator::EventLoop* loop);
+  mediator::GpuConfig AnyConfig();
   void EndLife();
   void PlanDeath();
   void GoOn() override;
   void CheckAsleep(bool for_ever) override;
   bool GoOnAsleep(int64_t deadline_ns) override;
   int64_t SystemCallNs(int fd) override;
+  Vm* Owner(int fd) override;
   void OneStep();
+  void SpendTime();
+  void CheckTurn();
   void AtCrashPoint(const char* name);
   void DieIfDue();
   bool ActOne();
@@ -61,8 +74,13 @@ class World final : private Others {
   OrderCheck order_;
   std::vector<std::unique_ptr<Vm>> vms_;
   std::unique_ptr<Control> control_;
+  PieceBook book_{&around_};
+  SimEngines engines_{&around_, static_cast<Memories*>(this)};
   std::unique_ptr<mediator::Lane> lane_;
-  SimBackend* backend_ = nullptr;  // the lane's
+  // The lane's.
+  SimLoop* loop_ = nullptr;
+  SimWorkers* workers_ = nullptr;
+  WatchedGpus* gpus_ = nullptr;  // null: it has none
   uint64_t lives_ = 0;
   // How this life ends.
   uint64_t death_step_ = 0;

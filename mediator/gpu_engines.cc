@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/backend_gpu.h"
+#include "mediator/gpu_engines.h"
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sched.h>
 #include <spdlog/spdlog.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,8 +36,9 @@ constexpr uint32_t kPollsPerLook = 256;
 constexpr int kLookFirstS = 2;
 constexpr int kLookMaxS = 300;
 
-// Those that the starter has. Those that are not started yet: a current and a spare one, and as many cancelled.
-static_assert(EnginePool::kEnginesMax >= EngineStarter::kEnginesMax + 4);
+// Those that the source has. Those that are not started yet: a current and a spare one, and as many
+// cancelled.
+static_assert(EnginePool::kEnginesMax >= EngineSource::kEnginesMax + 4);
 
 void SayWhatEnginesDoNotGet() {
   const std::vector<std::string> names = VariablesKeptFromEngines(environ);
@@ -57,78 +56,74 @@ std::vector<GpuChoice> WantedGpus(const GpuConfig& config) {
 
 }  // namespace
 
-GpuBackend::GpuBackend(EventLoop* loop, const GpuConfig& config) : loop_(loop), config_(config) {}
+GpuEngines::GpuEngines(EventLoop* loop, const Clock* clock, const GpuConfig& config, Cpu cpu)
+    : loop_(loop), config_(config), cpu_(cpu), clock_(clock) {}
 
-GpuBackend::~GpuBackend() {
+GpuEngines::~GpuEngines() {
   loop_->Unwatch(look_watch_);
-  loop_->Unwatch(starter_watch_);
+  loop_->Unwatch(source_watch_);
   for (const auto& gpu : gpus_) {
     for (const Engine& engine : gpu->engines) engine.process->Kill();
   }
   for (const auto& gpu : gpus_) {
     for (Engine& engine : gpu->engines) {
       engine.process->Unwatch();
-      starter_->Bury(std::move(engine.process));
+      source_->Reap(std::move(engine.process));
     }
   }
 }
 
 // ---- starts ----
 
-base::Result<void> GpuBackend::OpenStarter(EngineRecord record) {
-  // The mediator's own at its start: whoever pins its thread later does not mean the engines.
-  cpu_set_t cpus{};
-  sched_getaffinity(0, sizeof cpus, &cpus);
-  auto starter = EngineStarter::Create(std::move(record), cpus);
-  if (!starter) return tl::make_unexpected(starter.error());
-  starter_ = std::move(*starter);
-  engines_started_.backend = this;
-  starter_watch_ = loop_->Watch(starter_->fd(), &engines_started_);
-  if (starter_watch_ < 0) return tl::make_unexpected(std::string("the event loop has no room"));
+base::Result<void> GpuEngines::OpenSource(std::unique_ptr<EngineSource> source) {
+  source_ = std::move(source);
+  engines_started_.engines = this;
+  source_watch_ = loop_->Watch(source_->fd(), &engines_started_);
+  if (source_watch_ < 0) return tl::make_unexpected(std::string("the event loop has no room"));
   return {};
 }
 
-base::Result<std::unique_ptr<GpuBackend>> GpuBackend::Create(EventLoop* loop, const GpuConfig& config,
-                                                             std::unique_ptr<CpuBackend>* cpu,
-                                                             EngineRecord record) {
-  std::unique_ptr<GpuBackend> backend(new GpuBackend(loop, config));
-  const auto starter = backend->OpenStarter(std::move(record));
-  if (!starter) return tl::make_unexpected(starter.error());
-  if (const auto opened = backend->Open(); !opened) return tl::make_unexpected(opened.error());
-  backend->cpu_ = std::move(*cpu);
+base::Result<std::unique_ptr<GpuEngines>> GpuEngines::Create(EventLoop* loop, const Clock* clock,
+                                                             const GpuConfig& config, Cpu cpu,
+                                                             std::unique_ptr<EngineSource> source) {
+  std::unique_ptr<GpuEngines> engines(new GpuEngines(loop, clock, config, cpu));
+  if (const auto opened = engines->OpenSource(std::move(source)); !opened) {
+    return tl::make_unexpected(opened.error());
+  }
+  if (const auto opened = engines->Open(); !opened) return tl::make_unexpected(opened.error());
   SayWhatEnginesDoNotGet();
-  return backend;
+  return engines;
 }
 
-base::Result<std::unique_ptr<GpuBackend>> GpuBackend::CreateWithoutGpu(EventLoop* loop,
-                                                                       const GpuConfig& config,
-                                                                       std::unique_ptr<CpuBackend>* cpu,
-                                                                       EngineRecord record) {
-  std::unique_ptr<GpuBackend> backend(new GpuBackend(loop, config));
-  const auto starter = backend->OpenStarter(std::move(record));
-  if (!starter) return tl::make_unexpected(starter.error());
-  for (const GpuChoice& choice : WantedGpus(config)) backend->AddGpu(choice, /*found=*/false);
-  if (const auto watching = backend->WatchForGpus(); !watching) return tl::make_unexpected(watching.error());
-  backend->cpu_ = std::move(*cpu);
-  return backend;
+base::Result<std::unique_ptr<GpuEngines>> GpuEngines::CreateWithoutGpu(EventLoop* loop, const Clock* clock,
+                                                                       const GpuConfig& config, Cpu cpu,
+                                                                       std::unique_ptr<EngineSource> source) {
+  std::unique_ptr<GpuEngines> engines(new GpuEngines(loop, clock, config, cpu));
+  if (const auto opened = engines->OpenSource(std::move(source)); !opened) {
+    return tl::make_unexpected(opened.error());
+  }
+  for (const GpuChoice& choice : WantedGpus(config)) engines->AddGpu(choice, /*found=*/false);
+  if (const auto watching = engines->WatchForGpus(); !watching) return tl::make_unexpected(watching.error());
+  return engines;
 }
 
-GpuBackend::Gpu* GpuBackend::AddGpu(const GpuChoice& choice, bool found) {
+GpuEngines::Gpu* GpuEngines::AddGpu(const GpuChoice& choice, bool found) {
   const EnginePoolOptions options{config_.spare, config_.park_s, config_.timeout_ms};
-  gpus_.push_back(std::make_unique<Gpu>(gpus(), choice.ordinal, options, found));
+  gpus_.push_back(std::make_unique<Gpu>(count(), choice.ordinal, options, found));
+  gpus_.back()->engines.reserve(EnginePool::kEnginesMax);  // so that no turn of the loop does
   seats_.AddGpu(choice.ordinal, choice.pools);
   return gpus_.back().get();
 }
 
 // The first GPU's engine says how many there are.
-base::Result<void> GpuBackend::Open() {
+base::Result<void> GpuEngines::Open() {
   std::vector<GpuChoice> wanted = WantedGpus(config_);
   for (size_t i = 0; i < wanted.size(); ++i) {
     auto engine = StartAndWait(wanted[i].ordinal);
     if (!engine) return tl::make_unexpected(engine.error());
     Gpu* gpu = AddGpu(wanted[i], /*found=*/true);
     gpu->hello = engine->process->hello();
-    engine->id = gpu->pool.AddReady(clock_.Now());
+    engine->id = gpu->pool.AddReady(clock_->Now());
     gpu->engines.push_back(std::move(*engine));
     const uint32_t present = std::min(gpu->hello.gpus, kGpusMax);
     for (uint32_t more = 1; i == 0 && config_.gpus.empty() && more < present; ++more) {
@@ -139,7 +134,7 @@ base::Result<void> GpuBackend::Open() {
   return {};
 }
 
-std::unique_ptr<EngineOrder> GpuBackend::OrderFor(int ordinal, int delay_ms) const {
+std::unique_ptr<EngineOrder> GpuEngines::OrderFor(int ordinal, int delay_ms) const {
   auto order = std::make_unique<EngineOrder>();
   order->options = {.gpu = ordinal,
                     .driver_library = config_.driver_library,
@@ -152,13 +147,13 @@ std::unique_ptr<EngineOrder> GpuBackend::OrderFor(int ordinal, int delay_ms) con
 }
 
 // Before anybody is served. Nothing else is ordered meanwhile.
-base::Result<GpuBackend::Engine> GpuBackend::StartAndWait(int ordinal) {
-  starter_->Order(OrderFor(ordinal, 0));
+base::Result<GpuEngines::Engine> GpuEngines::StartAndWait(int ordinal) {
+  source_->Order(OrderFor(ordinal, 0));
   std::unique_ptr<EngineOrder> order;
-  while (order = starter_->Take(), order == nullptr) {
-    pollfd answered{starter_->fd(), POLLIN, 0};
+  while (order = source_->Take(), order == nullptr) {
+    pollfd answered{source_->fd(), POLLIN, 0};
     poll(&answered, 1, -1);
-    DrainEventfd(starter_->fd());
+    DrainEventfd(source_->fd());
   }
   if (order->process == nullptr) return tl::make_unexpected(order->error);
   Engine engine{kNoEngine, std::move(order->process), nullptr};
@@ -167,28 +162,28 @@ base::Result<GpuBackend::Engine> GpuBackend::StartAndWait(int ordinal) {
     ready = tl::make_unexpected(std::string("the event loop has no room"));
   }
   if (!ready) {
-    starter_->Bury(std::move(engine.process));
+    source_->Reap(std::move(engine.process));
     return tl::make_unexpected(ready.error());
   }
   engine.port = std::make_unique<EnginePort>(engine.process->area(), engine.process->kick_fd(), &watched_);
   return engine;
 }
 
-void GpuBackend::TakeStarted() {
-  DrainEventfd(starter_->fd());
-  while (auto order = starter_->Take()) Started(std::move(order));
+void GpuEngines::TakeStarted() {
+  DrainEventfd(source_->fd());
+  while (auto order = source_->Take()) Started(std::move(order));
 }
 
-void GpuBackend::Started(std::unique_ptr<EngineOrder> order) {
+void GpuEngines::Started(std::unique_ptr<EngineOrder> order) {
   Gpu* gpu = gpus_[order->gpu].get();
   if (order->process != nullptr && !order->process->Watch(loop_, this)) {
     order->error = "the event loop has no room for an engine";
-    starter_->Bury(std::move(order->process));
+    source_->Reap(std::move(order->process));
   }
   if (order->process == nullptr) {
     const char* what = order->spare ? "a spare engine" : "an engine";
     if (!order->error.empty()) spdlog::error("GPU {}: cannot start {}: {}", gpu->ordinal, what, order->error);
-    return CarryOut(gpu, gpu->pool.StartRefused(order->engine, clock_.Now()));
+    return CarryOut(gpu, gpu->pool.StartRefused(order->engine, clock_->Now()));
   }
   gpu->engines.push_back({order->engine, std::move(order->process), nullptr});
   CarryOut(gpu, gpu->pool.Started(order->engine));
@@ -196,23 +191,22 @@ void GpuBackend::Started(std::unique_ptr<EngineOrder> order) {
 
 // ---- GPUs that were not there, or had no room, at the start ----
 
-base::Result<void> GpuBackend::WatchForGpus() {
-  look_timer_ = base::UniqueFd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+base::Result<void> GpuEngines::WatchForGpus() {
+  look_timer_ = loop_->MakeTimer();
   if (!look_timer_) return tl::make_unexpected(Refused("cannot create a timer", errno));
-  time_to_look_.backend = this;
+  time_to_look_.engines = this;
   look_watch_ = loop_->Watch(look_timer_.get(), &time_to_look_);
   if (look_watch_ < 0) return tl::make_unexpected(std::string("the event loop has no room"));
   LookLater();
   return {};
 }
 
-void GpuBackend::LookLater() {
-  itimerspec time{};
-  time.it_value.tv_sec = std::min(kLookMaxS, kLookFirstS << std::min(looks_++, 10u));
-  timerfd_settime(look_timer_.get(), 0, &time, nullptr);
+void GpuEngines::LookLater() {
+  const int delay_s = std::min(kLookMaxS, kLookFirstS << std::min(looks_++, 10u));
+  loop_->SetTimer(look_timer_.get(), int64_t{delay_s} * 1'000'000'000);
 }
 
-void GpuBackend::LookForGpus() {
+void GpuEngines::LookForGpus() {
   uint64_t times;
   [[maybe_unused]] const ssize_t got = read(look_timer_.get(), &times, sizeof times);
   const auto found = [](const auto& gpu) { return gpu->pool.found(); };
@@ -223,7 +217,7 @@ void GpuBackend::LookForGpus() {
 
 // ---- what engines say ----
 
-GpuBackend::Located GpuBackend::Locate(const EngineProcess* process) const {
+GpuEngines::Located GpuEngines::Locate(const EngineHandle* process) const {
   for (const auto& gpu : gpus_) {
     for (Engine& engine : gpu->engines) {
       if (engine.process.get() == process) return {gpu.get(), &engine};
@@ -233,23 +227,23 @@ GpuBackend::Located GpuBackend::Locate(const EngineProcess* process) const {
   return {};
 }
 
-GpuBackend::Engine* GpuBackend::Find(Gpu* gpu, EngineId id) {
+GpuEngines::Engine* GpuEngines::Find(Gpu* gpu, EngineId id) {
   const auto is_it = [id](const Engine& engine) { return engine.id == id; };
   const auto engine = std::find_if(gpu->engines.begin(), gpu->engines.end(), is_it);
   return engine == gpu->engines.end() ? nullptr : &*engine;
 }
 
 // Null: it is not ready.
-EngineProcess* GpuBackend::ReadyProcess(Gpu* gpu, EngineId id) {
+EngineHandle* GpuEngines::ReadyProcess(Gpu* gpu, EngineId id) {
   return gpu->pool.Serves(id) ? Find(gpu, id)->process.get() : nullptr;
 }
 
-void GpuBackend::OnEngineReady(EngineProcess* process) {
+void GpuEngines::OnEngineReady(EngineHandle* process) {
   const Located at = Locate(process);
-  CarryOut(at.gpu, at.gpu->pool.Ready(at.engine->id, clock_.Now()));
+  CarryOut(at.gpu, at.gpu->pool.Ready(at.engine->id, clock_->Now()));
 }
 
-void GpuBackend::OnRegistered(EngineProcess* process, uint32_t region, const std::string& error) {
+void GpuEngines::OnRegistered(EngineHandle* process, uint32_t region, const std::string& error) {
   Session* session = seats_.session(region);
   if (session == nullptr) return;
   Gpu* gpu = gpus_[session->seat().gpu()].get();
@@ -259,28 +253,28 @@ void GpuBackend::OnRegistered(EngineProcess* process, uint32_t region, const std
       spdlog::warn("VM {} stays on the CPU: the GPU cannot use its memory: {}", session->vm_id(), error);
       seats_.Refuse(region);
     }
-    return SeatsMayBeFree();
+    return MemoryMayBeFree();
   }
   if (!is_current || !seats_.Serve(region)) return;
-  listener_->SetOnDevice(session, true);
-  if (EngineProcess* spare = ReadyProcess(gpu, gpu->pool.spare())) Register(region, spare);
+  listener_->OnPlacement(session, true);
+  if (EngineHandle* spare = ReadyProcess(gpu, gpu->pool.spare())) Register(region, spare);
 }
 
-void GpuBackend::OnUnregistered(EngineProcess*, uint32_t) { SeatsMayBeFree(); }
+void GpuEngines::OnUnregistered(EngineHandle*, uint32_t) { MemoryMayBeFree(); }
 
-void GpuBackend::OnEngineIdle(EngineProcess* process) {
+void GpuEngines::OnEngineIdle(EngineHandle* process) {
   const Located at = Locate(process);
   const EnginePort* port = at.engine->port.get();  // null: it was killed before it was ready
   const bool at_rest = port != nullptr && port->in_flight() == 0 && !process->busy();
-  CarryOut(at.gpu, at.gpu->pool.Idle(at.engine->id, at_rest, clock_.Now()));
+  CarryOut(at.gpu, at.gpu->pool.Idle(at.engine->id, at_rest, clock_->Now()));
 }
 
-void GpuBackend::OnEngineFailed(EngineProcess* process, const std::string& reason) {
+void GpuEngines::OnEngineFailed(EngineHandle* process, const std::string& reason) {
   const Located at = Locate(process);
-  CarryOut(at.gpu, at.gpu->pool.Failed(at.engine->id, clock_.Now()), reason);
+  CarryOut(at.gpu, at.gpu->pool.Failed(at.engine->id, clock_->Now()), reason);
 }
 
-void GpuBackend::OnEngineGone(EngineProcess* process) {
+void GpuEngines::OnEngineGone(EngineHandle* process) {
   const Located at = Locate(process);
   Engine engine = std::exchange(*at.engine, {});
   at.gpu->engines.erase(at.gpu->engines.begin() + (at.engine - at.gpu->engines.data()));
@@ -288,27 +282,27 @@ void GpuBackend::OnEngineGone(EngineProcess* process) {
     engine.port->Poll(&ended_);  // what it did finish
     std::vector<Piece> pieces;
     engine.port->TakeAll(&pieces);
-    Recover(std::move(pieces));
+    Recover(pieces);
   }
   Blame(*process);
-  engine.port.reset();                        // it looks into the engine's area
-  starter_->Bury(std::move(engine.process));  // before the orders: it has a place among the tasks
+  engine.port.reset();                       // it looks into the engine's area
+  source_->Reap(std::move(engine.process));  // before the orders: it has a place among the tasks
   for (const auto& gpu : gpus_) {
     const bool is_its = gpu.get() == at.gpu;
     CarryOut(gpu.get(), is_its ? gpu->pool.Gone(engine.id, watched_.Now()) : gpu->pool.Replenish());
   }
-  SeatsMayBeFree();
+  MemoryMayBeFree();
 }
 
 // ---- what the pools decide ----
 
 // To speak to an engine may show that it has failed. Then OnEngineFailed calls this again, within itself.
-void GpuBackend::CarryOut(Gpu* gpu, const EngineActions& actions, const std::string& reason) {
+void GpuEngines::CarryOut(Gpu* gpu, const EngineActions& actions, const std::string& reason) {
   FindPort(gpu);
   for (const EngineAction& action : actions) CarryOut(gpu, action, reason);
 }
 
-void GpuBackend::CarryOut(Gpu* gpu, const EngineAction& action, const std::string& reason) {
+void GpuEngines::CarryOut(Gpu* gpu, const EngineAction& action, const std::string& reason) {
   using Kind = EngineAction::Kind;
   switch (action.kind) {
     case Kind::kStart:
@@ -348,67 +342,67 @@ void GpuBackend::CarryOut(Gpu* gpu, const EngineAction& action, const std::strin
   }
 }
 
-void GpuBackend::Order(Gpu* gpu, const EngineAction& action) {
+void GpuEngines::Order(Gpu* gpu, const EngineAction& action) {
   auto order = OrderFor(gpu->ordinal, action.delay_ms);
   order->gpu = gpu->index;
   order->engine = action.engine;
   order->spare = action.kind == EngineAction::Kind::kStartSpare;
   order->unseen = !gpu->pool.found();
-  starter_->Order(std::move(order));
+  source_->Order(std::move(order));
 }
 
-void GpuBackend::Serve(Gpu* gpu, EngineId id) {
+void GpuEngines::Serve(Gpu* gpu, EngineId id) {
   Engine* engine = Find(gpu, id);
-  EngineProcess* process = engine->process.get();
+  EngineHandle* process = engine->process.get();
   engine->port = std::make_unique<EnginePort>(process->area(), process->kick_fd(), &watched_);
   FindPort(gpu);
   RegisterAll(gpu, process);
 }
 
-void GpuBackend::NoteHello(Gpu* gpu, EngineId id) {
+void GpuEngines::NoteHello(Gpu* gpu, EngineId id) {
   gpu->hello = Find(gpu, id)->process->hello();
   gpu->described = true;
   spdlog::info("GPU {}: found: {}", gpu->ordinal, gpu->hello.name);
   SayWhatEnginesDoNotGet();
 }
 
-void GpuBackend::Lose(Gpu* gpu, const std::string& reason) {
+void GpuEngines::Lose(Gpu* gpu, const std::string& reason) {
   const auto level = gpu->pool.found() ? spdlog::level::err : spdlog::level::debug;
   spdlog::log(level, "GPU {}: {}; its engine is replaced", gpu->ordinal, reason);
   MoveToCpu(seats_.LoseEngine(gpu->index));
 }
 
-void GpuBackend::Promote(Gpu* gpu, EngineId id) {
-  EngineProcess* process = Find(gpu, id)->process.get();
+void GpuEngines::Promote(Gpu* gpu, EngineId id) {
+  EngineHandle* process = Find(gpu, id)->process.get();
   spdlog::info("GPU {}: the spare engine has taken over", gpu->ordinal);
   SignalEventfd(process->kick_fd());  // its idle time begins now
   const Seats::Regions regions = seats_.On(gpu->index);
   for (uint32_t region = 0; region < regions.size(); ++region) {
     if (!regions[region] || !process->Uses(region) || !seats_.Serve(region)) continue;
-    listener_->SetOnDevice(seats_.session(region), true);
+    listener_->OnPlacement(seats_.session(region), true);
   }
   RegisterAll(gpu, process);  // what the one before had not come to
 }
 
-void GpuBackend::Park(Gpu* gpu) {
+void GpuEngines::Park(Gpu* gpu) {
   spdlog::debug("GPU {}: parked", gpu->ordinal);
   if (gpu->pool.found()) MoveToCpu(seats_.Park(gpu->index));
 }
 
-void GpuBackend::FindPort(Gpu* gpu) {
+void GpuEngines::FindPort(Gpu* gpu) {
   const Engine* current = Find(gpu, gpu->pool.current());
   gpu->port = current == nullptr ? nullptr : current->port.get();
 }
 
-void GpuBackend::Wake(Session* session) {
+void GpuEngines::Wake(Session* session) {
   if (!session->seat().parked()) return;
   Gpu* gpu = gpus_[session->seat().gpu()].get();
-  CarryOut(gpu, gpu->pool.Wanted(clock_.Now()));
+  CarryOut(gpu, gpu->pool.Wanted(clock_->Now()));
 }
 
 // ---- whose memory they have ----
 
-void GpuBackend::Attach(Session* session) {
+void GpuEngines::Attach(Session* session) {
   if (session->memory().layout.ring_count == 0) return;  // the window ring alone: the loop serves it
   const uint32_t index = seats_.ChooseGpu(session->pool());
   const bool in_a_pool = index != Seats::kNone;
@@ -426,20 +420,20 @@ void GpuBackend::Attach(Session* session) {
     spdlog::warn("VM {} stays on the CPU: engines ended while they registered its memory before",
                  session->vm_id());
   }
-  if (EngineProcess* current = ReadyProcess(gpu, gpu->pool.current())) Register(region, current);
+  if (EngineHandle* current = ReadyProcess(gpu, gpu->pool.current())) Register(region, current);
 }
 
-bool GpuBackend::Release(Session* session) {
+bool GpuEngines::Release(Session* session) {
   const Placement& seat = session->seat();
   const uint32_t region = seat.region();
   if (region == Placement::kNone) return true;
   Gpu* gpu = gpus_[seat.gpu()].get();
   if (seat.state() != PlacementState::kReleasing) {
-    if (seats_.BeginRelease(region)) listener_->SetOnDevice(session, false);
+    if (seats_.BeginRelease(region)) listener_->OnPlacement(session, false);
     // Found before any of them is spoken to: one that turns out to be dead changes places with the other.
-    const std::array<EngineProcess*, 2> ready{ReadyProcess(gpu, gpu->pool.current()),
-                                              ReadyProcess(gpu, gpu->pool.spare())};
-    for (EngineProcess* process : ready) {
+    const std::array<EngineHandle*, 2> ready{ReadyProcess(gpu, gpu->pool.current()),
+                                             ReadyProcess(gpu, gpu->pool.spare())};
+    for (EngineHandle* process : ready) {
       if (process != nullptr && process->Holds(region)) process->Unregister(region);
     }
   }
@@ -448,28 +442,28 @@ bool GpuBackend::Release(Session* session) {
   return true;
 }
 
-void GpuBackend::Register(uint32_t region, EngineProcess* process) {
+void GpuEngines::Register(uint32_t region, EngineHandle* process) {
   if (!seats_.MayRegister(region) || process->Holds(region)) return;
   const SessionMemory& memory = seats_.session(region)->memory();
   process->Register(region, memory.layout, {memory.region_fd.get(), memory.rings_fd.get()});
 }
 
 // A spare engine gets what the current one has survived.
-void GpuBackend::RegisterAll(Gpu* gpu, EngineProcess* process) {
-  const EngineProcess* current = ReadyProcess(gpu, gpu->pool.current());
+void GpuEngines::RegisterAll(Gpu* gpu, EngineHandle* process) {
+  const EngineHandle* current = ReadyProcess(gpu, gpu->pool.current());
   const Seats::Regions regions = seats_.On(gpu->index);
   for (uint32_t region = 0; region < regions.size(); ++region) {
     if (regions[region] && (process == current || current->Uses(region))) Register(region, process);
   }
 }
 
-bool GpuBackend::AnyHolds(const Gpu& gpu, uint32_t region) {
+bool GpuEngines::AnyHolds(const Gpu& gpu, uint32_t region) {
   return std::any_of(gpu.engines.begin(), gpu.engines.end(),
                      [region](const Engine& engine) { return engine.process->Holds(region); });
 }
 
 // Whoever's memory ends engines stays on the CPU, also when it comes back under the same number.
-void GpuBackend::Blame(const EngineProcess& process) {
+void GpuEngines::Blame(const EngineHandle& process) {
   if (process.culprit() < 0) return;
   const auto region = static_cast<uint32_t>(process.culprit());
   const Session* session = seats_.session(region);
@@ -478,50 +472,44 @@ void GpuBackend::Blame(const EngineProcess& process) {
                Seats::kEnginesEndedMax);
 }
 
-void GpuBackend::MoveToCpu(const Seats::Regions& regions) {
+void GpuEngines::MoveToCpu(const Seats::Regions& regions) {
   for (uint32_t region = 0; region < regions.size(); ++region) {
-    if (regions[region]) listener_->SetOnDevice(seats_.session(region), false);
+    if (regions[region]) listener_->OnPlacement(seats_.session(region), false);
   }
 }
 
-void GpuBackend::SeatsMayBeFree() {
+void GpuEngines::MemoryMayBeFree() {
   const Seats::Regions regions = seats_.Releasing();
   for (uint32_t region = 0; region < regions.size(); ++region) {
-    if (regions[region]) listener_->SeatFree(seats_.session(region));
+    if (regions[region]) listener_->OnMemoryFree(seats_.session(region));
   }
 }
 
 // ---- what failed engines had ----
 
 // A request that is cut into pieces is judged as a whole.
-void GpuBackend::Recover(std::vector<Piece> pieces) {
+void GpuEngines::Recover(const std::vector<Piece>& pieces) {
   for (const Piece& piece : pieces) {
-    if (piece.request->repeatable) {
+    Request* request = piece.request;
+    if (request->repeatable && !request->in_slot) {
       again_.push_back(piece);
-    } else {
-      piece.request->code = VGPU_ERR_INTERRUPTED;
-      ended_.push_back(piece);
+      continue;
     }
+    if (request->repeatable) {
+      Run(request, 0, 0);
+    } else {
+      request->code = VGPU_ERR_INTERRUPTED;
+    }
+    ended_.push_back(piece);
   }
-  RunAgain();
+  WorkersHaveRoom();
 }
 
-void GpuBackend::RunAgain() {
-  while (!again_.empty()) {
-    const Piece piece = again_.back();
-    if (piece.request->op->in_slot != nullptr) {
-      Run(piece.request, 0, 0);
-      ended_.push_back(piece);
-    } else if (cpu_->HasRoom()) {
-      cpu_->Submit(piece);
-    } else {
-      return;  // Reap comes here again
-    }
-    again_.pop_back();
-  }
+void GpuEngines::WorkersHaveRoom() {
+  for (; !again_.empty() && cpu_.workers->HasRoom(); again_.pop_back()) cpu_.workers->Submit(again_.back());
 }
 
-void GpuBackend::LookForOverdue() {
+void GpuEngines::LookForOverdue() {
   const int64_t watched_ns = watched_.Now();
   for (const auto& gpu : gpus_) {
     if (gpu->port == nullptr) continue;
@@ -534,33 +522,29 @@ void GpuBackend::LookForOverdue() {
 
 // ---- work ----
 
-GpuBackend::Gpu& GpuBackend::GpuOf(const GuestRing& ring) const {
+GpuEngines::Gpu& GpuEngines::GpuOf(const GuestRing& ring) const {
+  assert(ring.session()->seat().on_device());
   return *gpus_[ring.session()->seat().gpu()];
 }
 
-uint32_t GpuBackend::SlotRoom(const GuestRing& ring) { return GpuOf(ring).port->AddRoom(); }
+uint32_t GpuEngines::SlotRoom(const GuestRing& ring) { return GpuOf(ring).port->AddRoom(); }
 
-// What is not the GPU's goes to the CPU's workers, wherever its session is.
-Plan GpuBackend::PlanPiece(const GuestRing& ring, const Request& request, int64_t now_ns) const {
-  const Session& session = *ring.session();
-  if (!session.seat().on_device() || request.op->gpu_job == kNotOnGpu) return PlanOnCpu(request);
-  const bool throttled = GpuOf(ring).throttle.Throttles(session.priority(), now_ns);
+Plan GpuEngines::PlanPiece(const GuestRing& ring, const Request& request, int64_t now_ns) const {
+  const bool throttled = GpuOf(ring).throttle.Throttles(ring.session()->priority(), now_ns);
   return PlanOnGpu(request, throttled, uint64_t{config_.copy_from_kib} << 10);
 }
 
-bool GpuBackend::HasRoom(const GuestRing& ring, const Plan& plan) const {
-  if (plan.way == PieceWay::kCpu) return again_.empty() && cpu_->HasRoom();
+bool GpuEngines::HasRoom(const GuestRing& ring, const Plan& plan) const {
   return GpuOf(ring).port->HasJobRoom(plan.way == PieceWay::kThrottled);
 }
 
-void GpuBackend::Submit(const Piece& piece, const Plan& plan) {
-  if (plan.way == PieceWay::kCpu) return cpu_->Submit(piece);
+void GpuEngines::Submit(const Piece& piece, const Plan& plan) {
   ++piece.ring->session()->gpu_pieces;
   const uint64_t bytes = (piece.end - piece.begin) * ElementBytes(piece.request->type);
   GpuOf(*piece.ring).port->SubmitJob(piece, bytes, plan.job_flags);
 }
 
-void GpuBackend::SubmitSlot(GuestRing* ring, Request* request, int64_t now_ns) {
+void GpuEngines::SubmitSlot(GuestRing* ring, Request* request, int64_t now_ns) {
   Session& session = *ring->session();
   Gpu& gpu = GpuOf(*ring);
   ++session.gpu_pieces;
@@ -568,19 +552,19 @@ void GpuBackend::SubmitSlot(GuestRing* ring, Request* request, int64_t now_ns) {
   gpu.port->SubmitAdd(ring, request);
 }
 
-void GpuBackend::Flush() {
+void GpuEngines::Flush() {
   for (const auto& gpu : gpus_) {
     if (gpu->port != nullptr) gpu->port->Flush();
   }
 }
 
-bool GpuBackend::polls() const {
+bool GpuEngines::polls() const {
   if (!ended_.empty()) return true;
   return std::any_of(gpus_.begin(), gpus_.end(),
                      [](const auto& gpu) { return gpu->port != nullptr && gpu->port->in_flight() != 0; });
 }
 
-void GpuBackend::Poll(std::vector<Piece>* finished) {
+void GpuEngines::Poll(std::vector<Piece>* finished) {
   if (!ended_.empty()) {
     finished->insert(finished->end(), ended_.begin(), ended_.end());
     ended_.clear();
@@ -593,7 +577,7 @@ void GpuBackend::Poll(std::vector<Piece>* finished) {
 }
 
 // A resident kernel beside a hung one goes on to its last moment.
-void GpuBackend::PollRetired(std::vector<Piece>* finished) {
+void GpuEngines::PollRetired(std::vector<Piece>* finished) {
   for (const auto& gpu : gpus_) {
     if (!gpu->pool.HasRetired()) [[likely]]
       continue;
@@ -604,18 +588,13 @@ void GpuBackend::PollRetired(std::vector<Piece>* finished) {
   }
 }
 
-void GpuBackend::Reap(std::vector<Piece>* finished) {
-  cpu_->Reap(finished);
-  RunAgain();
-}
-
-void GpuBackend::GoingToSleep() {
+void GpuEngines::Rest() {
   for (const auto& gpu : gpus_) {
-    if (gpu->port != nullptr) gpu->port->GoingToSleep();
+    if (gpu->port != nullptr) gpu->port->Rest();
   }
 }
 
-void GpuBackend::Describe(uint32_t pool, vgpu_device_info* info) const {
+void GpuEngines::Describe(uint32_t pool, vgpu_device_info* info) const {
   for (const auto& gpu : gpus_) {
     if (!gpu->described || !seats_.Serves(gpu->index, pool)) continue;
     info->backend = VGPU_BACKEND_CUDA;
@@ -624,7 +603,7 @@ void GpuBackend::Describe(uint32_t pool, vgpu_device_info* info) const {
     std::snprintf(info->driver, sizeof info->driver, "%s", gpu->hello.driver);
     return;
   }
-  cpu_->Describe(pool, info);
+  cpu_.describer->Describe(pool, info);
 }
 
 }  // namespace vgpu::mediator

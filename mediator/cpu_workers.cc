@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/backend_cpu.h"
+#include "mediator/cpu_workers.h"
 
 #include <fmt/format.h>
 #include <pthread.h>
@@ -38,9 +38,6 @@ std::string CpuName() {
   return "CPU";
 }
 
-// A piece is some 50 us of work; one whose memory was taken away may wait for as long as that takes.
-constexpr int64_t kLongNs = 300'000;
-
 struct Effort {
   int64_t now_ns;
   long faults;
@@ -54,20 +51,20 @@ Effort EffortOfThread() {
 
 }  // namespace
 
-base::Result<std::unique_ptr<CpuBackend>> CpuBackend::Create(uint32_t workers) {
-  assert(workers > 0);
+base::Result<std::unique_ptr<CpuWorkers>> CpuWorkers::Create(uint32_t threads) {
+  assert(threads > 0);
   base::UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!fd) return tl::make_unexpected(Refused("cannot create an eventfd", errno));
-  std::unique_ptr<CpuBackend> backend(new CpuBackend(workers, std::move(fd)));
-  if (const auto started = backend->StartWorkers(workers); !started) return tl::make_unexpected(started.error());
-  return backend;
+  std::unique_ptr<CpuWorkers> workers(new CpuWorkers(threads, std::move(fd)));
+  if (const auto started = workers->Start(threads); !started) return tl::make_unexpected(started.error());
+  return workers;
 }
 
-CpuBackend::CpuBackend(uint32_t workers, base::UniqueFd finished_fd)
+CpuWorkers::CpuWorkers(uint32_t threads, base::UniqueFd finished_fd)
     : finished_fd_(std::move(finished_fd)),
-      in_flight_max_(workers * policy::kPiecesPerWorker),
+      in_flight_max_(threads * policy::kPiecesPerWorker),
       name_(CpuName()),
-      slots_(new Slot[in_flight_max_]),
+      places_(new Place[in_flight_max_]),
       mask_(std::bit_ceil(in_flight_max_) - 1),
       waiting_(new uint32_t[mask_ + 1]) {
   for (uint32_t i = 0; i < in_flight_max_; ++i) free_.push_back(i);
@@ -75,68 +72,71 @@ CpuBackend::CpuBackend(uint32_t workers, base::UniqueFd finished_fd)
   sem_init(&work_, /*pshared=*/0, 0);
 }
 
-base::Result<void> CpuBackend::StartWorkers(uint32_t workers) {
-  for (uint32_t i = 0; i < workers; ++i) {
-    auto worker = StartThread(fmt::format("worker {} of {}", i + 1, workers), [this] { Work(); });
-    if (!worker) return tl::make_unexpected(worker.error() + "; or ask for fewer workers in the configuration");
-    workers_.push_back(std::move(*worker));
+base::Result<void> CpuWorkers::Start(uint32_t threads) {
+  for (uint32_t i = 0; i < threads; ++i) {
+    auto thread = StartThread(fmt::format("worker {} of {}", i + 1, threads), [this] { Work(); });
+    if (!thread) return tl::make_unexpected(thread.error() + "; or ask for fewer workers in the configuration");
+    threads_.push_back(std::move(*thread));
   }
   return {};
 }
 
-CpuBackend::~CpuBackend() {
+CpuWorkers::~CpuWorkers() {
   stopping_ = true;
-  for (size_t i = 0; i < workers_.size(); ++i) sem_post(&work_);
-  for (std::thread& worker : workers_) worker.join();
+  for (size_t i = 0; i < threads_.size(); ++i) sem_post(&work_);
+  for (std::thread& thread : threads_) thread.join();
   sem_destroy(&work_);
 }
 
-void CpuBackend::Submit(const Piece& piece) {
+uint64_t CpuWorkers::PieceLength(const Request& request) const { return request.op->piece(request); }
+
+void CpuWorkers::Submit(const Piece& piece) {
   assert(HasRoom());
-  ++in_flight_;
-  const uint32_t slot = free_.back();
+  const uint32_t place = free_.back();
   free_.pop_back();
-  used_.push_back(slot);
-  slots_[slot].piece = piece;
-  waiting_[submitted_++ & mask_] = slot;  // its place is free: not more wait than are in flight
+  used_.push_back(place);
+  assert(!places_[place].finished);
+  places_[place].piece = piece;
+  waiting_[submitted_++ & mask_] = place;  // there is room: not more wait than have a place
   sem_post(&work_);
 }
 
-void CpuBackend::Reap(std::vector<Piece>* finished) {
+void CpuWorkers::Reap(std::vector<Piece>* finished) {
   DrainEventfd(finished_fd_.get());
   for (size_t i = 0; i < used_.size();) {
-    Slot& slot = slots_[used_[i]];
-    if (!slot.finished.exchange(false)) {
+    Place& place = places_[used_[i]];
+    if (!place.finished.exchange(false)) {
       ++i;
       continue;
     }
-    finished->push_back(slot.piece);
+    finished->push_back(place.piece);
     free_.push_back(used_[i]);
     used_[i] = used_.back();
     used_.pop_back();
-    --in_flight_;
   }
+  assert(free_.size() + used_.size() == in_flight_max_);
 }
 
-void CpuBackend::Work() {
-  pthread_setname_np(pthread_self(), "vgpu-worker");
+void CpuWorkers::Work() {
+  pthread_setname_np(pthread_self(), "vgpu-cpu");
   for (;;) {
     while (sem_wait(&work_) != 0) {  // a signal
     }
     if (stopping_) return;
-    Slot& slot = slots_[waiting_[begun_.fetch_add(1) & mask_]];
-    Piece& piece = slot.piece;
+    Place& place = places_[waiting_[begun_.fetch_add(1) & mask_]];
+    assert(!place.finished);
+    Piece& piece = place.piece;
     const Effort before = EffortOfThread();
     Run(piece.request, piece.begin, piece.end);
     const Effort after = EffortOfThread();
-    piece.faulted = after.faults != before.faults && after.now_ns - before.now_ns > kLongNs;
+    piece.faulted = after.faults != before.faults && after.now_ns - before.now_ns > policy::kLongPieceNs;
     VGPU_CRASH_POINT("after_piece");
-    slot.finished = true;
+    place.finished = true;
     SignalEventfd(finished_fd_.get());
   }
 }
 
-void CpuBackend::Describe(uint32_t, vgpu_device_info* info) const {
+void CpuWorkers::Describe(uint32_t, vgpu_device_info* info) const {
   info->backend = VGPU_BACKEND_CPU;
   info->memory_bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   std::snprintf(info->name, sizeof info->name, "%s", name_.c_str());

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// The GPU backend: for each GPU an engine process that works and, if wished, a spare one that is warm. The
-// CPU backend stands in for a VM whose region no engine has (yet): it gives the same answers, bit for bit.
+// GPUs through engines: for each GPU an engine process that works and, if wished, a spare one that is warm.
+// The engines compute, and they hold the memory of the VMs that are placed on their GPU. The CPU stands in
+// for a VM whose region no engine has (yet): it gives the same answers, bit for bit.
 //
 // Decisions are made elsewhere: when an engine is started, promoted or retired (engine_pool.h), where a VM's
 // requests run (seats.h), how a piece travels (plan.h). This class carries them out: it has the processes
-// (engine_process.h, engine_starter.h) and their ports (engine_port.h), and hears of them from the loop.
+// (engine_handle.h, engine_source.h) and their ports (engine_port.h), and hears of them from the loop.
 //
 // What a failed engine had in flight waits until that engine is gone, since until then it may still write.
-// Then what is harmless to repeat runs on the CPU, and all else is answered VGPU_ERR_INTERRUPTED
-// (docs/adr/0010-failover-of-engines.md). A GPU that nobody asked for anything for a while is parked: its
-// engines end, since a context alone draws power (docs/adr/0012-an-idle-gpu-is-given-back.md).
-#ifndef VGPU_MEDIATOR_BACKEND_GPU_H_
-#define VGPU_MEDIATOR_BACKEND_GPU_H_
+// Then what is harmless to repeat is given to the CPU's workers, and all else is answered
+// VGPU_ERR_INTERRUPTED (docs/adr/0010-failover-of-engines.md). A GPU that nobody asked for anything for a
+// while is parked: its engines end, since a context alone draws power
+// (docs/adr/0012-an-idle-gpu-is-given-back.md).
+#ifndef VGPU_MEDIATOR_GPU_ENGINES_H_
+#define VGPU_MEDIATOR_GPU_ENGINES_H_
 
 #include <atomic>
 #include <memory>
@@ -21,59 +23,69 @@
 #include "api/device_info.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "mediator/backend_cpu.h"
 #include "mediator/clock.h"
+#include "mediator/compute.h"
 #include "mediator/config.h"
+#include "mediator/device_describer.h"
+#include "mediator/engine_handle.h"
 #include "mediator/engine_pool.h"
 #include "mediator/engine_port.h"
-#include "mediator/engine_process.h"
-#include "mediator/engine_record.h"
-#include "mediator/engine_starter.h"
-#include "mediator/sched/scheduler.h"
+#include "mediator/engine_source.h"
+#include "mediator/event_loop.h"
+#include "mediator/memory_holder.h"
 #include "mediator/plan.h"
 #include "mediator/seats.h"
 #include "mediator/watched_clock.h"
 
 namespace vgpu::mediator {
 
-class GpuBackend final : public Backend, private EngineOwner {
+class GpuEngines final : public Gpus, public MemoryHolder, public DeviceDescriber, private EngineOwner {
  public:
-  // Starts the engines and waits until they are ready. Errors say why there is no GPU to use; *cpu, which
-  // stands in, is taken without one only. `loop` outlives this.
-  static base::Result<std::unique_ptr<GpuBackend>> Create(EventLoop* loop, const GpuConfig& config,
-                                                          std::unique_ptr<CpuBackend>* cpu,
-                                                          EngineRecord record);
+  // The CPU, beside the GPUs. Both outlive the engines, and may be one object.
+  struct Cpu {
+    Workers* workers;                  // repeat what failed engines had
+    const DeviceDescriber* describer;  // describes the device of VMs that have no GPU
+  };
+
+  // Starts the engines and waits until they are ready. Errors say why there is no GPU to use. `loop` and
+  // `clock` outlive this.
+  static base::Result<std::unique_ptr<GpuEngines>> Create(EventLoop* loop, const Clock* clock,
+                                                          const GpuConfig& config, Cpu cpu,
+                                                          std::unique_ptr<EngineSource> source);
   // When Create has failed and the CPU may compute: it does, and GPUs are looked for again, ever more rarely.
   // Without a list of GPUs in the configuration it is the first one that is looked for.
-  static base::Result<std::unique_ptr<GpuBackend>> CreateWithoutGpu(EventLoop* loop, const GpuConfig& config,
-                                                                    std::unique_ptr<CpuBackend>* cpu,
-                                                                    EngineRecord record);
-  ~GpuBackend() override;
+  static base::Result<std::unique_ptr<GpuEngines>> CreateWithoutGpu(EventLoop* loop, const Clock* clock,
+                                                                    const GpuConfig& config, Cpu cpu,
+                                                                    std::unique_ptr<EngineSource> source);
+  ~GpuEngines() override;
 
+  // ---- Gpus ----
+  uint32_t count() const override { return static_cast<uint32_t>(gpus_.size()); }
   Plan PlanPiece(const GuestRing& ring, const Request& request, int64_t now_ns) const override;
   bool HasRoom(const GuestRing& ring, const Plan& plan) const override;
   void Submit(const Piece& piece, const Plan& plan) override;
-  void Reap(std::vector<Piece>* finished) override;
-  int finished_fd() const override { return cpu_->finished_fd(); }
-
-  void SetListener(BackendListener* listener) override { listener_ = listener; }
-  uint32_t gpus() const override { return static_cast<uint32_t>(gpus_.size()); }
   uint32_t SlotRoom(const GuestRing& ring) override;
   void SubmitSlot(GuestRing* ring, Request* request, int64_t now_ns) override;
   void Flush() override;
   bool polls() const override;
   void Poll(std::vector<Piece>* finished) override;
-  void GoingToSleep() override;
-  void Wake(Session* session) override;
+  void WorkersHaveRoom() override;
+  void Rest() override;
+
+  // ---- MemoryHolder ----
+  void SetListener(PlacementListener* listener) override { listener_ = listener; }
   void Attach(Session* session) override;
   bool Release(Session* session) override;
+  void Wake(Session* session) override;
+
+  // ---- DeviceDescriber ----
   void Describe(uint32_t pool, vgpu_device_info* info) const override;
 
  private:
-  // An engine of a pool that has a process.
+  // An engine of a pool that has been started.
   struct Engine {
     EngineId id = kNoEngine;
-    std::unique_ptr<EngineProcess> process;
+    std::unique_ptr<EngineHandle> process;
     std::unique_ptr<EnginePort> port;  // once it is ready
   };
   struct Gpu {
@@ -97,18 +109,18 @@ class GpuBackend final : public Backend, private EngineOwner {
     Engine* engine = nullptr;
   };
   struct EnginesStarted final : ReadyHandler {
-    void OnReady() override { backend->TakeStarted(); }
-    GpuBackend* backend;
+    void OnReady() override { engines->TakeStarted(); }
+    GpuEngines* engines;
   };
   struct TimeToLook final : ReadyHandler {
-    void OnReady() override { backend->LookForGpus(); }
-    GpuBackend* backend;
+    void OnReady() override { engines->LookForGpus(); }
+    GpuEngines* engines;
   };
 
-  GpuBackend(EventLoop* loop, const GpuConfig& config);
+  GpuEngines(EventLoop* loop, const Clock* clock, const GpuConfig& config, Cpu cpu);
 
   // ---- starts ----
-  base::Result<void> OpenStarter(EngineRecord record);
+  base::Result<void> OpenSource(std::unique_ptr<EngineSource> source);
   base::Result<void> Open();
   base::Result<Engine> StartAndWait(int ordinal);
   Gpu* AddGpu(const GpuChoice& choice, bool found);
@@ -120,15 +132,15 @@ class GpuBackend final : public Backend, private EngineOwner {
   void LookLater();
 
   // ---- what engines say ----
-  void OnEngineReady(EngineProcess* process) override;
-  void OnRegistered(EngineProcess* process, uint32_t region, const std::string& error) override;
-  void OnUnregistered(EngineProcess* process, uint32_t region) override;
-  void OnEngineIdle(EngineProcess* process) override;
-  void OnEngineFailed(EngineProcess* process, const std::string& reason) override;
-  void OnEngineGone(EngineProcess* process) override;
-  Located Locate(const EngineProcess* process) const;
+  void OnEngineReady(EngineHandle* process) override;
+  void OnRegistered(EngineHandle* process, uint32_t region, const std::string& error) override;
+  void OnUnregistered(EngineHandle* process, uint32_t region) override;
+  void OnEngineIdle(EngineHandle* process) override;
+  void OnEngineFailed(EngineHandle* process, const std::string& reason) override;
+  void OnEngineGone(EngineHandle* process) override;
+  Located Locate(const EngineHandle* process) const;
   static Engine* Find(Gpu* gpu, EngineId id);
-  static EngineProcess* ReadyProcess(Gpu* gpu, EngineId id);
+  static EngineHandle* ReadyProcess(Gpu* gpu, EngineId id);
 
   // ---- what the pools decide ----
   void CarryOut(Gpu* gpu, const EngineActions& actions, const std::string& reason = {});
@@ -142,33 +154,34 @@ class GpuBackend final : public Backend, private EngineOwner {
   static void FindPort(Gpu* gpu);
 
   // ---- whose memory they have ----
-  void Register(uint32_t region, EngineProcess* process);
-  void RegisterAll(Gpu* gpu, EngineProcess* process);
+  void Register(uint32_t region, EngineHandle* process);
+  void RegisterAll(Gpu* gpu, EngineHandle* process);
   static bool AnyHolds(const Gpu& gpu, uint32_t region);
-  void Blame(const EngineProcess& process);
+  void Blame(const EngineHandle& process);
   void MoveToCpu(const Seats::Regions& regions);
-  void SeatsMayBeFree();
+  void MemoryMayBeFree();
 
   // ---- work ----
-  void Recover(std::vector<Piece> pieces);
-  void RunAgain();
+  void Recover(const std::vector<Piece>& pieces);
   void PollRetired(std::vector<Piece>* finished);
   void LookForOverdue();
   Gpu& GpuOf(const GuestRing& ring) const;
 
   EventLoop* const loop_;
   const GpuConfig config_;
-  std::unique_ptr<CpuBackend> cpu_;
-  std::unique_ptr<EngineStarter> starter_;
+  const Cpu cpu_;
+  std::unique_ptr<EngineSource> source_;
   EnginesStarted engines_started_;
-  int starter_watch_ = -1;
-  const Clock clock_;
-  WatchedClock watched_{&clock_};  // for time-outs
-  BackendListener* listener_ = nullptr;
+  int source_watch_ = -1;
+  const Clock* const clock_;
+  WatchedClock watched_{clock_};  // for time-outs
+  PlacementListener* listener_ = nullptr;
   std::vector<std::unique_ptr<Gpu>> gpus_;
   Seats seats_;
-  std::vector<Piece> again_;  // of failed engines: to be run on the CPU
-  std::vector<Piece> ended_;  // of failed engines: have their answer
+  // Of failed engines. `again_` waits for the workers, and is empty whenever they have room: they signal when
+  // they do. `ended_` has its answers; while it is not empty, polls().
+  std::vector<Piece> again_;
+  std::vector<Piece> ended_;
   uint32_t polls_ = 0;
   // While a GPU is not found yet.
   base::UniqueFd look_timer_;
@@ -179,4 +192,4 @@ class GpuBackend final : public Backend, private EngineOwner {
 
 }  // namespace vgpu::mediator
 
-#endif  // VGPU_MEDIATOR_BACKEND_GPU_H_
+#endif  // VGPU_MEDIATOR_GPU_ENGINES_H_
