@@ -20,8 +20,11 @@
 #include <utility>
 #include <vector>
 
+#include "api/codes.h"
+#include "base/bus_error_guard.h"
 #include "base/channel.h"
 #include "base/mapping.h"
+#include "base/missing_pages.h"
 #include "base/program.h"
 #include "base/unique_fd.h"
 #include "engine/deadline.h"
@@ -30,9 +33,9 @@
 #include "engine/options.h"
 #include "engine/regions.h"
 #include "engine/resident.h"
+#include "gpu/batch_abi.h"
 #include "gpu/kernels.h"
-#include "base/bus_error_guard.h"
-#include "base/missing_pages.h"
+#include "operations/table.h"
 #include "ring/consumer.h"
 
 namespace vgpu::engine {
@@ -67,7 +70,10 @@ class Engine {
  private:
   gpu::Result<void> OpenArea();
   uint32_t TakeJobs();
-  bool Translate(const ring::SlotCopy& copy, uint32_t idx, Job* job, bool* wants_resident) const;
+  uint32_t Translate(const ring::SlotCopy& copy, uint32_t idx, Job* job) const;
+  static uint32_t TranslateSum(const ring::SlotCopy& copy, uint64_t base, uint64_t bytes, Job* job);
+  static uint32_t TranslateVectors(const ring::SlotCopy& copy, uint64_t base, uint64_t bytes, Job* job);
+  void Refuse(uint32_t idx, uint32_t code);
   gpu::CuResult StartJobs(uint32_t count);
   gpu::CuResult LookAfterResident(steady_clock::time_point now);
   void NotIdle(steady_clock::time_point now) {
@@ -160,15 +166,28 @@ uint32_t Engine::TakeJobs() {
   uint32_t count = 0;
   ring::SlotCopy copy;
   while (count < kJobEntries && consumer_.Take(&copy)) {
-    if (Translate(copy, consumer_.cons() - 1, &jobs_[count], &want_resident_)) ++count;
+    const uint32_t idx = consumer_.cons() - 1;
+    const uint32_t code = Translate(copy, idx, &jobs_[count]);
+    if (code != VGPU_OK) {
+      Refuse(idx, code);
+      continue;
+    }
+    if (jobs_[count++].gpu.kind == VGPU_JOB_ADD) want_resident_ = true;
   }
   return count;
 }
 
-// Offsets to addresses. The mediator has checked them; that they lie in a region that is there is checked again, since a
-// GPU's illegal address costs everybody a restart. False: it names no such place, or is of no kind that this worker
-// knows; its job will time out.
-bool Engine::Translate(const ring::SlotCopy& copy, uint32_t idx, Job* job, bool* wants_resident) const {
+// Ends a job that the GPU never sees. Without an answer it would be overdue, and the mediator would take the
+// engine, with all its VMs, for hung.
+void Engine::Refuse(uint32_t idx, uint32_t code) {
+  ring::RealMemory::StoreRelaxed(&area_->job_when[idx & (kJobEntries - 1)], 0);
+  consumer_.Complete(idx, {code, 0});
+}
+
+// Offsets to addresses. The mediator has checked them; that they lie in a region that is there is checked
+// again, since a GPU's illegal address costs everybody a restart. Returns VGPU_ERR_UNSUPPORTED for a kind
+// that this worker does not know, and VGPU_ERR_INVALID_REQUEST for a place that is not there.
+uint32_t Engine::Translate(const ring::SlotCopy& copy, uint32_t idx, Job* job) const {
   const uint32_t head = vgpu_word_data(copy.submit);
   const uint32_t region = vgpu_word_seq(copy.arg[0]);
   const uint64_t base = regions_->at(region);
@@ -184,31 +203,37 @@ bool Engine::Translate(const ring::SlotCopy& copy, uint32_t idx, Job* job, bool*
   job->gpu.when = &area_->job_when[idx & (kJobEntries - 1)];
 #ifdef VGPU_CRASH_POINTS
   if (kind == VGPU_JOB_HANG) job->gpu.a = area_registration_->address();
-  if (kind == VGPU_JOB_HANG || kind == VGPU_JOB_FAULT) return true;
+  if (kind == VGPU_JOB_HANG || kind == VGPU_JOB_FAULT) return VGPU_OK;
 #endif
-  if (base == 0) return false;
-  if (kind == VGPU_JOB_ADD) {
-    if (copy.arg[2] % sizeof(uint64_t) != 0 || copy.arg[2] > bytes - sizeof(uint64_t)) return false;
-    job->gpu.a = copy.arg[1];
-    job->gpu.b = copy.arg[3];
-    job->gpu.c = base + copy.arg[2];
-    *wants_resident = true;
-    return true;
-  }
-  if (kind > VGPU_JOB_VADD_F64) return false;
-  const uint64_t element = kind == VGPU_JOB_VADD_I32 || kind == VGPU_JOB_VADD_F32 ? 4 : 8;
+  return kind == VGPU_JOB_ADD ? TranslateSum(copy, base, bytes, job)
+                              : TranslateVectors(copy, base, bytes, job);
+}
+
+// `base` and `bytes` are the region's; a base of 0: it is not there.
+uint32_t Engine::TranslateSum(const ring::SlotCopy& copy, uint64_t base, uint64_t bytes, Job* job) {
+  const uint64_t done = copy.arg[2];
+  if (base == 0 || done % sizeof done != 0 || done > bytes - sizeof done) return VGPU_ERR_INVALID_REQUEST;
+  job->gpu.a = copy.arg[1];
+  job->gpu.b = copy.arg[3];
+  job->gpu.c = base + done;
+  return VGPU_OK;
+}
+
+uint32_t Engine::TranslateVectors(const ring::SlotCopy& copy, uint64_t base, uint64_t bytes, Job* job) {
+  const uint64_t element = operations::Vectors::BytesOf(job->gpu.kind - VGPU_JOB_VECTORS);
+  if (element == 0) return VGPU_ERR_UNSUPPORTED;
   const uint64_t count = copy.arg[1];
-  if (count > bytes / element) return false;
+  if (base == 0 || count > bytes / element) return VGPU_ERR_INVALID_REQUEST;
   job->bytes = count * element;
-  if ((job->flags & kJobCopies) != 0 && job->bytes > kCopyBytesMax) return false;
+  if ((job->flags & kJobCopies) != 0 && job->bytes > kCopyBytesMax) return VGPU_ERR_INVALID_REQUEST;
   for (const uint64_t off : {copy.arg[2], copy.arg[3], copy.arg[4]}) {
-    if (off % element != 0 || off > bytes - job->bytes) return false;
+    if (off % element != 0 || off > bytes - job->bytes) return VGPU_ERR_INVALID_REQUEST;
   }
   job->gpu.count = count;
   job->gpu.a = base + copy.arg[2];
   job->gpu.b = base + copy.arg[3];
   job->gpu.c = base + copy.arg[4];
-  return true;
+  return VGPU_OK;
 }
 
 gpu::CuResult Engine::StartJobs(uint32_t count) {

@@ -40,12 +40,15 @@ struct Area {
   alignas(4096) unsigned char jobs[VGPU_SLOTS_OFF + kJobEntries * sizeof(vgpu_slot)];
 };
 
-// ---- jobs: submit = kind (VGPU_JOB_*), flags as the type; the arguments: ----
+// ---- jobs: submit = kind (VGPU_JOB_*, gpu/batch_abi.h), flags as the type; the arguments: ----
 
 // arg[0] = region << 32 | class (0 low, 1 medium, 2 high)
 // arg[1] = elements; ADD: both operands, left in the low half
 // arg[2..4] = a, b, c: bytes from the region's start; ADD: arg[2] = the guest's done word, arg[3] = its sequence
 inline constexpr uint32_t kJobArgs = 5;
+
+// Each job is answered. The code is VGPU_OK, or the worker has refused the job, which nobody has begun:
+// VGPU_ERR_UNSUPPORTED, it knows no such kind; VGPU_ERR_INVALID_REQUEST, the operands are not in a region.
 
 enum JobFlags : uint32_t {
   kJobCopies = 1,  // through the copy engines and the GPU's own memory; else operands are used where they lie

@@ -49,7 +49,7 @@ Lanes::~Lanes() {
 gpu::CuResult Lanes::WarmUp(uint64_t* host) {
   const gpu::CudaDriver& driver = device_->driver();
   VgpuBatch batch{};
-  batch.jobs[0].kind = VGPU_JOB_VADD_I32;  // of no elements
+  batch.jobs[0].kind = VGPU_JOB_VECTORS;  // of no elements
   for (const Lane& lane : lanes_) {
     const gpu::CuStream stream = lane.stream.get();
     for (const gpu::CuResult result : {driver.MemcpyHtoDAsync(lane.staging, host, sizeof *host, stream),

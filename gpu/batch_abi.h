@@ -5,19 +5,29 @@
 
 #include <cstdint>
 
+#include "operations/table.h"
+
 // Jobs of one launch.
 #define VGPU_BATCH_JOBS 16u
 #define VGPU_BATCH_THREADS 256u  // of a block
 // Bytes of one operand that a block has for its threads, 16 bytes each.
 #define VGPU_BATCH_BLOCK_BYTES (VGPU_BATCH_THREADS * 16u)
 
-#define VGPU_JOB_VADD_I32 0u  // as VGPU_TYPE_*
-#define VGPU_JOB_VADD_I64 1u
-#define VGPU_JOB_VADD_F32 2u
-#define VGPU_JOB_VADD_F64 3u
-#define VGPU_JOB_ADD 4u    // one integer sum, straight into a guest's slot
-#define VGPU_JOB_FAULT 5u  // an illegal address; in test builds only (VGPU_CRASH_POINTS)
-#define VGPU_JOB_HANG 6u   // never ends; in test builds only
+// What a job is.
+#define VGPU_JOB_ADD 0u      // one integer sum, straight into a guest's slot
+#define VGPU_JOB_FAULT 1u    // an illegal address; in test builds only (VGPU_CRASH_POINTS)
+#define VGPU_JOB_HANG 2u     // never ends; in test builds only
+#define VGPU_JOB_VECTORS 3u  // this and above: VGPU_JOB_VECTORS + a number of operations::Vectors
+
+namespace vgpu::gpu {
+
+// The kind of jobs with vectors of this row of operations::Vectors. `type` (VGPU_TYPE_*) is one of the row's.
+template <class Row>
+constexpr uint32_t VectorJob(uint32_t type) {
+  return VGPU_JOB_VECTORS + operations::Vectors::Number<Row>(type);
+}
+
+}  // namespace vgpu::gpu
 
 struct VgpuJob {
   // Vectors: addresses of operands and result. ADD: a = both operands (left in the low half), b = the sequence half of the
@@ -27,8 +37,9 @@ struct VgpuJob {
   uint64_t c;
   uint64_t count;   // elements
   uint64_t* done;   // completion word, written when everything else is visible; null: none
-  uint32_t seq;     // its sequence half; its data half is the sum of an ADD, else 0
-  uint32_t kind;    // VGPU_JOB_*
+  uint32_t seq;     // its sequence half, of a job that is done; its data half is the sum of an ADD, else 0
+  uint32_t kind;    // VGPU_JOB_*. One that the kernel does not know: nothing is computed, and `done` gets
+                    // VGPU_ERR_UNSUPPORTED as its code, the low 8 bits of its sequence half
   uint32_t* left;   // zero; the GPU's own memory: counts the blocks that have ended
   uint64_t* when;   // gets the time at which the kernel had the sum, ns of the GPU's clock; there before `done`; null: none
 };

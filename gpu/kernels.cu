@@ -3,10 +3,17 @@
 //
 // Everything here that crosses the bus is an aligned 8-byte word: 32 bits of data, 32 bits of sequence. Wider accesses
 // are not single copies.
+#include <cstdint>
+#include <utility>
+
+#include "api/codes.h"
 #include "gpu/batch_abi.h"
 #include "gpu/resident_abi.h"
+#include "operations/table.h"
 
 namespace {
+
+using vgpu::operations::Vectors;
 
 __device__ uint64_t LoadWord(const uint64_t* word) {
   return *const_cast<const volatile uint64_t*>(word);
@@ -28,20 +35,14 @@ __device__ uint64_t Nanoseconds() {
   return now;
 }
 
-// Rounded to nearest, never fused, subnormals kept: the same bits as the CPU, but for a NaN's payload.
-__device__ float Sum(float x, float y) { return __fadd_rn(x, y); }
-__device__ double Sum(double x, double y) { return __dadd_rn(x, y); }
-__device__ uint32_t Sum(uint32_t x, uint32_t y) { return x + y; }
-__device__ uint64_t Sum(uint64_t x, uint64_t y) { return x + y; }
-
 template <class T>
 struct alignas(16) Pack {
   T value[16 / sizeof(T)];
 };
 
 // In place (c is a or b) each element is read before it is written, by the thread that writes it.
-template <class T>
-__device__ void VectorAdd(const VgpuJob& job) {
+template <class Row, class T>
+__device__ void ComputeVector(const VgpuJob& job) {
   constexpr uint64_t kPack = 16 / sizeof(T);
   const T* a = reinterpret_cast<const T*>(job.a);
   const T* b = reinterpret_cast<const T*>(job.b);
@@ -55,16 +56,40 @@ __device__ void VectorAdd(const VgpuJob& job) {
       const Pack<T> x = reinterpret_cast<const Pack<T>*>(a)[i];
       const Pack<T> y = reinterpret_cast<const Pack<T>*>(b)[i];
       Pack<T> z;
-      for (uint64_t k = 0; k < kPack; ++k) z.value[k] = Sum(x.value[k], y.value[k]);
+      for (uint64_t k = 0; k < kPack; ++k) Row::Compute(x.value[k], y.value[k], &z.value[k]);
       reinterpret_cast<Pack<T>*>(c)[i] = z;
     }
     rest = packs * kPack;
   }
-  for (uint64_t i = rest + thread; i < job.count; i += step) c[i] = Sum(a[i], b[i]);
+  for (uint64_t i = rest + thread; i < job.count; i += step) {
+    const T x = a[i];
+    const T y = b[i];
+    T z;
+    Row::Compute(x, y, &z);
+    c[i] = z;
+  }
+}
+
+template <uint32_t kNumber>
+__device__ bool ComputeIf(const VgpuJob& job) {
+  using At = Vectors::At<kNumber>;
+  if constexpr (At::kExists) {
+    if (job.kind == VGPU_JOB_VECTORS + kNumber) {
+      ComputeVector<typename At::Row, typename At::T>(job);
+      return true;
+    }
+  }
+  return false;
+}
+
+// False: the job is none with vectors.
+template <uint32_t... kNumbers>
+__device__ bool ComputeVectors(const VgpuJob& job, std::integer_sequence<uint32_t, kNumbers...>) {
+  return (ComputeIf<kNumbers>(job) || ...);
 }
 
 // Everything that the blocks of a job wrote is visible to the host before its completion word is.
-__device__ void EndJob(const VgpuJob& job, uint32_t data) {
+__device__ void EndJob(const VgpuJob& job, uint32_t data, uint32_t code) {
   __syncthreads();
   if (threadIdx.x != 0) return;
   if (gridDim.x > 1) {
@@ -75,7 +100,7 @@ __device__ void EndJob(const VgpuJob& job, uint32_t data) {
   if (job.when != nullptr) StoreWord(job.when, Nanoseconds());
   if (job.done == nullptr) return;
   __threadfence_system();
-  StoreWord(job.done, uint64_t{job.seq} << 32 | data);
+  StoreWord(job.done, uint64_t{job.seq | code} << 32 | data);
 }
 
 }  // namespace
@@ -122,11 +147,8 @@ extern "C" __global__ void VgpuResident(VgpuResidentRing* ring) {
 extern "C" __global__ void VgpuBatchKernel(const __grid_constant__ VgpuBatch batch) {
   const VgpuJob& job = batch.jobs[blockIdx.y];
   uint32_t data = 0;
+  uint32_t code = VGPU_OK;
   switch (job.kind) {
-    case VGPU_JOB_VADD_I32: VectorAdd<uint32_t>(job); break;
-    case VGPU_JOB_VADD_I64: VectorAdd<uint64_t>(job); break;
-    case VGPU_JOB_VADD_F32: VectorAdd<float>(job); break;
-    case VGPU_JOB_VADD_F64: VectorAdd<double>(job); break;
     case VGPU_JOB_ADD:
       data = static_cast<uint32_t>(job.a) + static_cast<uint32_t>(job.a >> 32);
       if (blockIdx.x == 0 && threadIdx.x == 0) StoreWord(reinterpret_cast<uint64_t*>(job.c), job.b << 32 | data);
@@ -137,8 +159,12 @@ extern "C" __global__ void VgpuBatchKernel(const __grid_constant__ VgpuBatch bat
       while (LoadWord(reinterpret_cast<const uint64_t*>(job.a)) != ~uint64_t{0}) {}
       break;
 #endif
+    default:
+      if (!ComputeVectors(job, std::make_integer_sequence<uint32_t, Vectors::kNumbers>())) {
+        code = VGPU_ERR_UNSUPPORTED;
+      }
   }
-  EndJob(job, data);
+  EndJob(job, data, code);
 }
 
 // The simplest kernel that a program of its own would launch: the benchmarks' baseline.

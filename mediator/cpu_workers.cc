@@ -21,6 +21,7 @@
 #include "mediator/clock.h"
 #include "base/crash_point.h"
 #include "mediator/eventfd.h"
+#include "mediator/guest_ring.h"
 #include "mediator/operations.h"
 #include "mediator/sched/policy.h"
 #include "mediator/threads.h"
@@ -127,7 +128,7 @@ void CpuWorkers::Work() {
     assert(!place.finished);
     Piece& piece = place.piece;
     const Effort before = EffortOfThread();
-    Run(piece.request, piece.begin, piece.end);
+    Run(piece.request, piece.ring->limits(), piece.begin, piece.end);
     const Effort after = EffortOfThread();
     piece.faulted = after.faults != before.faults && after.now_ns - before.now_ns > policy::kLongPieceNs;
     VGPU_CRASH_POINT("after_piece");

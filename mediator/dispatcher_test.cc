@@ -854,7 +854,8 @@ TEST_F(DispatcherTest, LongArena_TouchedByTheBackendOnly) {
   for (int piece = 0; piece < 2; ++piece) {
     steps.push_back({[&] { return backend_.held.has_value(); }, [&] {
                        opcodes.push_back(backend_.held->request->op->opcode);
-                       mediator::Run(backend_.held->request, backend_.held->begin, backend_.held->end);
+                       const Piece& held = *backend_.held;
+                       mediator::Run(held.request, held.ring->limits(), held.begin, held.end);
                        backend_.Finish();
                      }});
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "api/codes.h"
 #include "gpu/batch_abi.h"
 #include "mediator/eventfd.h"
 #include "mediator/guest_ring.h"
@@ -20,6 +21,12 @@ static_assert(1u << VGPU_RESIDENT_SLOT_BITS == VGPU_ENTRIES_MAX);
 
 // From 1, and never 0, as the kernel counts.
 uint32_t LapOf(uint64_t serial) { return static_cast<uint32_t>(serial / VGPU_RESIDENT_ENTRIES % 0xffffffff) + 1; }
+
+// Where the ring's arena begins: bytes from the start of the region, which an engine has mapped elsewhere.
+uint64_t ArenaInRegion(const GuestRing& ring) {
+  const vgpu_layout& layout = ring.session()->memory().layout;
+  return layout.ring_off + ring.index() * layout.ring_stride + layout.arena_off;
+}
 
 }  // namespace
 
@@ -93,14 +100,11 @@ void EnginePort::SubmitAdd(GuestRing* ring, Request* request) {
 
 void EnginePort::SubmitJob(const Piece& piece, uint64_t bytes, uint32_t flags) {
   const Request& request = *piece.request;
-  const char* base = piece.ring->session()->memory().region.data();
   const uint64_t element = piece.end == piece.begin ? 0 : bytes / (piece.end - piece.begin);
-  const uint64_t begin = piece.begin * element;
-  const auto off = [&](const char* operand) {
-    return operand == nullptr ? 0 : static_cast<uint64_t>(operand - base) + begin;
-  };
+  const uint64_t begin = ArenaInRegion(*piece.ring) + piece.begin * element;
+  const Offsets& at = request.at;
   Stage(piece, request.op->gpu_job + request.type, flags,
-        {0, piece.end - piece.begin, off(request.a), off(request.b), off(request.c)}, bytes);
+        {0, piece.end - piece.begin, begin + at.a, begin + at.b, begin + at.c}, bytes);
 }
 
 void EnginePort::Stage(const Piece& piece, uint32_t kind, uint32_t flags,
@@ -146,7 +150,10 @@ void EnginePort::Poll(std::vector<Piece>* finished) {
     ring::Answer answer;
     if (!jobs_.Take(idx, &answer)) continue;
     const Job& job = job_table_[idx % engine::kJobEntries];
-    if (job.piece.request->op->in_slot != nullptr) job.piece.request->result = answer.data;
+    Request* const request = job.piece.request;
+    if (request->op->in_slot != nullptr) request->result = answer.data;
+    if (answer.code != VGPU_OK) [[unlikely]]
+      request->code = answer.code;  // the engine has refused it
     assert(job.bytes <= job_bytes_);
     job_bytes_ -= job.bytes;
     NoteLost(job.piece.ring->session());

@@ -15,6 +15,8 @@
 
 namespace vgpu::mediator {
 
+class Session;
+
 // Loop's thread only.
 class EnginePort {
  public:

@@ -19,6 +19,7 @@
 #include <memory>
 #include <string>
 
+#include "api/codes.h"
 #include "base/channel.h"
 #include "base/mapping.h"
 #include "base/unique_fd.h"
@@ -30,6 +31,7 @@
 #include "mediator/event_loop.h"
 #include "mediator/eventfd.h"
 #include "mediator/uring_loop.h"
+#include "operations/table.h"
 #include "ring/abi.h"
 #include "ring/memory.h"
 #include "ring/producer.h"
@@ -48,6 +50,8 @@ constexpr char kTestWorker[] = "engine/vgpu-worker_fake_gpu";
 constexpr std::chrono::seconds kPatience{60};
 // As many as there are lanes for jobs of one class (engine/lanes.h).
 constexpr int kLanes = 4;
+constexpr uint32_t kVectors = VGPU_JOB_VECTORS;
+constexpr uint32_t kUnknown = VGPU_JOB_VECTORS + operations::Vectors::kNumbers;
 
 std::string FakeDriver() {
   char* path = realpath("gpu/fake/libfake_cuda.so", nullptr);
@@ -129,12 +133,17 @@ class EngineProcessTest : public testing::Test {
   }
 
   ring::RingRef<Memory> Jobs() const { return ring::RingAt(engine_->area()->jobs, engine::kJobEntries); }
-  // Gives the engine a job of the lowest class; returns its index.
-  uint32_t Submit(uint32_t kind) {
-    const std::array<uint64_t, engine::kJobArgs> args{};  // region 0, no elements
+  // Gives the engine a job of the lowest class, by default in region 0 and of no elements; returns its index.
+  uint32_t Submit(uint32_t kind, const std::array<uint64_t, engine::kJobArgs>& args = {}) {
     const uint32_t idx = jobs_->Stage(kind, 0, args.data(), engine::kJobArgs);
     if (jobs_->Publish()) SignalEventfd(engine_->kick_fd());
     return idx;
+  }
+  // Waits for the code of a job's answer.
+  uint32_t CodeOf(uint32_t idx) {
+    ring::Answer answer{~0u, 0};
+    EXPECT_TRUE(Await([&] { return jobs_->Take(idx, &answer); }));
+    return answer.code;
   }
   // Waits until it has taken all jobs: it asks to be woken for the next one.
   bool AllTaken() {
@@ -152,25 +161,48 @@ class EngineProcessTest : public testing::Test {
 TEST_F(EngineProcessTest, JobOfNoElements_IsAnswered) {
   Start(kReleaseWorker);
   if (HasFatalFailure()) return;
-  const uint32_t idx = Submit(VGPU_JOB_VADD_I32);
-  EXPECT_TRUE(Await([&] { return jobs_->Answered(idx); }));
+  EXPECT_EQ(CodeOf(Submit(kVectors)), VGPU_OK);
 }
 
-// What breaks a GPU is to a worker that ships like any kind that it does not know: it drops the job.
+// Each number of the table, and none beside them: without an answer the mediator would take the engine for
+// hung, with all its VMs.
+TEST_F(EngineProcessTest, EveryKind_IsAnswered) {
+  Start(kReleaseWorker);
+  if (HasFatalFailure()) return;
+  for (uint32_t kind = kVectors; kind < kUnknown + 2; ++kind) {
+    const bool known = operations::Vectors::BytesOf(kind - kVectors) != 0;
+    EXPECT_EQ(CodeOf(Submit(kind)), known ? VGPU_OK : VGPU_ERR_UNSUPPORTED) << kind;
+  }
+  EXPECT_EQ(CodeOf(Submit(0xffff)), VGPU_ERR_UNSUPPORTED);
+  EXPECT_FALSE(owner_.gone);
+}
+
+// More than there are places in the job ring: each is free again when its job has been refused.
+TEST_F(EngineProcessTest, PlacesThatAreNotThere_AreRefused) {
+  Start(kReleaseWorker);
+  if (HasFatalFailure()) return;
+  const uint64_t beyond = region_.mapping.bytes();
+  const uint64_t no_region = vgpu_word(0, 1);
+  for (uint32_t lap = 0; lap < engine::kJobEntries; ++lap) {
+    EXPECT_EQ(CodeOf(Submit(kVectors, {0, 1, beyond, 0, 0})), VGPU_ERR_INVALID_REQUEST);
+    EXPECT_EQ(CodeOf(Submit(kVectors, {0, 1, 0, 0, 1})), VGPU_ERR_INVALID_REQUEST);
+    EXPECT_EQ(CodeOf(Submit(kVectors, {0, beyond, 0, 0, 0})), VGPU_ERR_INVALID_REQUEST);
+    EXPECT_EQ(CodeOf(Submit(kVectors, {no_region, 0, 0, 0, 0})), VGPU_ERR_INVALID_REQUEST);
+    EXPECT_EQ(CodeOf(Submit(VGPU_JOB_ADD, {0, 0, beyond, 0, 0})), VGPU_ERR_INVALID_REQUEST);
+    EXPECT_EQ(CodeOf(Submit(VGPU_JOB_ADD, {no_region, 0, 0, 0, 0})), VGPU_ERR_INVALID_REQUEST);
+  }
+  EXPECT_EQ(CodeOf(Submit(kVectors)), VGPU_OK);
+  EXPECT_EQ(owner_.failure, "");
+}
+
+// What breaks a GPU is to a worker that ships like any kind that it does not know.
 TEST_F(EngineProcessTest, ReleaseWorker_RefusesWhatBreaksAGpu) {
   Start(kReleaseWorker);
   if (HasFatalFailure()) return;
-  for (const uint32_t kind : {VGPU_JOB_FAULT, VGPU_JOB_HANG, VGPU_JOB_HANG + 1}) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const uint32_t refused = Submit(kind);
-      ASSERT_TRUE(AllTaken()) << kind;
-      EXPECT_FALSE(jobs_->Answered(refused)) << kind;
-    }
+  for (const uint32_t kind : {VGPU_JOB_FAULT, VGPU_JOB_HANG}) {
+    for (int lane = 0; lane < kLanes; ++lane) EXPECT_EQ(CodeOf(Submit(kind)), VGPU_ERR_UNSUPPORTED) << kind;
     // Every lane still works.
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const uint32_t idx = Submit(VGPU_JOB_VADD_I32);
-      ASSERT_TRUE(Await([&] { return jobs_->Answered(idx); })) << kind;
-    }
+    for (int lane = 0; lane < kLanes; ++lane) ASSERT_EQ(CodeOf(Submit(kVectors)), VGPU_OK) << kind;
   }
   EXPECT_FALSE(owner_.gone);
   EXPECT_EQ(owner_.failure, "");
@@ -184,7 +216,7 @@ TEST_F(EngineProcessTest, TestWorker_BreaksItsGpuWhenItIsTold) {
     Submit(VGPU_JOB_HANG);
     ASSERT_TRUE(AllTaken());
   }
-  const uint32_t behind = Submit(VGPU_JOB_VADD_I32);
+  const uint32_t behind = Submit(kVectors);
   ASSERT_TRUE(AllTaken());
   EXPECT_FALSE(jobs_->Answered(behind));
 }

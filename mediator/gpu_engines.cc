@@ -496,7 +496,7 @@ void GpuEngines::Recover(const std::vector<Piece>& pieces) {
       continue;
     }
     if (request->repeatable) {
-      Run(request, 0, 0);
+      Run(request, piece.ring->limits(), 0, 0);
     } else {
       request->code = VGPU_ERR_INTERRUPTED;
     }

@@ -45,6 +45,8 @@ class GuestRing final : public ReadyHandler, private serve::RingHost, public ser
   bool window() const { return one_epoch(); }
   int kick_fd() const { return kick_.get(); }
   int call_fd() const { return call_.get(); }
+  // Where the ring's arena is mapped here, among others. Any thread.
+  const RingLimits& limits() const { return service().limits(); }
 
   // Goes on with what is in progress, for `slots` slots. True: it is done.
   bool Advance(uint32_t slots);

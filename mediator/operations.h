@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a guest can ask for: one table, an entry an operation. Pure: no descriptors, no clock, no state.
 //
-// An operation for the CPU needs an opcode in api/ and an entry in operations.cc. One with work in pieces for
-// the GPU also needs its number in gpu/batch_abi.h, its code in gpu/kernels.cu and in gpu/fake_cuda_batch.cc,
-// and a check in engine/engine.cc (Translate). Of the operations that need their slot only, the GPU knows
-// sums only. docs/spec/operations.md describes all of them.
+// Arithmetic has its entries from the tables of operations/ (its README.md says how to add an operation);
+// everything else has them here. docs/spec/operations.md describes all of them.
 #ifndef VGPU_MEDIATOR_OPERATIONS_H_
 #define VGPU_MEDIATOR_OPERATIONS_H_
 
@@ -14,6 +12,7 @@
 
 #include "api/device_info.h"
 #include "mediator/request.h"
+#include "operations/element.h"
 #include "ring/abi.h"
 #include "ring/ring_ref.h"
 
@@ -34,8 +33,8 @@ inline constexpr uint32_t kNotOnGpu = ~0u;
 struct Operation {
   uint32_t opcode;
   const char* name;
-  // The GPU's number for it (VGPU_JOB_*, of its first type). kNotOnGpu: the CPU runs it, wherever the session
-  // is.
+  // The kind of its jobs on a GPU (VGPU_JOB_*), to which the request's type is added. kNotOnGpu: the CPU runs
+  // it, wherever the session is.
   uint32_t gpu_job;
 
   // Small operations, which touch nothing but their slot, have only this: from the operands to the result. It
@@ -43,16 +42,17 @@ struct Operation {
   uint32_t (*in_slot)(uint64_t operands) = nullptr;
   bool has_operands = false;  // the first argument; else 0
 
-  // Everything else has these. Checks the copy and fills what `run` needs of *request: a, b, c and count;
-  // also repeatable and inline_run, where these are not true. Returns VGPU_OK or VGPU_ERR_*.
+  // Everything else has these. Checks the copy and fills what `run` needs of *request: `at` and `count`; also
+  // repeatable and inline_run, where these are not true. Returns VGPU_OK or VGPU_ERR_*.
   uint32_t (*decode)(const ring::SlotCopy& copy, const RingLimits& limits, Request* request) = nullptr;
-  // Computes elements [begin, end) on the CPU (or everything, for what has no elements). Any thread.
-  void (*run)(Request* request, uint64_t begin, uint64_t end) = nullptr;
+  // Computes elements [begin, end) on the CPU (or everything, for what has no elements), in the arena of
+  // `limits`. Any thread.
+  void (*run)(Request* request, const RingLimits& limits, uint64_t begin, uint64_t end) = nullptr;
   // Elements in a piece of about 50 us on the CPU; null for what only the loop runs.
   uint64_t (*piece)(const Request& request) = nullptr;
 };
 
-// By opcode; null: no such operation.
+// By opcode; null: no such operation. The last two are those of tests (api/debug.h).
 inline constexpr uint32_t kOpcodes = 32;
 extern const std::array<const Operation*, kOpcodes> kOperationOf;
 
@@ -75,13 +75,14 @@ inline const Operation* FindInSlot(uint64_t submit) {
 // Sets everything that the request's kind uses, but `idx`, `since_ns` and `state`.
 void Decode(const ring::SlotCopy& copy, const RingLimits& limits, Request* request);
 
-// Runs a decoded request on the CPU: elements [begin, end), or everything where it has none.
-inline void Run(Request* request, uint64_t begin, uint64_t end) {
+// Runs a request on the CPU that was decoded with these limits: elements [begin, end), or everything where it
+// has none.
+inline void Run(Request* request, const RingLimits& limits, uint64_t begin, uint64_t end) {
   const Operation& op = *request->op;
   if (op.in_slot != nullptr) {
     request->result = op.in_slot(request->operands);
   } else {
-    op.run(request, begin, end);
+    op.run(request, limits, begin, end);
   }
 }
 
@@ -89,8 +90,7 @@ inline void Run(Request* request, uint64_t begin, uint64_t end) {
 // lines another core has just written take a microsecond.
 uint32_t InlineCost(const Request& request);
 
-// Of one element of a vector; 0: no such type (VGPU_TYPE_*).
-uint64_t ElementBytes(uint8_t type);
+using operations::ElementBytes;
 
 // Most elements of one VECTOR_ADD whose operands lie in an arena of this size.
 uint64_t VectorMax(uint64_t arena_bytes);

@@ -16,7 +16,9 @@
 #include "api/device_info.h"
 #include "api/vector.h"
 #include "api/window.h"
-#include "mediator/operations_cpu.h"
+#include "gpu/batch_abi.h"
+#include "operations/plain.h"
+#include "operations/table.h"
 #include "ring/regs.h"
 
 namespace vgpu::mediator {
@@ -50,6 +52,9 @@ class OperationsTest : public testing::Test {
     EXPECT_EQ(request.op == nullptr, request.code != VGPU_OK);
     return request.code;
   }
+  void Execute(Request* request) {
+    mediator::Run(request, Limits(), 0, request->op->in_slot != nullptr ? 0 : request->count);
+  }
   uint32_t VectorCode(uint32_t type, uint64_t count, uint64_t a, uint64_t b, uint64_t c) {
     return Code(VGPU_OP_VECTOR_ADD, type, {count, a, b, c});
   }
@@ -58,8 +63,6 @@ class OperationsTest : public testing::Test {
   bool arena_in_loop_ = true;
   vgpu_device_info info_{};
 };
-
-void Execute(Request* request) { Run(request, 0, request->op->in_slot != nullptr ? 0 : request->count); }
 
 TEST_F(OperationsTest, Table_FindsEachByItsOpcodeAndNothingElse) {
   for (const Operation& operation : Operations()) EXPECT_EQ(FindOperation(operation.opcode), &operation);
@@ -70,27 +73,42 @@ TEST_F(OperationsTest, Table_FindsEachByItsOpcodeAndNothingElse) {
 }
 
 TEST_F(OperationsTest, UnknownOpcode_Unsupported) {
-  for (const uint32_t opcode : {2u, 3u, 4u, 6u, 15u, 17u, 31u, 32u, 33u, 0xffffu, VGPU_OP_WINDOW}) {
+  for (uint32_t opcode = 0; opcode <= 0xffff; ++opcode) {
+    if (FindOperation(opcode) != nullptr) continue;
     EXPECT_EQ(Code(opcode, 0, {}), VGPU_ERR_UNSUPPORTED) << opcode;
   }
+  EXPECT_EQ(Code(VGPU_OP_WINDOW, 0, {}), VGPU_ERR_UNSUPPORTED);
+}
+
+// Arguments that this operation accepts.
+std::vector<uint64_t> GoodArguments(const Operation& operation) {
+  if (operation.in_slot != nullptr) return {7};
+  if (operation.opcode == VGPU_OP_DEVICE_INFO) return {0, sizeof(vgpu_device_info)};
+  EXPECT_TRUE(operations::Vectors::Has(operation.opcode)) << operation.name << ": a new kind of operation";
+  return {4, 0, 64, 128};
+}
+
+// Likewise a type.
+uint32_t GoodType(const Operation& operation) {
+  uint32_t type = 0;
+  while (operations::Vectors::Has(operation.opcode) &&
+         operations::Vectors::BytesOf(operation.gpu_job - VGPU_JOB_VECTORS + type) == 0) {
+    ++type;
+  }
+  return type;
 }
 
 TEST_F(OperationsTest, ReservedBits_RefusedForEveryOperation) {
-  const std::pair<uint32_t, std::vector<uint64_t>> requests[] = {
-      {VGPU_OP_NOP, {}},
-      {VGPU_OP_ADD, {7}},
-      {VGPU_OP_DEVICE_INFO, {0, sizeof(vgpu_device_info)}},
-      {VGPU_OP_VECTOR_ADD, {4, 0, 64, 128}}};
-  EXPECT_EQ(std::size(requests), Operations().size()) << "a new operation: add it here";
-  for (const auto& [opcode, args] : requests) {
+  for (const Operation& operation : Operations()) {
+    const std::vector<uint64_t> args = GoodArguments(operation);
+    const uint64_t submit = vgpu_word(operation.opcode | GoodType(operation) << 16, 0);
     for (uint32_t bit = 0; bit < 32; ++bit) {
-      ring::SlotCopy copy{vgpu_word(opcode, 0) | uint64_t{1} << bit, {}};
-      if (bit < 24) copy.submit = vgpu_word(opcode, 0);
+      ring::SlotCopy copy{bit < 24 ? submit : submit | uint64_t{1} << bit, {}};
       std::copy(args.begin(), args.end(), copy.arg.begin());
       Request request{};
       Decode(copy, Limits(), &request);
       EXPECT_EQ(request.code, bit < 24 ? VGPU_OK : VGPU_ERR_INVALID_REQUEST)
-          << "opcode " << opcode << " bit " << bit;
+          << operation.name << " bit " << bit;
     }
   }
 }
@@ -282,7 +300,7 @@ void CheckVector(char* arena, const RingLimits& limits, uint32_t type, const std
   Request request{};
   Decode(copy, limits, &request);
   ASSERT_EQ(request.code, VGPU_OK);
-  Run(&request, begin, end);
+  Run(&request, limits, begin, end);
   EXPECT_EQ(std::memcmp(arena, expected.data(), kArenaBytes), 0)
       << "type " << type << ", in place " << in_place;
 }
@@ -329,6 +347,34 @@ TEST_F(OperationsTest, VectorAdd_EveryTypeBitForBit) {
   }
 }
 
+// Each operation of the table: decoded with its own number of operands, and computed by its own function.
+TEST_F(OperationsTest, Vectors_EveryOperationIsThatOfItsRow) {
+  operations::Vectors::VisitAll([&](auto at) {
+    using At = decltype(at);
+    using T = typename At::T;
+    constexpr size_t kCount = 300;
+    std::vector<T> x(kCount), y(kCount), z(kCount);
+    for (size_t i = 0; i < kCount; ++i) {
+      x[i] = static_cast<T>(i * 7 + 3);
+      y[i] = static_cast<T>(kCount - i);
+    }
+    const T* const b = At::Row::kOperands == 2 ? y.data() : x.data();
+    operations::ComputePlainly<typename At::Row>(x.data(), b, z.data(), kCount);
+    std::memset(arena(), 0, kArenaBytes);
+    std::memcpy(arena() + 4096, x.data(), kCount * sizeof(T));
+    std::memcpy(arena() + 8192, y.data(), kCount * sizeof(T));
+    ring::SlotCopy copy{vgpu_submit_word(At::Row::kOpcode, At::kType, 1), {kCount, 4096, 8192, 16384}};
+    if (At::Row::kOperands == 1) copy.arg[2] = 16384;
+    Request request{};
+    Decode(copy, Limits(), &request);
+    ASSERT_EQ(request.code, VGPU_OK) << At::Row::kName;
+    EXPECT_EQ(request.op->gpu_job + request.type, gpu::VectorJob<typename At::Row>(At::kType));
+    Execute(&request);
+    EXPECT_EQ(std::memcmp(arena() + 16384, z.data(), kCount * sizeof(T)), 0)
+        << At::Row::kName << " " << At::kType;
+  });
+}
+
 // Whole lines far from the end, whole lines near it, and what is left.
 TEST_F(OperationsTest, VectorAdd_EveryLength) {
   const auto wrap = [](auto x, auto y) { return x + y; };
@@ -344,22 +390,6 @@ TEST_F(OperationsTest, VectorAdd_EveryLength) {
     for (const bool in_place : {false, true}) {
       CheckVector<uint32_t>(arena(), Limits(), VGPU_TYPE_I32, x, y, in_place, wrap);
       CheckVector<double>(arena(), Limits(), VGPU_TYPE_F64, v, w, in_place, wrap);
-    }
-  }
-}
-
-// What VectorAddCpu does on this processor is tested above; elsewhere it may do this.
-TEST_F(OperationsTest, VectorAdd_BaselineIsTheSame) {
-  std::vector<char> expected(kArenaBytes);
-  for (const uint8_t type : {VGPU_TYPE_I32, VGPU_TYPE_I64, VGPU_TYPE_F32, VGPU_TYPE_F64}) {
-    for (uint64_t count = 1; count < 200; ++count) {
-      for (size_t i = 0; i < kArenaBytes; ++i) arena()[i] = static_cast<char>(i * 37 % 61);  // no NaN in it
-      const bool in_place = count % 2 == 0;
-      char* const c = in_place ? arena() : arena() + 16384;
-      std::memcpy(expected.data(), arena(), kArenaBytes);
-      VectorAddCpu(type, expected.data(), expected.data() + 8192, expected.data() + (c - arena()), 1, count);
-      VectorAddBaseline(type, arena(), arena() + 8192, c, 1, count);
-      ASSERT_EQ(std::memcmp(arena(), expected.data(), kArenaBytes), 0) << "type " << int{type} << ", count " << count;
     }
   }
 }
@@ -403,7 +433,7 @@ TEST_F(OperationsTest, Window_EachSlotHasItsOwnBuffers) {
     std::memcpy(request_at, &nop, sizeof nop);
     Request request = Decoded(VGPU_OP_WINDOW, 0, {sizeof nop}, true, idx);
     ASSERT_EQ(request.code, VGPU_OK);
-    Execute(&request);
+    Execute(&request);  // in the same arena
     EXPECT_EQ(request.code, VGPU_OK) << idx;
     EXPECT_EQ(request.result, sizeof(vgpu_window_response));
     vgpu_window_response response;
@@ -439,13 +469,13 @@ TEST_F(OperationsTest, RandomSlots_NeverPointOutsideTheArena) {
   const uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 0) : std::random_device()();
   SCOPED_TRACE("VGPU_TEST_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
-  constexpr uint32_t kOpcodes[] = {VGPU_OP_NOP, VGPU_OP_ADD, VGPU_OP_DEVICE_INFO, VGPU_OP_VECTOR_ADD,
-                                   VGPU_OP_WINDOW};
+  std::vector<uint32_t> opcodes = {VGPU_OP_WINDOW};
+  for (const Operation& operation : Operations()) opcodes.push_back(operation.opcode);
   int accepted = 0;
   for (int i = 0; i < 300'000; ++i) {
     ring::SlotCopy copy;
-    copy.submit =
-        random() % 8 == 0 ? random() : vgpu_word(kOpcodes[random() % 5] | uint32_t(random() % 5) << 16, 0);
+    const uint32_t opcode_and_type = opcodes[random() % opcodes.size()] | uint32_t(random() % 5) << 16;
+    copy.submit = random() % 8 == 0 ? random() : vgpu_word(opcode_and_type, 0);
     for (uint64_t& arg : copy.arg) arg = HostileValue(&random);
     const bool window = random() % 8 == 0;
     Request request{};
@@ -457,30 +487,25 @@ TEST_F(OperationsTest, RandomSlots_NeverPointOutsideTheArena) {
       continue;
     }
     ++accepted;
-    const auto inside = [&](const char* begin, uint64_t bytes) {
-      return begin >= arena() && bytes <= kArenaBytes && begin <= arena() + kArenaBytes - bytes;
+    const auto inside = [](uint64_t off, uint64_t bytes) {
+      return bytes <= kArenaBytes && off <= kArenaBytes - bytes;
     };
-    switch (request.op->opcode) {
-      case VGPU_OP_DEVICE_INFO:
-        ASSERT_TRUE(inside(request.c, sizeof(vgpu_device_info)));
-        break;
-      case VGPU_OP_VECTOR_ADD: {
-        const uint64_t element = request.type == VGPU_TYPE_I32 || request.type == VGPU_TYPE_F32 ? 4 : 8;
-        ASSERT_LE(request.count, kArenaBytes / element);
-        for (const char* operand : {request.a, request.b, request.c}) {
-          ASSERT_TRUE(inside(operand, request.count * element));
-          ASSERT_EQ(reinterpret_cast<uintptr_t>(operand) % element, 0u);
-        }
-        break;
+    const auto [a, b, c] = request.at;
+    const uint32_t opcode = request.op->opcode;
+    if (opcode == VGPU_OP_DEVICE_INFO) {
+      ASSERT_TRUE(inside(c, sizeof(vgpu_device_info)));
+    } else if (operations::Vectors::Has(opcode)) {
+      const uint64_t element = ElementBytes(request.type);
+      ASSERT_LE(request.count, kArenaBytes / element);
+      for (const uint64_t off : {a, b, c}) {
+        ASSERT_TRUE(inside(off, request.count * element));
+        ASSERT_EQ(off % element, 0u);
       }
-      case VGPU_OP_WINDOW:
-        ASSERT_TRUE(inside(request.a, request.count));
-        ASSERT_TRUE(inside(request.c, VGPU_WINDOW_BUF_BYTES));
-        ASSERT_LE(request.c + VGPU_WINDOW_BUF_BYTES, arena() + VGPU_WINDOW_ARENA_BYTES);
-        ASSERT_LE(request.a + request.count, request.c);
-        break;
-      default:
-        break;
+    } else if (opcode == VGPU_OP_WINDOW) {
+      ASSERT_TRUE(inside(a, request.count));
+      ASSERT_TRUE(inside(c, VGPU_WINDOW_BUF_BYTES));
+      ASSERT_LE(c + VGPU_WINDOW_BUF_BYTES, uint64_t{VGPU_WINDOW_ARENA_BYTES});
+      ASSERT_LE(a + request.count, c);
     }
   }
   EXPECT_GT(accepted, 10'000) << "the random slots are all refused: this test proves little";

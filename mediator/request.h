@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A request after decoding: private, checked, ready to run. A guest cannot change it. It can change what the
-// operand pointers point at, and only gives itself wrong numbers so.
+// A request after decoding: private, checked, ready to run. A guest cannot change it. It can change what lies
+// at its offsets, and only gives itself wrong numbers so.
 #ifndef VGPU_MEDIATOR_REQUEST_H_
 #define VGPU_MEDIATOR_REQUEST_H_
 
@@ -21,11 +21,16 @@ struct WhatToDo {
   bool inline_run;      // takes about a microsecond or less: the loop may run it itself
 };
 
+// Where operands and results lie: bytes from the start of the ring's arena. Whoever computes adds where it
+// has that arena: its own mapping, or the engine's.
+struct Offsets {
+  uint64_t a;
+  uint64_t b;
+  uint64_t c;
+};
+
 struct alignas(64) Request : WhatToDo, serve::Request {
-  // Vectors and buffers only: addresses in the mediator's mapping of the ring's arena, or window buffers.
-  char* a;
-  char* b;
-  char* c;
+  Offsets at;  // vectors and buffers only; which of them are used, the operation knows
 };
 static_assert(sizeof(WhatToDo) + sizeof(serve::Request) - sizeof(serve::Request::count) -
                       sizeof(serve::Request::next) <= 64 && sizeof(Request) == 128);

@@ -30,8 +30,11 @@ class RingService {
     if (request.op->gpu_job != kNotOnGpu && seat_->on_device()) return request.in_slot ? Way::kSlot : Way::kPieces;
     return request.inline_run ? Way::kLoop : Way::kPieces;
   }
-  void Run(Request* request) const { mediator::Run(request, 0, request->in_slot ? 0 : request->count); }
+  void Run(Request* request) const {
+    mediator::Run(request, limits_, 0, request->in_slot ? 0 : request->count);
+  }
   static uint32_t Cost(const Request& request) { return InlineCost(request); }
+  const RingLimits& limits() const { return limits_; }
 
  private:
   const RingLimits limits_;

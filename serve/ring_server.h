@@ -160,6 +160,9 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
     return vgpu_word_seq(vgpu_done_word(0, ring_.tag(epoch(), idx), VGPU_OK));
   }
 
+  // What was given to the constructor. It does not change.
+  const Service& service() const { return service_; }
+
   // ---- waking ----
 
   // After answers: calls the guest if it sleeps. QEMU, the producer of the window ring, is always called.

@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cstring>
 #include <utility>
 
 #include "gpu/batch_abi.h"
 #include "mediator/eventfd.h"
+#include "operations/cpu.h"
 #include "ring/abi.h"
 #include "ring/ring_ref.h"
 #include "simulation/allocations.h"
@@ -30,19 +30,6 @@ base::UniqueFd MakeEventfd() { return base::UniqueFd(eventfd(0, EFD_CLOEXEC | EF
 
 uint32_t KindOf(const ring::SlotCopy& copy) { return vgpu_word_data(copy.submit) & 0xffff; }
 uint32_t RegionOf(const ring::SlotCopy& copy) { return vgpu_word_seq(copy.arg[0]); }
-
-// Elements [0, count) of c = a + b, which may lie in the same place.
-template <class T>
-void Sum(const char* a, const char* b, char* c, uint64_t count) {
-  for (uint64_t i = 0; i < count; ++i) {
-    T x;
-    T y;
-    std::memcpy(&x, a + i * sizeof(T), sizeof(T));
-    std::memcpy(&y, b + i * sizeof(T), sizeof(T));
-    const T sum = x + y;
-    std::memcpy(c + i * sizeof(T), &sum, sizeof(T));
-  }
-}
 
 }  // namespace
 
@@ -281,18 +268,8 @@ void SimEngine::Compute(const Job& job, uint64_t count) {
   const char* a = base + job.copy.arg[2];
   const char* b = base + job.copy.arg[3];
   char* c = base + job.copy.arg[4];
-  switch (KindOf(job.copy)) {
-    case VGPU_JOB_VADD_I32:
-      return Sum<uint32_t>(a, b, c, count);
-    case VGPU_JOB_VADD_I64:
-      return Sum<uint64_t>(a, b, c, count);
-    case VGPU_JOB_VADD_F32:
-      return Sum<float>(a, b, c, count);
-    case VGPU_JOB_VADD_F64:
-      return Sum<double>(a, b, c, count);
-    default:
-      return;
-  }
+  const uint32_t kind = KindOf(job.copy);
+  if (kind >= VGPU_JOB_VECTORS) operations::Compute(kind - VGPU_JOB_VECTORS, a, b, c, 0, count);
 }
 
 void SimEngine::LoseMemory(uint32_t region) {

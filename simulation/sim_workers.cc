@@ -8,6 +8,7 @@
 #include <span>
 
 #include "mediator/eventfd.h"
+#include "mediator/guest_ring.h"
 #include "mediator/operations.h"
 #include "simulation/allocations.h"
 
@@ -30,7 +31,7 @@ void SimWorkers::GoOn() {
     if (job.done || job.due_ns > around_->now_ns()) continue;
     job.done = true;
     job.piece.faulted = around_->random.OneIn(kFaultedOneIn);
-    mediator::Run(job.piece.request, job.piece.begin, job.piece.end);
+    mediator::Run(job.piece.request, job.piece.ring->limits(), job.piece.begin, job.piece.end);
     mediator::SignalEventfd(finished_fd_.get());
   }
 }

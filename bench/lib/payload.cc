@@ -2,13 +2,15 @@
 #include "bench/lib/payload.h"
 
 #include "api/vector.h"
-#include "mediator/operations_cpu.h"
+#include "operations/cpu.h"
+#include "operations/table.h"
 
 namespace vgpu::bench {
 
 void DoublePayload(const uint32_t* payload, uint32_t* result, uint64_t bytes) {
   const char* in = reinterpret_cast<const char*>(payload);
-  mediator::VectorAddCpu(VGPU_TYPE_I32, in, in, reinterpret_cast<char*>(result), 0, bytes / sizeof(uint32_t));
+  constexpr uint32_t kAdd = operations::Vectors::Number<operations::VectorAdd>(VGPU_TYPE_I32);
+  operations::Compute(kAdd, in, in, reinterpret_cast<char*>(result), 0, bytes / sizeof(uint32_t));
 }
 
 void Payloads::WriteNext(uint32_t* payload) {

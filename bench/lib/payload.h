@@ -26,8 +26,8 @@ struct PayloadPlace {
   uint64_t bytes = 0;
 };
 
-// The server's work: one pass, by the mediator's own loop (VECTOR_ADD of the payload and itself). `result` may be
-// `payload`.
+// The server's work: one pass, by the mediator's own loop (a VECTOR_ADD of the payload and itself). `result`
+// may be `payload`.
 void DoublePayload(const uint32_t* payload, uint32_t* result, uint64_t bytes);
 
 // What the client writes, and expects back.

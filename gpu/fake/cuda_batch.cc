@@ -3,31 +3,20 @@
 // the GPU's reach, one that is not aligned.
 #include <chrono>
 
+#include "api/codes.h"
 #include "gpu/batch_abi.h"
 #include "gpu/fake/cuda_kernels.h"
 #include "gpu/fake/cuda_memory.h"
+#include "gpu/fake/vector_jobs.h"
+#include "operations/table.h"
 
 namespace vgpu::gpu::fake {
 namespace {
 
-template <class T>
-CuResult CheckVector(uint64_t address, uint64_t count) {
+CuResult CheckVector(uint64_t address, uint64_t count, uint64_t element) {
   uint64_t bytes;
-  if (__builtin_mul_overflow(count, sizeof(T), &bytes) || !Reachable(address, bytes)) return kIllegalAddress;
-  return address % sizeof(T) == 0 ? kCuSuccess : kMisalignedAddress;
-}
-
-template <class T>
-CuResult VectorAdd(uint64_t a, uint64_t b, uint64_t c, uint64_t count) {
-  if (count == 0) return kCuSuccess;
-  for (const uint64_t vector : {a, b, c}) {
-    if (const CuResult checked = CheckVector<T>(vector, count); checked != kCuSuccess) return checked;
-  }
-  const T* x = reinterpret_cast<const T*>(a);
-  const T* y = reinterpret_cast<const T*>(b);
-  T* z = reinterpret_cast<T*>(c);
-  for (uint64_t i = 0; i < count; ++i) z[i] = x[i] + y[i];
-  return kCuSuccess;
+  if (__builtin_mul_overflow(count, element, &bytes) || !Reachable(address, bytes)) return kIllegalAddress;
+  return address % element == 0 ? kCuSuccess : kMisalignedAddress;
 }
 
 CuResult StoreWord(uint64_t address, uint64_t value, int order) {
@@ -42,18 +31,16 @@ CuResult StoreWord(uint64_t address, uint64_t value, int order) {
   return kCuSuccess;
 }
 
-CuResult Compute(const VgpuJob& job, uint32_t* data) {
+CuResult Compute(const VgpuJob& job, uint32_t* data, uint32_t* code) {
   switch (job.kind) {
-    case VGPU_JOB_VADD_I32: return VectorAdd<uint32_t>(job.a, job.b, job.c, job.count);
-    case VGPU_JOB_VADD_I64: return VectorAdd<uint64_t>(job.a, job.b, job.c, job.count);
-    case VGPU_JOB_VADD_F32: return VectorAdd<float>(job.a, job.b, job.c, job.count);
-    case VGPU_JOB_VADD_F64: return VectorAdd<double>(job.a, job.b, job.c, job.count);
     case VGPU_JOB_ADD:
       *data = static_cast<uint32_t>(job.a) + static_cast<uint32_t>(job.a >> 32);
       return StoreWord(job.c, job.b << 32 | *data, __ATOMIC_RELAXED);
     case VGPU_JOB_FAULT: return kIllegalAddress;
   }
-  return kCuSuccess;
+  CuResult result = kCuSuccess;
+  if (!RunVectorJob<operations::Vectors>(job, CheckVector, &result)) *code = VGPU_ERR_UNSUPPORTED;
+  return result;
 }
 
 uint64_t Nanoseconds() {
@@ -63,14 +50,16 @@ uint64_t Nanoseconds() {
 // Blocks that share a job count themselves in `left`.
 CuResult Run(const VgpuJob& job, unsigned blocks) {
   uint32_t data = 0;
-  if (const CuResult computed = Compute(job, &data); computed != kCuSuccess) return computed;
+  uint32_t code = VGPU_OK;
+  if (const CuResult computed = Compute(job, &data, &code); computed != kCuSuccess) return computed;
   if (blocks > 1 && !Reachable(reinterpret_cast<uint64_t>(job.left), sizeof *job.left)) return kIllegalAddress;
   if (job.when != nullptr) {
     const CuResult stamped = StoreWord(reinterpret_cast<uint64_t>(job.when), Nanoseconds(), __ATOMIC_RELAXED);
     if (stamped != kCuSuccess) return stamped;
   }
   if (job.done == nullptr) return kCuSuccess;
-  return StoreWord(reinterpret_cast<uint64_t>(job.done), uint64_t{job.seq} << 32 | data, __ATOMIC_RELEASE);
+  return StoreWord(reinterpret_cast<uint64_t>(job.done), uint64_t{job.seq | code} << 32 | data,
+                   __ATOMIC_RELEASE);
 }
 
 // Jobs run beside one another: those that hang keep no other from its end.
@@ -98,8 +87,10 @@ Work PrepareBatch(const Launch& launch) {
 }
 
 Work PrepareNativeAdd(const Launch& launch) {
-  return [a = launch.parameter<uint64_t>(0), b = launch.parameter<uint64_t>(1), c = launch.parameter<uint64_t>(2),
-          count = launch.parameter<uint64_t>(3)](CuContext) { return VectorAdd<uint32_t>(a, b, c, count); };
+  return [a = launch.parameter<uint64_t>(0), b = launch.parameter<uint64_t>(1),
+          c = launch.parameter<uint64_t>(2), count = launch.parameter<uint64_t>(3)](CuContext) {
+    return ComputeVector<operations::VectorAdd, uint32_t>(a, b, c, count, CheckVector);
+  };
 }
 
 Work PrepareBusy(const Launch& launch) {

@@ -7,10 +7,20 @@
 #include <type_traits>
 #include <vector>
 
+#include "api/codes.h"
+#include "api/vector.h"
 #include "gpu/fake/cuda_fixture.h"
+#include "operations/table.h"
 
 namespace vgpu::gpu {
 namespace {
+
+using operations::Vectors;
+
+constexpr uint32_t kAddI32 = VectorJob<operations::VectorAdd>(VGPU_TYPE_I32);
+constexpr uint32_t kAddI64 = VectorJob<operations::VectorAdd>(VGPU_TYPE_I64);
+constexpr uint32_t kAddF32 = VectorJob<operations::VectorAdd>(VGPU_TYPE_F32);
+constexpr uint32_t kAddF64 = VectorJob<operations::VectorAdd>(VGPU_TYPE_F64);
 
 // Up to a batch of jobs, whose operands and results lie in one memory.
 class Jobs {
@@ -146,35 +156,59 @@ class FakeCudaKernelsTest : public FakeCudaTest {
 
 TEST_F(FakeCudaKernelsTest, BatchOfEveryType_IsThatOfPlainCode) {
   Jobs jobs(*device_);
-  jobs.AddVectors<uint32_t>(VGPU_JOB_VADD_I32, 1, 0, 0, 4);
-  jobs.AddVectors<uint32_t>(VGPU_JOB_VADD_I32, 4099, 1, 2, 3);
-  jobs.AddVectors<uint64_t>(VGPU_JOB_VADD_I64, 1000, 0, 0, 2);
-  jobs.AddVectors<uint64_t>(VGPU_JOB_VADD_I64, 4099, 1, 0, 3);
-  jobs.AddVectors<float>(VGPU_JOB_VADD_F32, 4096, 0, 0, 4);
-  jobs.AddVectors<float>(VGPU_JOB_VADD_F32, 4099, 3, 2, 1);
-  jobs.AddVectors<double>(VGPU_JOB_VADD_F64, 4096, 0, 0, 2);
-  jobs.AddVectors<double>(VGPU_JOB_VADD_F64, 4099, 1, 3, 2);
+  jobs.AddVectors<uint32_t>(kAddI32, 1, 0, 0, 4);
+  jobs.AddVectors<uint32_t>(kAddI32, 4099, 1, 2, 3);
+  jobs.AddVectors<uint64_t>(kAddI64, 1000, 0, 0, 2);
+  jobs.AddVectors<uint64_t>(kAddI64, 4099, 1, 0, 3);
+  jobs.AddVectors<float>(kAddF32, 4096, 0, 0, 4);
+  jobs.AddVectors<float>(kAddF32, 4099, 3, 2, 1);
+  jobs.AddVectors<double>(kAddF64, 4096, 0, 0, 2);
+  jobs.AddVectors<double>(kAddF64, 4099, 1, 3, 2);
   jobs.AddIntegers(3, 4);
   Run(jobs);
 }
 
 TEST_F(FakeCudaKernelsTest, InPlace) {
   Jobs jobs(*device_);
-  jobs.AddVectors<uint32_t>(VGPU_JOB_VADD_I32, 1001, 0, 0, 0);
-  jobs.AddVectors<uint64_t>(VGPU_JOB_VADD_I64, 1001, 1, 0, 0);
-  jobs.AddVectors<float>(VGPU_JOB_VADD_F32, 1001, 0, 0, 0);
-  jobs.AddVectors<double>(VGPU_JOB_VADD_F64, 1001, 1, 0, 0);
+  jobs.AddVectors<uint32_t>(kAddI32, 1001, 0, 0, 0);
+  jobs.AddVectors<uint64_t>(kAddI64, 1001, 1, 0, 0);
+  jobs.AddVectors<float>(kAddF32, 1001, 0, 0, 0);
+  jobs.AddVectors<double>(kAddF64, 1001, 1, 0, 0);
   Run(jobs);
 }
 
 TEST_F(FakeCudaKernelsTest, NoElements_TouchesNothing) {
-  Jobs jobs(*device_);
-  for (uint32_t kind = VGPU_JOB_VADD_I32; kind <= VGPU_JOB_VADD_F64; ++kind) {
-    jobs.AddVectors<uint32_t>(kind, 0, 0, 0, 1);
+  for (uint32_t number = 0; number < Vectors::kNumbers; ++number) {
+    if (Vectors::BytesOf(number) == 0) continue;
+    Jobs jobs(*device_);
+    jobs.AddVectors<uint32_t>(VGPU_JOB_VECTORS + number, 0, 0, 0, 1);
     VgpuJob& job = jobs.batch.jobs[jobs.count() - 1];
     job.a = job.b = job.c = 0;  // not an address
+    Run(jobs);
   }
-  Run(jobs);
+}
+
+// Nothing hangs: its completion word says that there is no such job. Those beside it are computed.
+TEST_F(FakeCudaKernelsTest, UnknownJob_IsAnsweredSo) {
+  for (const uint32_t kind : {VGPU_JOB_VECTORS + Vectors::kNumbers, 0xffffu, ~0u}) {
+    Jobs jobs(*device_);
+    jobs.AddIntegers(1, 2);
+    jobs.AddVectors<uint32_t>(kAddI32, 100, 0, 0, 1);
+    const Shared memory(*device_, 4096);
+    VgpuBatch batch = jobs.batch;
+    VgpuJob& unknown = batch.jobs[jobs.count()];
+    unknown = batch.jobs[1];
+    unknown.kind = kind;
+    unknown.seq = 7 << 8;
+    unknown.done = memory.pages.at<uint64_t>();
+    unknown.c = reinterpret_cast<uint64_t>(memory.pages.at<uint64_t>(64));
+    const Stream stream = MakeStream(*device_);
+    ASSERT_EQ(LaunchBatch(batch, jobs.count() + 1, stream.get()), kCuSuccess);
+    ASSERT_EQ(driver_.StreamSynchronize(stream.get()), kCuSuccess);
+    EXPECT_EQ(LoadAcquire(unknown.done), uint64_t{7 << 8 | VGPU_ERR_UNSUPPORTED} << 32) << kind;
+    EXPECT_EQ(*memory.pages.at<uint64_t>(64), 0u) << kind;
+    jobs.ExpectDone();
+  }
 }
 
 TEST_F(FakeCudaKernelsTest, Integers_WrapAround) {

@@ -5,7 +5,9 @@
 #include <thread>
 #include <vector>
 
+#include "api/vector.h"
 #include "gpu/fake/cuda_fixture.h"
+#include "operations/table.h"
 
 namespace vgpu::gpu {
 namespace {
@@ -148,7 +150,7 @@ TEST_F(FakeCudaDriverTest, Stream_KeepsItsOrder) {
   for (uint64_t i = 0; i < kCount; ++i) vector[i] = i;
   CuDevicePtr own = 0;
   ASSERT_EQ(driver_.MemAlloc(&own, kBytes), kCuSuccess);
-  VgpuBatch batch = OneJob(VGPU_JOB_VADD_I64);
+  VgpuBatch batch = OneJob(VectorJob<operations::VectorAdd>(VGPU_TYPE_I64));
   batch.jobs[0].a = batch.jobs[0].b = batch.jobs[0].c = own;
   batch.jobs[0].count = kCount;
   for (uint64_t round = 1; round <= 10; ++round) {
@@ -358,7 +360,7 @@ TEST_F(FakeCudaDriverTest, OperandThatIsNotRegistered_Faults) {
   const auto device = Open(kUnregistered);
   const Shared memory(*device, 4096);
   const Pages foreign(4096);
-  VgpuBatch batch = OneJob(VGPU_JOB_VADD_I32);
+  VgpuBatch batch = OneJob(VectorJob<operations::VectorAdd>(VGPU_TYPE_I32));
   batch.jobs[0].a = batch.jobs[0].c = memory.registration->address();
   batch.jobs[0].b = reinterpret_cast<uint64_t>(foreign.at());
   batch.jobs[0].count = 1;
@@ -369,7 +371,7 @@ TEST_F(FakeCudaDriverTest, OperandThatIsNotRegistered_Faults) {
 TEST_F(FakeCudaDriverTest, OperandThatIsNotAligned_Faults) {
   const auto device = Open(kMisaligned);
   const Shared memory(*device, 4096);
-  VgpuBatch batch = OneJob(VGPU_JOB_VADD_F64);
+  VgpuBatch batch = OneJob(VectorJob<operations::VectorAdd>(VGPU_TYPE_F64));
   batch.jobs[0].a = batch.jobs[0].c = memory.registration->address();
   batch.jobs[0].b = memory.registration->address() + 4;
   batch.jobs[0].count = 1;

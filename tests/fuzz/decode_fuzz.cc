@@ -10,10 +10,10 @@
 
 #include "api/codes.h"
 #include "api/device_info.h"
-#include "api/vector.h"
 #include "api/window.h"
 #include "mediator/operations.h"
 #include "mediator/request.h"
+#include "operations/table.h"
 #include "ring/abi.h"
 #include "ring/ring_ref.h"
 #include "tests/fuzz/input.h"
@@ -38,26 +38,25 @@ uint64_t TakeNumber(fuzz::Input* input, uint64_t arena_bytes) {
   }
 }
 
-bool Inside(const char* begin, uint64_t bytes, const RingLimits& limits) {
-  const uint64_t off = static_cast<uint64_t>(begin - limits.arena);
-  return begin >= limits.arena && bytes <= limits.arena_bytes && off <= limits.arena_bytes - bytes;
+bool Inside(uint64_t off, uint64_t bytes, const RingLimits& limits) {
+  return bytes <= limits.arena_bytes && off <= limits.arena_bytes - bytes;
 }
 
-bool Overlap(const char* x, const char* y, uint64_t bytes) { return x < y + bytes && y < x + bytes; }
+bool Overlap(uint64_t x, uint64_t y, uint64_t bytes) { return x < y + bytes && y < x + bytes; }
 
-void CheckVectorAdd(const Request& request, const RingLimits& limits) {
-  const uint64_t element = request.type == VGPU_TYPE_I32 || request.type == VGPU_TYPE_F32 ? 4 : 8;
-  FUZZ_CHECK(request.type <= VGPU_TYPE_F64);
+void CheckVectors(const Request& request, const RingLimits& limits) {
+  const uint64_t element = ElementBytes(request.type);
+  FUZZ_CHECK(element != 0);
   FUZZ_CHECK(request.count <= VectorMax(limits.arena_bytes));
   const uint64_t bytes = request.count * element;
-  for (const char* operand : {request.a, request.b, request.c}) {
+  const auto [a, b, c] = request.at;
+  for (const uint64_t operand : {a, b, c}) {
     FUZZ_CHECK(Inside(operand, bytes, limits));
-    FUZZ_CHECK(static_cast<uint64_t>(operand - limits.arena) % element == 0);
+    FUZZ_CHECK(operand % element == 0);
   }
-  FUZZ_CHECK(request.c == request.a || !Overlap(request.c, request.a, bytes));
-  FUZZ_CHECK(request.c == request.b || !Overlap(request.c, request.b, bytes));
-  const bool disjoint = !Overlap(request.c, request.a, bytes) && !Overlap(request.c, request.b, bytes);
-  FUZZ_CHECK(request.repeatable == disjoint);
+  FUZZ_CHECK(c == a || !Overlap(c, a, bytes));
+  FUZZ_CHECK(c == b || !Overlap(c, b, bytes));
+  FUZZ_CHECK(request.repeatable == (!Overlap(c, a, bytes) && !Overlap(c, b, bytes)));
   FUZZ_CHECK(request.op->piece(request) > 0);
 }
 
@@ -71,8 +70,9 @@ void DecodeAndRun(fuzz::Input input) {
   const RingLimits limits = {arena.get(), lines * kLineBytes, arena_in_loop, window, &info};
 
   ring::SlotCopy copy = {};
-  const uint32_t opcodes[] = {VGPU_OP_VECTOR_ADD, VGPU_OP_DEVICE_INFO, VGPU_OP_WINDOW,
-                              input.Take<uint16_t>()};
+  const uint16_t any = input.Take<uint16_t>();
+  constexpr auto kVectors = operations::Vectors::kOpcodes;
+  const uint32_t opcodes[] = {kVectors[any % kVectors.size()], VGPU_OP_DEVICE_INFO, VGPU_OP_WINDOW, any};
   const uint32_t opcode = window ? VGPU_OP_WINDOW : opcodes[input.Take<uint8_t>() % 4];
   copy.submit = vgpu_submit_word(opcode, input.Take<uint8_t>() % 8, input.Take<uint32_t>());
   if (input.Take<uint8_t>() % 16 == 0) copy.submit ^= input.Take<uint64_t>();
@@ -85,8 +85,8 @@ void DecodeAndRun(fuzz::Input input) {
   FUZZ_CHECK((request.op != nullptr) == (request.code == VGPU_OK));
   if (request.op == nullptr) return;
   FUZZ_CHECK((request.op->opcode == VGPU_OP_WINDOW) == window);
-  if (request.op->opcode == VGPU_OP_VECTOR_ADD) CheckVectorAdd(request, limits);
-  Run(&request, 0, request.op->in_slot != nullptr ? 0 : request.count);
+  if (operations::Vectors::Has(request.op->opcode)) CheckVectors(request, limits);
+  Run(&request, limits, 0, request.op->in_slot != nullptr ? 0 : request.count);
 }
 
 }  // namespace

@@ -16,6 +16,8 @@
 #include "api/codes.h"
 #include "api/vector.h"
 #include "base/sanitized.h"
+#include "operations/plain.h"
+#include "operations/table.h"
 #include "tests/gpu/engines.h"
 #include "tests/gpu/gpu_fixture.h"
 
@@ -86,38 +88,34 @@ bool Same(T x, T y) {
   return std::memcmp(&x, &y, sizeof x) == 0;
 }
 
-template <class T>
-T Sum(T x, T y) {
-  if constexpr (std::is_integral_v<T>) {
-    using U = std::make_unsigned_t<T>;
-    return static_cast<T>(static_cast<U>(x) + static_cast<U>(y));
-  } else {
-    return x + y;
-  }
-}
-
-// `in_place`: the sum replaces the left operand.
-template <class T>
-void AskVector(Owner* owner, Guest* guest, uint32_t type, uint64_t count, uint64_t skew, bool in_place,
+// `in_place`: the result replaces the left operand.
+template <class Row, class T>
+void AskVector(Owner* owner, Guest* guest, uint32_t type, uint64_t count, bool in_place,
                std::mt19937_64* random) {
+  const uint64_t skew = type == VGPU_TYPE_I32 || type == VGPU_TYPE_F64 ? 1 : 0;  // elements
   const uint64_t room = owner->layout().arena_bytes / 3 / 64 * 64;
   ASSERT_LE(count * sizeof(T) + skew * sizeof(T), room);
   T* a = reinterpret_cast<T*>(owner->arena(0)) + skew;
-  T* b = reinterpret_cast<T*>(owner->arena(0) + room);
+  T* b = Row::kOperands == 1 ? a : reinterpret_cast<T*>(owner->arena(0) + room);
   T* c = in_place ? a : reinterpret_cast<T*>(owner->arena(0) + 2 * room);
-  std::vector<T> sums(count);
   for (uint64_t i = 0; i < count; ++i) {
     a[i] = Value<T>(random);
     b[i] = Value<T>(random);
-    sums[i] = Sum(a[i], b[i]);
   }
+  std::vector<T> results(count);
+  operations::ComputePlainly<Row>(a, b, results.data(), count);
   const auto off = [&](const T* at) { return static_cast<uint64_t>(reinterpret_cast<const char*>(at) - owner->arena(0)); };
-  const ring::Answer answer = guest->Ask(guest->Stage(VGPU_OP_VECTOR_ADD, type, {count, off(a), off(b), off(c)}));
-  ASSERT_EQ(answer.code, VGPU_OK);
-  for (uint64_t i = 0; i < count; ++i) ASSERT_TRUE(Same(c[i], sums[i])) << "type " << type << ", element " << i;
+  const uint32_t idx = Row::kOperands == 1
+                           ? guest->Stage(Row::kOpcode, type, {count, off(a), off(c)})
+                           : guest->Stage(Row::kOpcode, type, {count, off(a), off(b), off(c)});
+  ASSERT_EQ(guest->Ask(idx).code, VGPU_OK);
+  for (uint64_t i = 0; i < count; ++i) {
+    ASSERT_TRUE(Same(c[i], results[i])) << Row::kName << ", type " << type << ", element " << i;
+  }
 }
 
-// From one element to several pieces, through every way that a configuration can choose.
+// Every operation and type, from one element to several pieces, through every way that a configuration can
+// choose.
 TEST_F(ServeTest, Vectors_AreTheCpusBitForBit) {
   std::mt19937_64 random(TestSeed());
   for (const char* settings : {"", "copy_from_kib = 0\n"}) {
@@ -127,10 +125,11 @@ TEST_F(ServeTest, Vectors_AreTheCpusBitForBit) {
     const auto owner = Attach(1, &guest, 'A', 32 << 20);
     for (const uint64_t count : {1u, 3u, 1000u, 4096u, 70'001u, 1'300'003u}) {
       for (const bool in_place : {false, true}) {
-        AskVector<int32_t>(owner.get(), guest.get(), VGPU_TYPE_I32, count, 1, in_place, &random);
-        AskVector<int64_t>(owner.get(), guest.get(), VGPU_TYPE_I64, count, 0, in_place, &random);
-        AskVector<float>(owner.get(), guest.get(), VGPU_TYPE_F32, count, 0, in_place, &random);
-        AskVector<double>(owner.get(), guest.get(), VGPU_TYPE_F64, count, 1, in_place, &random);
+        operations::Vectors::VisitAll([&](auto at) {
+          using At = decltype(at);
+          AskVector<typename At::Row, typename At::T>(owner.get(), guest.get(), At::kType, count, in_place,
+                                                      &random);
+        });
       }
     }
     EXPECT_GT(GpuPieces(1), 48u);

@@ -10,6 +10,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.dont_write_bytecode = True
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(os.path.dirname(HERE)), "tools", "lib")]
 import layout  # noqa: E402
+import operations  # noqa: E402
 import source  # noqa: E402
 import steps  # noqa: E402
 import structure  # noqa: E402
@@ -80,6 +81,32 @@ struct S { int x = 0; };
             self.assertEqual(len(list(layout.long_functions(File("a.cc", body)))), found)
             body = "def f():\n" + "    g()\n" * (lines + 1)
             self.assertEqual(len(list(layout.long_functions(File("a.py", body)))), found)
+
+
+class Operations(unittest.TestCase):
+    def tree(self, table="VectorTable<Sum>", opcode="VGPU_OP_SUM", number="16u", section="## SUM (0x10)"):
+        row = ("struct Sum {\n  static constexpr uint32_t kOpcode = " + opcode + ";\n"
+               '  static constexpr const char* kName = "SUM";\n};\nusing Vectors = ' + table + ";\n")
+        return [File("operations/table.h", row), File("api/v.h", f"#define VGPU_OP_SUM {number} /* c */\n"),
+                File("docs/spec/operations.md", f"# Operations\n\n{section}\n"),
+                File("m/a.cc", "F(VGPU_OP_SUM);\n")]
+
+    def test_words(self):
+        self.assertEqual(list(operations.false_words(self.tree())), [])
+        self.assertEqual(len(list(operations.false_words(self.tree(section="## SUM")))), 1)
+        self.assertEqual(len(list(operations.false_words(self.tree(number="17u")))), 2)
+        self.assertEqual(len(list(operations.false_words(self.tree(opcode="16")))), 1)
+        self.assertEqual(len(list(operations.false_words(self.tree()[1:]))), 1)
+
+    def test_in_no_table(self):
+        self.assertEqual(list(operations.in_no_table(self.tree())), [])
+        self.assertEqual(len(list(operations.in_no_table(self.tree(table="VectorTable<Other>")))), 1)
+
+    def test_named_elsewhere(self):
+        tree = self.tree()
+        self.assertEqual(list(operations.named_elsewhere(tree, tree)), ["m/a.cc:1: VGPU_OP_SUM"])
+        others = [File("guest/a.h", "VGPU_OP_SUM"), File("m/b.cc", "// VGPU_OP_SUM\nVGPU_OP_SUM_UP(Sum);\n")]
+        self.assertEqual(list(operations.named_elsewhere(others, tree)), [])
 
 
 class Structure(unittest.TestCase):

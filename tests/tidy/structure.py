@@ -6,7 +6,7 @@ import os
 import re
 
 # What ships. Tests, benchmarks and doubles may reach further.
-PRODUCT = ("api", "base", "engine", "gpu", "guest", "mediator", "ring", "serve", "worker")
+PRODUCT = ("api", "base", "engine", "gpu", "guest", "mediator", "operations", "ring", "serve", "worker")
 
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 

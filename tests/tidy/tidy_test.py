@@ -10,6 +10,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.dont_write_bytecode = True
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(os.path.dirname(HERE)), "tools", "lib")]
 import layout  # noqa: E402
+import operations  # noqa: E402
 import source  # noqa: E402
 import steps  # noqa: E402
 import structure  # noqa: E402
@@ -49,6 +50,15 @@ class Tidy(unittest.TestCase):
     def test_nobody_has_friends(self):
         self.none((found for file in self.product for found in structure.friends(file)),
                   "a friend reaches into what has one owner")
+
+    def test_operations_are_what_the_specification_says(self):
+        self.none(operations.false_words(self.files), "operations/table.h, api/ and docs/spec/operations.md agree")
+
+    def test_operations_are_in_a_table(self):
+        self.none(operations.in_no_table(self.files), "a row counts once it is in a table")
+
+    def test_operations_are_known_in_one_folder(self):
+        self.none(operations.named_elsewhere(self.product, self.files), "to add an operation, one folder changes")
 
     def test_what_is_declared_is_used(self):
         self.none(structure.dead_declarations(self.files), "dead declarations")
