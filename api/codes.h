@@ -2,6 +2,8 @@
 /*
  * How a request ended: in slots, in the register window, on the control socket and in the C library alike. A
  * slot has 8 bits for it. docs/spec/operations.md says what to do about each. C11 and C++20.
+ *
+ * 5 and 10 are reserved: nothing in this release sends them.
  */
 #ifndef VGPU_API_CODES_H_
 #define VGPU_API_CODES_H_

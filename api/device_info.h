@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VGPU_OP_DEVICE_INFO 5u  /* arg[0] = arena offset, arg[1] = room in bytes; done.data = bytes written */
+/* arg[0] = arena offset, arg[1] = room in bytes; done.data = bytes written */
+#define VGPU_OP_DEVICE_INFO 5u
 
 #define VGPU_BACKEND_CPU 0u
 #define VGPU_BACKEND_CUDA 1u
@@ -21,9 +22,9 @@ struct vgpu_device_info {
   uint32_t priority;    /* 0 low, 1 medium, 2 high, as granted */
   uint32_t entries;     /* slots of each ring */
   uint64_t memory_bytes; /* of the GPU; of the host on the CPU backend */
-  uint64_t vector_max;  /* most elements of one VECTOR_ADD */
+  uint64_t vector_max;  /* no VECTOR_ADD can have more elements; of 8 bytes, half as many */
   char name[96];        /* of the GPU, or of the CPU */
-  char driver[64];      /* driver version, or "none" */
+  char driver[64];      /* the version of the GPU's driver; "none" on the CPU backend */
   uint64_t pad[7];
 };
 static_assert(sizeof(struct vgpu_device_info) == 256, "wire");

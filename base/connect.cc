@@ -2,12 +2,16 @@
 #include "base/connect.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <ctime>
 
 namespace vgpu::base {
 namespace {
@@ -78,6 +82,45 @@ tl::expected<void, ConnectError> Connect(int socket, const std::string& path) {
   if (connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return {};
   const int error = TellApart(errno, path);
   return tl::make_unexpected(ConnectError{error, Explain(error, path)});
+}
+
+bool WaitReadable(int socket, std::chrono::steady_clock::time_point deadline) {
+  using std::chrono::nanoseconds;
+  while (true) {
+    const auto left = std::max<nanoseconds>(deadline - std::chrono::steady_clock::now(), nanoseconds(0));
+    const timespec time = {static_cast<time_t>(left.count() / 1'000'000'000), left.count() % 1'000'000'000};
+    pollfd readable{socket, POLLIN, 0};
+    const int ready = ppoll(&readable, 1, &time, nullptr);
+    if (ready >= 0) return ready > 0;
+    if (errno != EINTR) return true;  // the call that receives reports it
+  }
+}
+
+tl::expected<Received, ChannelError> AwaitFrame(Channel& channel, std::chrono::steady_clock::time_point deadline,
+                                                Frame<UniqueFd>* frame) {
+  while (true) {
+    auto received = channel.Receive(frame);
+    if (!received || *received != Received::kNothingYet) return received;
+    if (!WaitReadable(channel.fd(), deadline)) return Received::kNothingYet;
+  }
+}
+
+std::string Explain(const ChannelError& error, const FrameFormat& format) {
+  switch (error.fault) {
+    case ChannelFault::kForeign:
+      return "what answers on this socket is not a vgpu-ring mediator: check the path";
+    case ChannelFault::kVersion:
+      return fmt::format("the mediator speaks control protocol {}, this program {}: install matching versions", error.value,
+                         format.version);
+    case ChannelFault::kTooLong:
+      return fmt::format("the mediator sent a message of {} bytes, more than {}: install matching versions", error.value,
+                         format.payload_max);
+    case ChannelFault::kTooManyFds:  // of the mediator's end only: these programs receive none
+    case ChannelFault::kNoFdsLeft:
+    case ChannelFault::kCutOff:
+      break;
+  }
+  return kHungUp;
 }
 
 }  // namespace vgpu::base

@@ -1,22 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each way to fail, with real sockets.
+// Each way to fail, and to wait, with real sockets.
 #include "base/connect.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <thread>
 
+#include "base/channel.h"
 #include "base/unique_fd.h"
 
 namespace vgpu::base {
@@ -133,6 +140,108 @@ TEST_F(ConnectTest, AnotherUsersMediator) {
   EXPECT_EQ(TryWithoutPowers(path_), denied + " (uid " + std::to_string(geteuid()) + ")");
   chmod(folder_.c_str(), 0);
   EXPECT_EQ(TryWithoutPowers(path_), denied);  // who may not enter the folder cannot know the owner
+}
+
+// ---- waiting for what comes ----
+
+using std::chrono::steady_clock;
+
+constexpr FrameFormat kFormat{.magic = 1, .version = 3, .fds_max = 0, .payload_max = 64, .queued_max = 4096};
+constexpr steady_clock::time_point kPast{};
+
+steady_clock::time_point InAMinute() { return steady_clock::now() + std::chrono::minutes(1); }
+
+class AwaitTest : public testing::Test {
+ protected:
+  AwaitTest() {
+    int ends[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    channel_ = std::make_unique<Channel>(UniqueFd(ends[0]), kFormat);
+    peer_ = UniqueFd(ends[1]);
+  }
+
+  static std::string Bytes(std::string_view payload) {
+    const FrameHeader header = HeaderOf(kFormat, 7, payload.size());
+    return std::string(reinterpret_cast<const char*>(&header), sizeof header).append(payload);
+  }
+  void Write(std::string_view bytes) {
+    EXPECT_EQ(write(peer_.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+  }
+  Received Await(steady_clock::time_point deadline) {
+    const auto received = AwaitFrame(*channel_, deadline, &frame_);
+    EXPECT_TRUE(received);
+    return received.value_or(Received::kClosed);
+  }
+  std::string Payload() const { return {frame_.payload.begin(), frame_.payload.end()}; }
+
+  std::unique_ptr<Channel> channel_;
+  UniqueFd peer_;
+  Frame<UniqueFd> frame_;
+};
+
+TEST_F(AwaitTest, Readable_OnceSomethingIsThere) {
+  EXPECT_FALSE(WaitReadable(channel_->fd(), kPast));
+  EXPECT_FALSE(WaitReadable(channel_->fd(), steady_clock::now() + std::chrono::milliseconds(2)));
+  Write("x");
+  EXPECT_TRUE(WaitReadable(channel_->fd(), kPast));
+}
+
+TEST_F(AwaitTest, TheEndIsReadable) {
+  peer_.reset();
+  EXPECT_TRUE(WaitReadable(channel_->fd(), InAMinute()));
+  EXPECT_EQ(Await(InAMinute()), Received::kClosed);
+}
+
+TEST_F(AwaitTest, SignalsDoNotShortenTheWait) {
+  struct sigaction handler{};
+  handler.sa_handler = [](int) {};
+  ASSERT_EQ(sigaction(SIGALRM, &handler, nullptr), 0);
+  const itimerval often{{0, 1000}, {0, 1000}};
+  const itimerval never{};
+  const auto deadline = steady_clock::now() + std::chrono::milliseconds(30);
+  ASSERT_EQ(setitimer(ITIMER_REAL, &often, nullptr), 0);
+  EXPECT_FALSE(WaitReadable(channel_->fd(), deadline));
+  EXPECT_GE(steady_clock::now(), deadline);
+  setitimer(ITIMER_REAL, &never, nullptr);
+}
+
+TEST_F(AwaitTest, AFrameInTwoHalves) {
+  const std::string bytes = Bytes("hello");
+  std::thread peer([&] {
+    Write(bytes.substr(0, 3));
+    Write(bytes.substr(3));
+  });
+  EXPECT_EQ(Await(InAMinute()), Received::kFrame);
+  EXPECT_EQ(Payload(), "hello");
+  peer.join();
+}
+
+TEST_F(AwaitTest, WhatCameBeforeTheDeadlineIsKept) {
+  const std::string bytes = Bytes("hello");
+  Write(bytes.substr(0, 18));
+  EXPECT_EQ(Await(kPast), Received::kNothingYet);
+  Write(bytes.substr(18));
+  EXPECT_EQ(Await(kPast), Received::kFrame);
+  EXPECT_EQ(Payload(), "hello");
+}
+
+TEST_F(AwaitTest, WhatIsNoFrame) {
+  Write(std::string(sizeof(FrameHeader), 'x'));
+  const auto received = AwaitFrame(*channel_, InAMinute(), &frame_);
+  ASSERT_FALSE(received);
+  EXPECT_EQ(received.error().fault, ChannelFault::kForeign);
+}
+
+TEST(Explain, NamesCauseAndRemedy) {
+  EXPECT_EQ(Explain({ChannelFault::kForeign}, kFormat),
+            "what answers on this socket is not a vgpu-ring mediator: check the path");
+  EXPECT_EQ(Explain({ChannelFault::kVersion, 9}, kFormat),
+            "the mediator speaks control protocol 9, this program 3: install matching versions");
+  EXPECT_EQ(Explain({ChannelFault::kTooLong, 65}, kFormat),
+            "the mediator sent a message of 65 bytes, more than 64: install matching versions");
+  for (const ChannelFault fault : {ChannelFault::kCutOff, ChannelFault::kTooManyFds, ChannelFault::kNoFdsLeft}) {
+    EXPECT_EQ(Explain({fault}, kFormat), kHungUp);
+  }
 }
 
 }  // namespace

@@ -34,8 +34,6 @@ class Ticks {
     return counter_ ? static_cast<uint64_t>(static_cast<double>(ticks) * ns_per_tick_) : ticks;
   }
 
-  bool uses_counter() const { return counter_; }
-
  private:
   using Clock = std::chrono::steady_clock;
   static_assert(Clock::period::den == 1'000'000'000, "steady_clock counts nanoseconds");

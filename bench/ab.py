@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Did a change make anything worse? Runs a benchmark program of two builds by turns on this machine, round by round.
+"""Did a change make anything worse? Runs a benchmark program of two builds by turns, round by round.
 
-    bazel run //bench:ab -- OLD NEW                        # two folders: bazel-bin of two checkouts, or copies
+    bazel run //bench:ab -- OLD NEW                    # two folders: bazel-bin of two checkouts, or copies
     bazel run //bench:ab -- OLD NEW --only depth-1 --rounds 40 --json /tmp/ab.json
     bazel run //bench:ab -- OLD NEW --program latency -- --only host
 
-In each round every measurement runs once with OLD and once with NEW, one right after the other; who begins changes from
-round to round. For each figure the ratio of the two is taken round by round. It is worse if the quartiles of these ratios
-lie wholly above 1.02; what is so is measured again, in as many rounds, and must be worse there, too. Status 0: nothing is worse, and all that OLD measured is there; 1: else; 2: the command line is
-wrong; 130: stopped (Ctrl-C prints what there is).
+In each round every measurement runs once with OLD and once with NEW, one right after the other; who begins
+changes from round to round. For each figure the ratio of the two is taken round by round. It is worse if the
+quartiles of these ratios lie wholly above 1.02; what is so is measured again, in as many rounds, and must be
+worse there, too. Status 0: nothing is worse, and all that OLD measured is there; 1: else; 2: the command line
+is wrong; 130: stopped (Ctrl-C prints what there is).
 """
 
 import argparse
@@ -35,8 +36,8 @@ PLACES = (("programs",), ())  # below bench/: where a build has its programs, an
 SANITIZERS = {b"__asan_init": "AddressSanitizer", b"__tsan_init": "ThreadSanitizer",
               b"__ubsan_handle": "UndefinedBehaviorSanitizer", b"__msan_init": "MemorySanitizer"}
 # What `bazel run` says to its program is not meant for the programs measured.
-NOT_PASSED_ON = ("BUILD_WORKING_DIRECTORY", "BUILD_WORKSPACE_DIRECTORY", "RUNFILES_DIR", "RUNFILES_MANIFEST_FILE",
-                 "JAVA_RUNFILES")
+NOT_PASSED_ON = ("BUILD_WORKING_DIRECTORY", "BUILD_WORKSPACE_DIRECTORY", "RUNFILES_DIR",
+                 "RUNFILES_MANIFEST_FILE", "JAVA_RUNFILES")
 
 
 class AbError(Exception):
@@ -70,8 +71,10 @@ class Build:
             return found[0]
         target = "//bench:" + program
         if os.path.isdir(os.path.join(self.folder, "bazel-bin")):
-            raise AbError(f"{self.label}: {self.folder} is a checkout; give its bazel-bin, after `bazel build {target}` there")
-        raise AbError(f"{self.label}: {self.folder} has no bench/{program}; `bazel build {target}` in that checkout makes it")
+            raise AbError(f"{self.label}: {self.folder} is a checkout; give its bazel-bin, after `bazel "
+                          f"build {target}` there")
+        raise AbError(f"{self.label}: {self.folder} has no bench/{program}; `bazel build {target}` in that "
+                      f"checkout makes it")
 
     def _check_sanitizer(self, file):
         if os.path.getsize(file) == 0:
@@ -84,17 +87,19 @@ class Build:
 
     def _check_mediator(self):
         """A copied binary without what it runs fails in each round; better at once."""
-        places = [os.path.join(root, "mediator", "mediator") for root in (self.binary + ".runfiles/vgpu_ring", self.folder)]
+        places = [os.path.join(root, "mediator", "mediator")
+                  for root in (self.binary + ".runfiles/vgpu_ring", self.folder)]
         mediator = next((place for place in places if os.access(place, os.X_OK)), None)
         if mediator is None:
-            raise AbError(f"{self.label}: {self.binary} is there, but no mediator beside it; copy {self.binary}.runfiles, too "
+            raise AbError(f"{self.label}: {self.binary} is there, but no mediator beside it; copy "
+                          f"{self.binary}.runfiles, too "
                           "(cp -rL), or give the bazel-bin itself")
         self._check_sanitizer(mediator)
 
     def help(self):
         if self._help is None:
-            done = subprocess.run([self.binary, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                  errors="replace", check=False, env=environment(), timeout=60)
+            done = subprocess.run([self.binary, "--help"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  text=True, errors="replace", check=False, env=environment(), timeout=60)
             if done.returncode != 0:
                 raise AbError(f"{self.label}: {self.binary} does not run here: {last_words(done.stdout)}")
             self._help = done.stdout
@@ -111,13 +116,14 @@ class Build:
         root = os.path.dirname(self.folder) if os.path.basename(self.folder) == "bazel-bin" else None
         if root is None:
             return ""
-        done = subprocess.run(["git", "-C", root, "describe", "--always", "--dirty", "--abbrev=10"], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True, check=False)
+        done = subprocess.run(["git", "-C", root, "describe", "--always", "--dirty", "--abbrev=10"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
         return done.stdout.strip()
 
 
 def names_in_help(text):
-    """What --only takes, in the words of either generation of command lines; empty: everything is one measurement."""
+    """What --only takes, in the words of either generation of command lines; empty: everything is one
+    measurement."""
     option = re.search(r"^ *--only\b.*(?:\n +[^-\s].*)*", text, re.MULTILINE)
     if option is None:
         return []
@@ -154,7 +160,8 @@ def measure(build, measurement, arguments, seconds_max):
     with tempfile.TemporaryDirectory(prefix="vgpu-ab-") as folder:
         file, said = os.path.join(folder, "result"), os.path.join(folder, "said")
         with open(said, "wb") as stream:
-            process = subprocess.Popen([build.binary, *only, *arguments, "--json", file], cwd=folder, env=environment(),
+            process = subprocess.Popen([build.binary, *only, *arguments, "--json", file], cwd=folder,
+                                       env=environment(),
                                        stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
                                        start_new_session=True)
             try:
@@ -230,8 +237,11 @@ class Series:
         return measure(build, measurement, self.flags.arguments, self.flags.seconds_max)
 
     def _say(self, number, measurement, gone):
-        left = "" if number == 0 else f", about {gone / number * (self.flags.rounds - number) / 60:.0f} min left"
-        print(f"== round {number + 1} of {self.flags.rounds}: {measurement}{left}", file=sys.stderr, flush=True)
+        left = ""
+        if number != 0:
+            left = f", about {gone / number * (self.flags.rounds - number) / 60:.0f} min left"
+        print(f"== round {number + 1} of {self.flags.rounds}: {measurement}{left}", file=sys.stderr,
+              flush=True)
 
 
 def cpu_name():
@@ -254,8 +264,8 @@ def save(series):
     builds = {build.label.lower(): {"folder": build.folder, "checkout": build.checkout()}
               for build in (series.old, series.new)}
     seconds = {name: sum(times) / len(times) for name, times in series.seconds.items()}
-    result = {"machine": machine(), "program": series.flags.program, "arguments": series.flags.arguments, "builds": builds,
-              "seconds_a_round": seconds,
+    result = {"machine": machine(), "program": series.flags.program, "arguments": series.flags.arguments,
+              "builds": builds, "seconds_a_round": seconds,
               "comparisons": [ab_verdict.to_json(comparison) for comparison in series.comparisons()]}
     unfinished = series.flags.json + ".new"
     try:
@@ -274,13 +284,15 @@ def heading(series):
 
     here = machine()
     words = [os.path.basename(series.old.binary), *series.flags.arguments]
-    return (f"{line(series.old)}\n{line(series.new)}\n{here['cpu']}, {here['cpus']} processors, Linux {here['kernel']}, "
+    return (f"{line(series.old)}\n{line(series.new)}\n{here['cpu']}, {here['cpus']} processors, Linux "
+            f"{here['kernel']}, "
             f"{here['date']}; by turns: {shlex.join(words)}")
 
 
 def report(series):
     comparisons = series.comparisons()
-    print(f"{heading(series)}\n\n{ab_verdict.table(comparisons)}\n\n{ab_verdict.summary(comparisons)}", flush=True)
+    print(f"{heading(series)}\n\n{ab_verdict.table(comparisons)}\n\n{ab_verdict.summary(comparisons)}",
+          flush=True)
     measured = any(comparison.ratios for comparison in comparisons)
     return 0 if measured and not any(map(ab_verdict.fails, comparisons)) else 1
 
@@ -294,17 +306,22 @@ def rounds(text):
 
 
 def parse(argv):
-    parser = Parser(prog="ab", description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="ab", description=__doc__, allow_abbrev=False,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("old", metavar="OLD", help="folder of the build to compare with")
-    add("new", metavar="NEW", help="folder of the build that may be worse; the same as OLD: nothing should be found")
-    add("--program", default="gates", metavar="NAME", help="the benchmark, whose JSON has figures (default: gates)")
+    add("new", metavar="NEW",
+        help="folder of the build that may be worse; the same as OLD: nothing should be found")
+    add("--program", default="gates", metavar="NAME",
+        help="the benchmark, whose JSON has figures (default: gates)")
     add("--rounds", type=rounds, default=ROUNDS, metavar="N",
         help=f"default: {ROUNDS}; under {ab_verdict.ROUNDS_MIN} nothing is judged")
-    add("--only", action="append", default=[], metavar="NAME,...", help="only these measurements (--list names them)")
+    add("--only", action="append", default=[], metavar="NAME,...",
+        help="only these measurements (--list names them)")
     add("--without", action="append", default=[], metavar="NAME,...", help="all but these")
     add("--full", action="store_true", help="each run at full length instead of --quick")
-    add("--seconds-max", type=rounds, default=SECONDS_MAX, metavar="S", help=f"of one run (default: {SECONDS_MAX})")
+    add("--seconds-max", type=rounds, default=SECONDS_MAX, metavar="S",
+        help=f"of one run (default: {SECONDS_MAX})")
     add("--json", metavar="FILE", help="also write everything to this file, after each round")
     add("--list", action="store_true", help="the measurements, and nothing else")
     at = argv.index("--") if "--" in argv else len(argv)
@@ -334,7 +351,8 @@ def interrupted(*_):
 
 def run(argv):
     parser, flags = parse(argv)
-    os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY") or ".")  # what paths are relative to, under `bazel run`
+    # What paths are relative to, under `bazel run`.
+    os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY") or ".")
     old, new = Build("OLD", flags.old, flags.program), Build("NEW", flags.new, flags.program)
     chosen = choose(parser, old, new, flags)
     if flags.list:

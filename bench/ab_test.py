@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""//bench:ab: the verdicts, by figures made to be worse, better or noisy; and the program, with builds made to be so."""
+"""//bench:ab: the verdicts, by figures made to be worse, better or noisy; and the program, with builds made
+to be so."""
 
 import json
 import math
@@ -102,7 +103,8 @@ class Verdicts(unittest.TestCase):
 
     def test_noise_alone_is_hardly_ever_worse(self):
         numbers = random.Random(SEED)
-        worse = sum(of(noisy(100, 0.2, 40, numbers.random()), noisy(100, 0.2, 40, numbers.random())).verdict is Verdict.WORSE
+        worse = sum(of(noisy(100, 0.2, 40, numbers.random()),
+                       noisy(100, 0.2, 40, numbers.random())).verdict is Verdict.WORSE
                     for _ in range(200))
         self.assertLessEqual(worse, 3, f"seed {SEED}")
 
@@ -127,13 +129,15 @@ class Verdicts(unittest.TestCase):
         missing = ab_verdict.compare([("m", outcome(1), gone)] * 20)[0]
         self.check(missing, Verdict.MISSING, fails=True)
         self.assertIn("no such file", missing.reason)
-        both, new_fails, old_fails = ("m", outcome(1), outcome(1)), ("m", outcome(1), gone), ("m", gone, outcome(1))
+        both, new_fails, old_fails = ("m", outcome(1), outcome(1)), ("m", outcome(1), gone), ("m", gone,
+                                                                                              outcome(1))
         self.check(ab_verdict.compare([both] * 12 + [new_fails] * 6)[0], Verdict.MISSING, fails=True)
         self.check(ab_verdict.compare([both] * 12 + [new_fails] * 5)[0], Verdict.AS_BEFORE)  # may be chance
         self.check(ab_verdict.compare([both] * 12 + [new_fails] * 6 + [old_fails] * 2)[0], Verdict.AS_BEFORE)
 
     def test_rounds_without_both_are_left_out_and_said(self):
-        rounds = [("m", outcome(1), outcome(1))] * 18 + [("m", Outcome(reasons={"": "it slept"}), outcome(1))] * 2
+        rounds = [("m", outcome(1), outcome(1))] * 18 + [("m", Outcome(reasons={"": "it slept"}),
+                                                          outcome(1))] * 2
         comparison = ab_verdict.compare(rounds)[0]
         self.check(comparison, Verdict.AS_BEFORE)
         self.assertEqual((len(comparison.ratios), comparison.left_out), (18, 2))
@@ -159,13 +163,16 @@ class Verdicts(unittest.TestCase):
 
         chance = ab_verdict.confirm([worse()], [of([100] * 20, [100] * 20)])[0]
         self.check(chance, Verdict.NOT_AGAIN)
-        self.assertTrue(ab_verdict.table([chance]).endswith("not when measured again; again: 1.000 (1.000 .. 1.000)"))
+        self.assertTrue(ab_verdict.table([chance]).endswith("not when measured again; again: 1.000 (1.000 .. "
+                                                            "1.000)"))
         self.check(ab_verdict.confirm([worse()], [worse()])[0], Verdict.WORSE, fails=True)
         self.check(ab_verdict.confirm([worse()], [])[0], Verdict.WORSE, fails=True)
-        self.check(ab_verdict.confirm([worse()], [of([100] * 9, [100] * 9)])[0], Verdict.WORSE, fails=True)  # cut short
+        # Cut short.
+        self.check(ab_verdict.confirm([worse()], [of([100] * 9, [100] * 9)])[0], Verdict.WORSE, fails=True)
 
     def test_contestants_of_two_figures_are_shown_once(self):
-        values = {name: Value(1) for name in ("f", "g")} | {name: Value(7, title="p50") for name in ("f/x/p50", "g/x/p50")}
+        values = {name: Value(1) for name in ("f", "g")} | {name: Value(7, title="p50")
+                                                            for name in ("f/x/p50", "g/x/p50")}
         shown = ab_verdict.compare([("m", Outcome(values=values), Outcome(values=values))] * 10)
         self.assertEqual([comparison.name for comparison in shown], ["f", "g", "f/x/p50"])
 
@@ -177,14 +184,17 @@ class Verdicts(unittest.TestCase):
 
     def test_table_and_summary_name_what_is_worse(self):
         comparison = of([100] * 20, [200] * 20)
-        self.assertRegex(ab_verdict.table([comparison]), r"\nf +100 +200 +2\.000 \(2\.000 \.\. 2\.000\) +20 +WORSE$")
+        self.assertRegex(ab_verdict.table([comparison]),
+                         r"\nf +100 +200 +2\.000 \(2\.000 \.\. 2\.000\) +20 +WORSE$")
         self.assertTrue(ab_verdict.summary([comparison]).endswith("1 worse or missing: f"))
         self.assertTrue(ab_verdict.summary([of([1] * 20, [1] * 20)]).endswith("nothing is worse"))
 
     def test_table_shows_medians_and_what_changed(self):
-        values = {f"f/x/{key}": Value(1, title=key, samples=9999, percent=50) for key in ("p50", "p99", "p99_9", "ns")}
+        values = {f"f/x/{key}": Value(1, title=key, samples=9999, percent=50)
+                  for key in ("p50", "p99", "p99_9", "ns")}
         new = {**values, "f/x/p99": Value(2, title="p99", samples=9999, percent=50)}
-        shown = ab_verdict.table(ab_verdict.compare([("m", Outcome(values=values), Outcome(values=new))] * 10))
+        shown = ab_verdict.table(ab_verdict.compare([("m", Outcome(values=values),
+                                                      Outcome(values=new))] * 10))
         self.assertEqual([line.split()[0] for line in shown.splitlines()[1:]], ["p50", "p99"])
 
     def test_json_has_no_infinity(self):
@@ -197,21 +207,25 @@ class Reading(unittest.TestCase):
     LATENCY = {"samples": 3000, "p50": 300, "p99": 900, "p99_9": 4000, "max": 9999}
 
     def figure(self, **more):
-        return {"name": "f", "title": "a figure", "better": "lower", "median": 0.7, "rounds": 10, "verdict": "holds", **more}
+        return {"name": "f", "title": "a figure", "better": "lower", "median": 0.7, "rounds": 10,
+                "verdict": "holds", **more}
 
     def test_percentiles_are_figures_of_their_own_with_their_samples(self):
         series = [{"name": name, "latency_ns": self.LATENCY, "ns_per_request": [310, 290, 300]}
                   for name in ("vgpu-ring, batch 16", "Boost, eager, batch 8")]
         values = ab_verdict.read({"figures": [self.figure(detail=series + [{"tried": []}])]}).values
-        self.assertEqual(list(values), ["f", "f/vgpu-ring/p50", "f/vgpu-ring/p99", "f/vgpu-ring/p99_9", "f/vgpu-ring/ns",
-                                        "f/Boost/p50", "f/Boost/p99", "f/Boost/p99_9", "f/Boost/ns"])
+        self.assertEqual(list(values),
+                         ["f", "f/vgpu-ring/p50", "f/vgpu-ring/p99", "f/vgpu-ring/p99_9", "f/vgpu-ring/ns",
+                          "f/Boost/p50", "f/Boost/p99", "f/Boost/p99_9", "f/Boost/ns"])
         self.assertEqual((values["f/vgpu-ring/p99"].value, values["f/vgpu-ring/p99"].samples), (900, 3000))
         self.assertEqual(values["f/vgpu-ring/ns"].value, 300)
-        self.assertEqual([values[name].ours for name in ("f", "f/vgpu-ring/p50", "f/Boost/p50")], [True, True, False])
+        self.assertEqual([values[name].ours for name in ("f", "f/vgpu-ring/p50", "f/Boost/p50")],
+                         [True, True, False])
 
     def test_times_by_round_and_groups_of_rows(self):
         result = {"figures": [self.figure(detail={"vm_p50_ns": [3, 1, 2], "eventfd_p50_ns": [5], "seed": 7})],
-                  "groups": [{"title": "in a VM", "rows": [{"name": "vgpu-ring", **self.LATENCY}, {"name": "NFS", "samples": 0}]}]}
+                  "groups": [{"title": "in a VM", "rows": [{"name": "vgpu-ring", **self.LATENCY},
+                                                           {"name": "NFS", "samples": 0}]}]}
         values = ab_verdict.read(result).values
         self.assertEqual((values["f/vm_p50_ns"].value, values["f/vm_p50_ns"].ours), (2, True))
         self.assertFalse(values["f/eventfd_p50_ns"].ours)
@@ -226,20 +240,24 @@ class Reading(unittest.TestCase):
         self.assertEqual(both.reasons, {"gpu": "no GPU", "f": "3 wrong answers"})
 
     def test_names_in_the_help_of_either_generation(self):
-        old = "  --quick     few\n  --only TEXT:{depth-1,vm-ring,gpu} ...\n              only these\n  --json TEXT  also\n"
-        new = "  --quick     few\n  --only WORD...   only these measurements: depth-1, vm-ring,\n    gpu\n  --json FILE  also\n"
+        old = ("  --quick     few\n  --only TEXT:{depth-1,vm-ring,gpu} ...\n              only these\n"
+               "  --json TEXT  also\n")
+        new = ("  --quick     few\n  --only WORD...   only these measurements: depth-1, vm-ring,\n    gpu\n"
+               "  --json FILE  also\n")
         for text in (old, new):
             self.assertEqual(ab.names_in_help(text), ["depth-1", "vm-ring", "gpu"])
         self.assertEqual(ab.names_in_help("  --json FILE  also: this, that\n"), [])
 
 
-# A build whose program takes no time: it prints what its --only names, times a factor, and writes down when it ran.
+# A build whose program takes no time: it prints what its --only names, times a factor, and writes down when
+# it ran.
 FAKE = """\
     #!/usr/bin/env python3
     import json, os, sys, time
     argv = sys.argv[1:]
     if "--help" in argv:
-        sys.exit(print("  --quick   few\\n  --only WORD...  only these: fast, slow, wrong, gone, skipped\\n  --json FILE  also"))
+        sys.exit(print("  --quick   few\\n  --only WORD...  only these: fast, slow, wrong, gone, skipped\\n"
+                       "  --json FILE  also"))
     name = argv[argv.index("--only") + 1]
     with open({log!r}, "a") as log:
         log.write({label!r} + " " + name + (" quick" if "--quick" in argv else "") + "\\n")
@@ -247,7 +265,8 @@ FAKE = """\
         time.sleep(3600)
     if name == "gone" and {factor} != 1:
         sys.exit("it is gone")
-    figure = {{"name": name, "title": name, "better": "lower", "median": 100 * {factor}, "rounds": 5, "detail": None}}
+    figure = {{"name": name, "title": name, "better": "lower", "median": 100 * {factor}, "rounds": 5,
+              "detail": None}}
     if name == "wrong" and {factor} != 1:
         figure["broken"] = "2 wrong answers"
     if name == "skipped":
@@ -280,8 +299,8 @@ class Program(unittest.TestCase):
         return root
 
     def start(self, *argv, **more):
-        return subprocess.Popen([os.path.join(HERE, "ab.py"), *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                **more)
+        return subprocess.Popen([os.path.join(HERE, "ab.py"), *argv], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, **more)
 
     def ab(self, *argv, **more):
         process = self.start(*argv, **more)
@@ -294,7 +313,8 @@ class Program(unittest.TestCase):
 
     def test_who_begins_changes_from_round_to_round(self):
         self.ab(self.old, self.new, "--only", "fast", "--rounds", "3")
-        self.assertEqual(self.logged(), [f"{label} fast quick" for label in ("old", "new", "new", "old", "old", "new")])
+        self.assertEqual(self.logged(),
+                         [f"{label} fast quick" for label in ("old", "new", "new", "old", "old", "new")])
 
     def test_builds_of_old_have_their_programs_elsewhere(self):
         for place in (("gates",), ("gates", "gates")):
@@ -318,7 +338,8 @@ class Program(unittest.TestCase):
         self.assertIn("1 worse or missing: fast", out)
         with open(file, encoding="utf-8") as stream:
             result = json.load(stream)
-        self.assertEqual([(each["name"], each["verdict"], each["ratio_median"]) for each in result["comparisons"]],
+        self.assertEqual([(each["name"], each["verdict"], each["ratio_median"])
+                          for each in result["comparisons"]],
                          [("fast", "worse", 1.5)])
         self.assertEqual(result["builds"]["old"]["folder"], self.old)
         self.assertEqual(result["comparisons"][0]["again"]["verdict"], "worse")
@@ -334,7 +355,8 @@ class Program(unittest.TestCase):
         self.assertRegex(out, "\ngone .* MISSING: NEW lacks 2 rounds: status 1: it is gone")
         self.assertRegex(out, "\nwrong .* WRONG ANSWERS: 2 wrong answers")
         self.assertRegex(out, "\nskipped .* skipped: no GPU")
-        self.assertEqual(sum(line.split()[1] == "skipped" for line in self.logged()), 2)  # not again in each round
+        # Not again in each round.
+        self.assertEqual(sum(line.split()[1] == "skipped" for line in self.logged()), 2)
 
     def test_nothing_measured_is_no_success(self):
         self.assertEqual(self.ab(self.old, self.new, "--only", "skipped", "--rounds", "2")[0], 1)
@@ -356,7 +378,8 @@ class Program(unittest.TestCase):
 
     def test_list_only_without(self):
         self.assertEqual(self.ab(self.old, self.new, "--list")[:2], (0, "fast\nslow\nwrong\ngone\nskipped\n"))
-        self.assertEqual(self.ab(self.old, self.new, "--list", "--without", "slow,gone")[1], "fast\nwrong\nskipped\n")
+        self.assertEqual(self.ab(self.old, self.new, "--list", "--without", "slow,gone")[1],
+                         "fast\nwrong\nskipped\n")
 
     def test_paths_are_the_users_under_bazel_run(self):
         environment = {**os.environ, "BUILD_WORKING_DIRECTORY": self.folder}
@@ -373,7 +396,8 @@ class Program(unittest.TestCase):
         empty = os.path.join(self.folder, "empty")
         os.makedirs(os.path.join(empty, "bazel-bin"))
         self.refused(1, "is a checkout; give its bazel-bin", self.old, empty)
-        self.refused(1, "has no bench/gates; `bazel build //bench:gates`", self.old, os.path.join(empty, "bazel-bin"))
+        self.refused(1, "has no bench/gates; `bazel build //bench:gates`", self.old,
+                     os.path.join(empty, "bazel-bin"))
         self.refused(1, "has no bench/latency", self.old, self.new, "--program", "latency")
 
     def test_a_program_without_its_mediator_is_refused(self):
@@ -388,14 +412,16 @@ class Program(unittest.TestCase):
             self.refused(1, "was built with AddressSanitizer", self.old, new)
 
     def test_wrong_command_lines(self):
-        self.refused(2, "'nonsense' is no measurement; these are: fast", self.old, self.new, "--only", "nonsense")
+        self.refused(2, "'nonsense' is no measurement; these are: fast", self.old, self.new, "--only",
+                     "nonsense")
         for bad in ("0", "-1", "nan", "1e3", "9999999"):
             self.refused(2, f"'{bad}' is not a number of rounds", self.old, self.new, f"--rounds={bad}")
         self.refused(2, "no name of a benchmark", self.old, self.new, "--program", "../gates")
         self.refused(2, "required: NEW", self.old)
 
     def test_result_that_cannot_be_written_is_known_at_once(self):
-        self.refused(1, "cannot write /nowhere/result.json", self.old, self.new, "--json", "/nowhere/result.json")
+        self.refused(1, "cannot write /nowhere/result.json", self.old, self.new, "--json",
+                     "/nowhere/result.json")
         self.assertFalse(os.path.exists(self.log))
 
 
@@ -406,8 +432,10 @@ class RealBuild(unittest.TestCase):
         root = os.path.join(os.environ["TEST_SRCDIR"], os.environ["TEST_WORKSPACE"])
         if len(os.sched_getaffinity(0)) < 2:
             self.skipTest("a measurement needs two processors")
-        done = subprocess.run([os.path.join(HERE, "ab.py"), root, root, "--only", "saturated", "--rounds", "2"],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=100)
+        done = subprocess.run([os.path.join(HERE, "ab.py"), root, root, "--only", "saturated", "--rounds",
+                               "2"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                              timeout=100)
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertRegex(done.stdout, r"\ndoorbells per request when saturated .* 2 +inconclusive")
 

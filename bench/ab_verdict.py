@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the results of two builds, round by round, to a verdict for each figure. Pure: reads no file, runs nothing."""
+"""From the results of two builds, round by round, to a verdict for each figure. Pure: reads no file, runs
+nothing."""
 
 import dataclasses
 import enum
@@ -52,7 +53,8 @@ class Value:
 class Outcome:
     """One run of one measurement: its figures by name, and why others are not there."""
     values: dict = dataclasses.field(default_factory=dict)
-    reasons: dict = dataclasses.field(default_factory=dict)  # by name of figure or measurement, "" for the run itself
+    # By name of figure or measurement, "" for the run itself.
+    reasons: dict = dataclasses.field(default_factory=dict)
     skipped: bool = False  # and not failed
 
     def why_not(self, name, measurement):
@@ -111,8 +113,8 @@ def cost_ratio(old, new, better):
 
 
 def chance_of_worse(rounds):
-    """How probable it is, at most, that a figure that has not changed, and varies much, is called worse: no more than a
-    quarter of its rounds would be on the other side."""
+    """How probable it is, at most, that a figure that has not changed, and varies much, is called worse: no
+    more than a quarter of its rounds would be on the other side."""
     most = math.ceil(0.25 * (rounds - 1))
     return sum(math.comb(rounds, k) for k in range(most + 1)) / 2**rounds
 
@@ -162,8 +164,8 @@ def _of_detail(figure, detail):
 
 def _percentiles(figure, name, latency, samples):
     who = _plain(name)
-    return {f"{figure}/{who}/{key}": Value(latency[key], title=f"{who}, {key.replace('_', '.')} ns", ours=_is_ours(who),
-                                           samples=samples, percent=percent)
+    return {f"{figure}/{who}/{key}": Value(latency[key], title=f"{who}, {key.replace('_', '.')} ns",
+                                           ours=_is_ours(who), samples=samples, percent=percent)
             for key, percent in PERCENTILES.items() if samples and key in latency}
 
 
@@ -179,12 +181,14 @@ def _is_ours(contestant):
 # ---- verdicts ----
 
 def compare(rounds):
-    """rounds: for each measurement and round a pair (Outcome of OLD, Outcome of NEW) of runs that followed one another,
-    as (measurement, old, new). The Comparisons, in the order in which figures were first seen."""
+    """rounds: for each measurement and round a pair (Outcome of OLD, Outcome of NEW) of runs that followed
+    one another, as (measurement, old, new). The Comparisons, in the order in which figures were first
+    seen."""
     measurements = {}
     for measurement, old, new in rounds:
         measurements.setdefault(measurement, []).append((old, new))
-    return [comparison for measurement, pairs in measurements.items() for comparison in _of_one(measurement, pairs)]
+    return [comparison for measurement, pairs in measurements.items()
+            for comparison in _of_one(measurement, pairs)]
 
 
 class _Pairs:
@@ -195,7 +199,8 @@ class _Pairs:
         self.new_rounds = sum(name in new.values for _, new in outcomes)
         both = [(old.values[name], new.values[name]) for old, new in outcomes
                 if name in old.values and name in new.values]
-        self.both = [(old, new) for old, new in both if cost_ratio(old.value, new.value, old.better) is not None]
+        self.both = [(old, new) for old, new in both
+                     if cost_ratio(old.value, new.value, old.better) is not None]
         self.left_out = len(outcomes) - len(self.both)
         self.only_old = sum(name in old.values and name not in new.values for old, new in outcomes)
         self.only_new = sum(name in new.values and name not in old.values for old, new in outcomes)
@@ -216,7 +221,8 @@ def _of_one(measurement, pairs):
     names = {name: None for pair in pairs for outcome in pair for name in outcome.values}
     if names:
         return _without_repetitions([_judge(name, measurement, pairs) for name in names])
-    verdict = Verdict.SKIPPED if all(outcome.skipped for pair in pairs for outcome in pair) else Verdict.FAILED
+    verdict = Verdict.SKIPPED if all(outcome.skipped for pair in pairs
+                                     for outcome in pair) else Verdict.FAILED
     old_why, new_why = (outcome.why_not(measurement, measurement) for outcome in pairs[-1])
     reason = old_why if old_why == new_why else f"OLD: {old_why}; NEW: {new_why}"
     return [Comparison(measurement, measurement, measurement, "lower", True, verdict, reason)]
@@ -238,13 +244,15 @@ def confirm(comparisons, again):
     by_name = {comparison.name: comparison for comparison in again}
     for comparison in comparisons:
         comparison.again = by_name.get(comparison.name) if comparison.verdict is Verdict.WORSE else None
-        if comparison.again is not None and len(comparison.again.ratios) >= ROUNDS_MIN and not fails(comparison.again):
+        measured = comparison.again is not None and len(comparison.again.ratios) >= ROUNDS_MIN
+        if measured and not fails(comparison.again):
             comparison.verdict = Verdict.NOT_AGAIN
     return comparisons
 
 
 def _judge(name, measurement, outcomes):
-    known = next(outcome.values[name] for pair in outcomes for outcome in reversed(pair) if name in outcome.values)
+    known = next(outcome.values[name] for pair in outcomes for outcome in reversed(pair)
+                 if name in outcome.values)
     pairs = _Pairs(name, measurement, outcomes)
     result = Comparison(measurement, name, known.title or name, known.better, known.ours, Verdict.AS_BEFORE)
     result.old, result.new = [old.value for old, _ in pairs.both], [new.value for _, new in pairs.both]
@@ -290,7 +298,8 @@ def _of_quartiles(result):
     median = quantile(result.new, 0.5)
     if base_q1 <= median <= base_q3:
         return Verdict.AS_BEFORE
-    return Verdict.OUTSIDE_WORSE if (median > base_q3) == (result.better == "lower") else Verdict.OUTSIDE_BETTER
+    worse = (median > base_q3) == (result.better == "lower")
+    return Verdict.OUTSIDE_WORSE if worse else Verdict.OUTSIDE_BETTER
 
 
 def fails(comparison):
@@ -304,9 +313,12 @@ def to_json(comparison):
     def plain(number):
         return number if math.isfinite(number) else None
 
-    json = {"measurement": comparison.measurement, "name": comparison.name, "title": comparison.title, "better": comparison.better, "ours": comparison.ours,
-            "verdict": comparison.verdict.value, "rounds": len(comparison.ratios), "left_out": comparison.left_out,
-            "old": comparison.old, "new": comparison.new, "ratios": [plain(ratio) for ratio in comparison.ratios]}
+    json = {"measurement": comparison.measurement, "name": comparison.name, "title": comparison.title,
+            "better": comparison.better, "ours": comparison.ours,
+            "verdict": comparison.verdict.value, "rounds": len(comparison.ratios),
+            "left_out": comparison.left_out,
+            "old": comparison.old, "new": comparison.new,
+            "ratios": [plain(ratio) for ratio in comparison.ratios]}
     if comparison.reason:
         json["reason"] = comparison.reason
     if comparison.again is not None:
@@ -334,17 +346,20 @@ def _row(comparison, width):
         q1, median, q3 = quartiles(comparison.ratios)
         ratio = f"{median:.3f} ({q1:.3f} .. {q3:.3f})"
     word = comparison.verdict.value.upper() if fails(comparison) else comparison.verdict.value
-    samples = "" if comparison.old_samples is None else str(min(comparison.old_samples, comparison.new_samples))
+    samples = "" if comparison.old_samples is None else str(min(comparison.old_samples,
+                                                                comparison.new_samples))
     line = f"{title:<{width}} {old:>9} {new:>9} {ratio:>25} {len(comparison.ratios):>6} {samples:>9}  {word}"
     if comparison.again is not None and comparison.again.ratios:
         line += "; again: {1:.3f} ({0:.3f} .. {2:.3f})".format(*quartiles(comparison.again.ratios))
-    elif comparison.reason and not (comparison.is_detail and comparison.left_out and comparison.verdict is not Verdict.MISSING):
+    elif comparison.reason and not (comparison.is_detail and comparison.left_out
+                                    and comparison.verdict is not Verdict.MISSING):
         line += ": " + comparison.reason  # why rounds are left out stands at the figure
     return line
 
 
 def _is_shown(comparison):
-    """Of what a figure is made of, the median and what is not as it was; the rest, and yardsticks, are in the JSON."""
+    """Of what a figure is made of, the median and what is not as it was; the rest, and yardsticks, are in the
+    JSON."""
     changed = (*FAILING, Verdict.BETTER, Verdict.NOT_AGAIN)
     is_median = comparison.name.endswith(("/p50", "_p50_ns"))
     return comparison.ours and (not comparison.is_detail or is_median or comparison.verdict in changed)
@@ -353,7 +368,8 @@ def _is_shown(comparison):
 def table(comparisons):
     shown = list(filter(_is_shown, comparisons))
     width = min(66, max([len(comparison.title) + 4 for comparison in shown] + [6]))
-    head = f"{'figure':<{width}} {'OLD':>9} {'NEW':>9} {'ratio: median (quartiles)':>25} {'rounds':>6} {'samples':>9}  verdict"
+    head = (f"{'figure':<{width}} {'OLD':>9} {'NEW':>9} {'ratio: median (quartiles)':>25} {'rounds':>6} "
+            f"{'samples':>9}  verdict")
     return "\n".join([head, *(_row(comparison, width) for comparison in shown)])
 
 
@@ -370,7 +386,8 @@ def summary(comparisons):
         theirs = [comparison for comparison in judged if not comparison.ours]
         moved = [comparison for comparison in theirs if comparison.verdict in (Verdict.WORSE, Verdict.BETTER)]
         if moved:
-            lines.append(f"yardsticks: {len(moved)} of {len(theirs)} changed, though nothing of ours is in them: the machine, "
+            lines.append(f"yardsticks: {len(moved)} of {len(theirs)} changed, though nothing of ours is in "
+                         f"them: the machine, "
                          "not the build (" + ", ".join(comparison.name for comparison in moved[:4]) + ")")
     bad = [comparison for comparison in comparisons if fails(comparison)]
     if bad:

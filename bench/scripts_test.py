@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""bench/compare, bench/plot and bench/tables; and whether the documents have what they make of bench/results."""
+"""bench/compare, bench/plot and bench/tables; and whether the documents have what they make of
+bench/results."""
 
 import copy
 import glob
@@ -33,8 +34,8 @@ RESULTS = sorted(glob.glob(os.path.join(HERE, "results", "*.json")))
 
 
 def figure(median, spread=0.05, better="lower", **more):
-    return {"name": "f", "better": better, "median": median, "q1": median * (1 - spread), "q3": median * (1 + spread),
-            "rounds": 10, **more}
+    return {"name": "f", "better": better, "median": median, "q1": median * (1 - spread),
+            "q3": median * (1 + spread), "rounds": 10, **more}
 
 
 class Compare(unittest.TestCase):
@@ -84,16 +85,20 @@ class Plot(unittest.TestCase):
         self.assertAlmostEqual(points[-1][0], 2.0)  # 99 % below, one sample above it
 
     def test_latency_result_is_a_drawing_with_a_line_for_each_way(self):
-        rows = [{"name": name, "buckets": [[ns, 990], [3 * ns, 10]], "p50": ns} for name, ns in (("vgpu-ring", 300), ("NFS & files", 5e6))]
-        drawing = plot.draw({"machine": self.MACHINE, "groups": [{"title": "in a VM", "rows": rows}], "figures": []})
+        rows = [{"name": name, "buckets": [[ns, 990], [3 * ns, 10]], "p50": ns} for name,
+                ns in (("vgpu-ring", 300), ("NFS & files", 5e6))]
+        drawing = plot.draw({"machine": self.MACHINE, "groups": [{"title": "in a VM", "rows": rows}],
+                             "figures": []})
         document = xml.dom.minidom.parseString(drawing)
         self.assertEqual(len(document.getElementsByTagName("polyline")), 2)
         self.assertIn("NFS &amp; files", drawing)
 
     def test_vectors_of_all_sizes_share_a_panel_with_a_line_for_each_way(self):
         groups = [{"title": f"vectors of {count}", "elements": count,
-                   "rows": [{"name": "vgpu-ring", "samples": 9, "p50": 300 * count, "buckets": [[300 * count, 9]]},
-                            {"name": "register window", "samples": 0, "p50": 0, "buckets": []}]} for count in (1, 1024)]
+                   "rows": [{"name": "vgpu-ring", "samples": 9, "p50": 300 * count,
+                             "buckets": [[300 * count, 9]]},
+                            {"name": "register window", "samples": 0, "p50": 0, "buckets": []}]}
+                  for count in (1, 1024)]
         drawing = plot.draw({"machine": self.MACHINE, "groups": groups, "figures": []})
         lines = xml.dom.minidom.parseString(drawing).getElementsByTagName("polyline")
         self.assertEqual([len(line.getAttribute("points").split()) for line in lines], [2])
@@ -133,14 +138,17 @@ class Plot(unittest.TestCase):
         self.assertTrue(drawn)
         for path in drawn:
             with self.subTest(path):
-                with open(path, encoding="utf-8") as result, open(path.replace(".json", ".svg"), encoding="utf-8") as kept:
+                with open(path, encoding="utf-8") as result, open(path.replace(".json", ".svg"),
+                                                                  encoding="utf-8") as kept:
                     self.assertTrue(plot.draw(json.load(result)) == kept.read(), f"run bench/plot for {path}")
 
 
 class Tables(unittest.TestCase):
     RESULT = {"machine": {"cpu": "a processor", "cpus": 2, "kernel": "6.1", "date": "2026-01-01T00:00:00Z"},
-              "figures": [{"name": "rtt", "title": "ours / theirs", "better": "lower", "median": 0.5, "q1": 0.4, "q3": 0.6,
-                           "rounds": 10, "gate": 0.8, "drift": 1.0, "verdict": "holds", "note": "", "detail": None}]}
+              "figures": [{"name": "rtt", "title": "ours / theirs", "better": "lower", "median": 0.5,
+                           "q1": 0.4, "q3": 0.6,
+                           "rounds": 10, "gate": 0.8, "drift": 1.0, "verdict": "holds", "note": "",
+                           "detail": None}]}
 
     def render(self, kind, **changes):
         result = copy.deepcopy(self.RESULT)
@@ -159,7 +167,8 @@ class Tables(unittest.TestCase):
                 self.assertTrue(tables.render(words) == words, f"{path}: run bench/tables")
 
     def test_every_result_has_its_machine_its_figures_and_its_losses_in_the_documents(self):
-        blocks = [match.groups()[1:3] for _, words in self.documents() for match in tables.BLOCK.finditer(words)]
+        blocks = [match.groups()[1:3] for _, words in self.documents()
+                  for match in tables.BLOCK.finditer(words)]
         for path in RESULTS:
             name = os.path.basename(path).removesuffix(".json")
             shown = {kind for kind, results in blocks if name in results.split()}
@@ -183,7 +192,8 @@ class Tables(unittest.TestCase):
 
     def test_a_table_follows_its_result_and_nothing_else_changes(self):
         words = self.render("figures")
-        self.assertTrue(words.startswith("before\n<!--") and words.endswith("-->\nafter\n") and "stale" not in words)
+        self.assertTrue(words.startswith("before\n<!--") and words.endswith("-->\nafter\n")
+                        and "stale" not in words)
         self.assertIn("| ours / theirs | 0.50 (0.40 .. 0.60) | 10 | <= 0.80 |  | 1.00 | holds |", words)
         self.assertIn("0.70 (0.40 .. 0.60)", self.render("figures", median=0.7))
         self.assertEqual(words, tables.render(words, lambda name: self.RESULT))  # twice is once
@@ -191,14 +201,16 @@ class Tables(unittest.TestCase):
     def test_losses_are_what_misses_cannot_be_judged_or_is_slower(self):
         self.assertEqual(tables.behind(self.RESULT["figures"][0]), "")
         for why, changes in (("falls short", {"verdict": "falls short"}),
-                             ("inconclusive: the machine changed 3.0x", {"verdict": "inconclusive", "drift": 3.0}),
+                             ("inconclusive: the machine changed 3.0x",
+                              {"verdict": "inconclusive", "drift": 3.0}),
                              ("no gate, and the machine changed 3.0x", {"verdict": "no gate", "drift": 3.0}),
                              ("slower", {"median": 1.2, "q1": 1.1, "q3": 1.3}),
                              ("slower", {"better": "higher"}), ("about even", {"median": 1.2})):
             self.assertIn(f"| {why} |", self.render("losses", **changes))
 
     def test_what_no_table_can_be_made_of_is_said(self):
-        for words in ("<!-- bench/tables: figures r -->\nno end", "<!-- bench/tables: nonsense r -->\n<!-- end of table -->",
+        for words in ("<!-- bench/tables: figures r -->\nno end",
+                      "<!-- bench/tables: nonsense r -->\n<!-- end of table -->",
                       "<!-- bench/tables: figures -->\n<!-- end of table -->",
                       "<!-- bench/tables: rivals r -->\n<!-- end of table -->"):
             with self.assertRaises(tables.Wrong):
@@ -207,7 +219,8 @@ class Tables(unittest.TestCase):
             tables.read_result("no-such-result")
 
     def test_numbers_have_three_digits_that_count(self):
-        self.assertEqual([tables.digits(value) for value in (0, 0.0082, 0.4965, 1, 9.996, 10.57, 4523.4, 1.75e6, 5e-6)],
+        self.assertEqual([tables.digits(value)
+                          for value in (0, 0.0082, 0.4965, 1, 9.996, 10.57, 4523.4, 1.75e6, 5e-6)],
                          ["0", "0.008", "0.50", "1.00", "10.0", "10.6", "4,523", "1.75 million", "5e-06"])
         self.assertEqual([tables.duration(ns) for ns in (335, 999.7, 1631, 999499, 999700, 1.2e9)],
                          ["335 ns", "1 us", "1.63 us", "999 us", "1 ms", "1.2 s"])

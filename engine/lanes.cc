@@ -67,7 +67,7 @@ bool Lanes::Together(const Job& first, const Job& other) {
   return first.priority == other.priority && Small(first) && Small(other);
 }
 
-// The gentle jobs of all classes run one after the other: side by side they would not be gentle.
+// The throttled jobs of all classes run one after the other: side by side they would take more of the bus.
 Lanes::Lane& Lanes::LaneFor(const Job& job) {
   if ((job.flags & kJobGentle) != 0) return lanes_[0];
   const uint32_t priority = std::min(job.priority, kClasses - 1);

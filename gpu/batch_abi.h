@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the host hands to the batch kernel: C++ for both. By value, in a launch's parameters: nothing to fetch.
+// What the host hands to the batch kernel, in C++ that both compile. It travels by value in the parameters of a
+// launch, so the kernel fetches nothing.
 #ifndef VGPU_GPU_BATCH_ABI_H_
 #define VGPU_GPU_BATCH_ABI_H_
 
@@ -10,13 +11,13 @@
 // Jobs of one launch.
 #define VGPU_BATCH_JOBS 16u
 #define VGPU_BATCH_THREADS 256u  // of a block
-// Bytes of one operand that a block has for its threads, 16 bytes each.
+// Bytes of one operand that a block reads in one step: 16 for each thread.
 #define VGPU_BATCH_BLOCK_BYTES (VGPU_BATCH_THREADS * 16u)
 
 // What a job is.
 #define VGPU_JOB_ADD 0u      // one integer sum, straight into a guest's slot
-#define VGPU_JOB_FAULT 1u    // an illegal address; in test builds only (VGPU_CRASH_POINTS)
-#define VGPU_JOB_HANG 2u     // never ends; in test builds only
+#define VGPU_JOB_FAULT 1u    // an illegal address; only where VGPU_CRASH_POINTS is defined, as tests do
+#define VGPU_JOB_HANG 2u     // never ends; only there, too
 #define VGPU_JOB_VECTORS 3u  // this and above: VGPU_JOB_VECTORS + a number of operations::Vectors
 
 namespace vgpu::gpu {
@@ -40,7 +41,7 @@ struct VgpuJob {
   uint32_t seq;     // its sequence half, of a job that is done; its data half is the sum of an ADD, else 0
   uint32_t kind;    // VGPU_JOB_*. One that the kernel does not know: nothing is computed, and `done` gets
                     // VGPU_ERR_UNSUPPORTED as its code, the low 8 bits of its sequence half
-  uint32_t* left;   // zero; the GPU's own memory: counts the blocks that have ended
+  uint32_t* left;   // zero before and after; the GPU's own memory: counts the blocks that have ended
   uint64_t* when;   // gets the time at which the kernel had the sum, ns of the GPU's clock; there before `done`; null: none
 };
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Compiles device code and writes it as C++ (gpu/kernels.h): OUT NVCC VERSION SOURCE OPTION... Without NVCC: an empty image.
+# Compiles device code and writes it as C++ (gpu/kernels.h): OUT NVCC VERSION SOURCE OPTION... Without NVCC:
+# an empty image.
 set -euo pipefail
 out=$1 nvcc=$2 version=$3 source=$4
 shift 4

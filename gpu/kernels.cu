@@ -106,8 +106,8 @@ __device__ void EndJob(const VgpuJob& job, uint32_t data, uint32_t code) {
 }  // namespace
 
 // Stays on the GPU and answers ADDs. Thread e polls entry e of the ring, and nothing else: no thread waits for another.
-// While it waits it reads half of its entry, which keeps the bus free. It leaves when the host says so in `stop`, at which
-// it looks about once a millisecond.
+// While it waits it reads only half of its entry, to leave more of the bus to others. It leaves when the host says so in
+// `stop`, which it reads once in 64 looks at its entry: each 0.1 ms or so, or a millisecond where copies fill the bus.
 //
 // Both words that it writes carry their data and their sequence, so there is no fence (docs/adr/0005-resident-kernel.md has
 // what fences cost). The host must not rely on their order.

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A static library that is whole: Bazel's own hold what one target compiled, and nothing of what it depends on."""
+"""A static library that is whole: Bazel's own hold what one target compiled, without what it depends on."""
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
 
-# One object of everything, so that what is not part of the interface can be hidden: the archive then never clashes
-# with a program's own copy of a library. Merged function templates lose their groups first, or the linker could throw
-# a hidden one away in favour of the program's. (objcopy hides no unique symbols: they become weak ones before.)
+# One object of everything, so that what is not part of the interface can be hidden: the archive then never
+# clashes with a program's own copy of a library. Merged function templates lose their groups first, or the
+# linker could throw a hidden one away in favour of the program's. (objcopy hides no unique symbols: they
+# become weak ones before.)
 _COMMAND = """set -e
 "$LD" -r -S --force-group-allocation -o "$OBJECT" --whole-archive "$@"
 "$OBJCOPY" $("$NM" "$OBJECT" | awk '$2 == "u" { print "--weaken-symbol=" $3 }') "$OBJECT"

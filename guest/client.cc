@@ -182,8 +182,7 @@ bool Client::PollAny(uint32_t* idx, Answer* answer) {
 bool Client::Outstanding(uint32_t idx) const {
   if (stashed_ != 0 && stash_full_[Slot(idx)] && stash_[Slot(idx)].idx == idx) return true;
   if (idx - producer_.oldest() >= producer_.outstanding()) return false;
-  const bool answer_in_slot =
-      vgpu_done_tag(Memory::LoadAcquire(ring_.done(idx))) == ring_.tag(producer_.epoch(), idx);
+  const bool answer_in_slot = producer_.HasAnswer(idx);
   return !answer_in_slot || producer_.Answered(idx);
 }
 
@@ -247,7 +246,7 @@ Result<Answer> Client::WaitLong(uint32_t idx, TimePoint deadline, const std::ato
     }
     if (auto whole = CheckRing(); !whole) return tl::make_unexpected(whole.error());
     if (now >= deadline) return tl::make_unexpected(NoAnswer(begin, now));
-    if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
+    if (stop != nullptr && stop->load()) {
       return Fail(VGPU_ERR_CANCELLED,
                   "the wait was given up; the request stays in its slot, wait for it again");
     }

@@ -31,7 +31,9 @@ constexpr CodeText kCodes[] = {
     {VGPU_ERR_TIMEOUT, "timeout",
      "The answer did not come in time: allow more time, or look at the mediator's load with `vgpuctl "
      "status`."},
-    {VGPU_ERR_CUDA, "CUDA error", "The GPU failed: the mediator's log on the host names the cause."},
+    {VGPU_ERR_CUDA, "CUDA error",
+     "No mediator of this release sends this code, which is reserved for failures of the GPU: see the mediator's log on the "
+     "host."},
     {VGPU_ERR_INVALID_POOL, "invalid pool",
      "The pool is unknown or not granted to this VM: use 'A' or 'B', as the mediator's configuration has "
      "it."},
@@ -42,7 +44,8 @@ constexpr CodeText kCodes[] = {
     {VGPU_ERR_INVALID_LENGTH, "invalid length",
      "The length does not fit the operation: check it against the manual."},
     {VGPU_ERR_RATE_LIMITED, "rate limited",
-     "A mediator of another release limits how much a VM may send: slow down and send again."},
+     "No mediator of this release sends this code, which is reserved for a VM that sends too much: slow down and send "
+     "again."},
     {VGPU_ERR_QUARANTINED, "quarantined",
      "This VM is quarantined by the host's operator and gets nothing done until it is released there (with "
      "`vgpuctl release`): ask the operator."},
@@ -77,7 +80,8 @@ constexpr CodeText kCodes[] = {
 };
 
 constexpr CodeText kCuda = {0xf0, "CUDA specific error",
-                            "The GPU failed: the mediator's log on the host names the cause."};
+                            "No mediator of this release sends this code, which is reserved for failures of the GPU: "
+                            "see the mediator's log on the host."};
 constexpr CodeText kUnknown = {
     0, "unknown code", "The mediator answered with a code that this program does not know: update it."};
 
@@ -145,6 +149,20 @@ uint32_t CodeOf(const base::ConnectError& failure) {
     default:
       return VGPU_ERR_UNAVAILABLE;
   }
+}
+
+uint32_t CodeOf(const base::ChannelError& failure) {
+  switch (failure.fault) {
+    case base::ChannelFault::kForeign:
+    case base::ChannelFault::kVersion:
+    case base::ChannelFault::kTooLong:
+      return VGPU_ERR_VERSION;
+    case base::ChannelFault::kTooManyFds:
+    case base::ChannelFault::kNoFdsLeft:
+    case base::ChannelFault::kCutOff:
+      break;
+  }
+  return VGPU_ERR_UNAVAILABLE;
 }
 
 const char* CodeName(uint32_t code) { return Find(code).name; }

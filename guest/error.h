@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "api/codes.h"
+#include "base/channel.h"
 #include "base/connect.h"
 #include "guest/codes.h"
 
@@ -35,6 +36,8 @@ tl::unexpected<Error> FailErrno(uint32_t code, const std::string& what);
 
 // What a connection that could not be made means: a path that is wrong is a bad argument.
 uint32_t CodeOf(const base::ConnectError& failure);
+// The same of one that is of no use any more.
+uint32_t CodeOf(const base::ChannelError& failure);
 
 // A short name ("fenced"); "unknown code" for what is none. Static storage.
 const char* CodeName(uint32_t code);

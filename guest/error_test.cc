@@ -9,6 +9,7 @@
 #include <string>
 
 #include "api/codes.h"
+#include "base/channel.h"
 
 namespace vgpu::guest {
 namespace {
@@ -57,6 +58,14 @@ TEST(Error, NoErrorHasCode0) {
     EXPECT_EQ(error.text.find("No error"), std::string::npos) << error.text;
   }
   for (uint32_t code = 1; code <= 0x200; ++code) EXPECT_EQ(Refused(code).code, code);
+}
+
+TEST(Error, AConnectionThatBreaks_MayComeAgain_AndOneOfAnotherVersionMayNot) {
+  using base::ChannelFault;
+  for (const ChannelFault fault : {ChannelFault::kForeign, ChannelFault::kVersion, ChannelFault::kTooLong}) {
+    EXPECT_EQ(CodeOf(base::ChannelError{fault}), VGPU_ERR_VERSION);
+  }
+  EXPECT_EQ(CodeOf(base::ChannelError{ChannelFault::kCutOff}), VGPU_ERR_UNAVAILABLE);
 }
 
 TEST(Error, FailErrno_AddsTheSystemsReason) {

@@ -256,7 +256,7 @@ Grant HostTransport::grant() const {
 void HostTransport::SetRingState(uint32_t state) {
   auto* header = reinterpret_cast<vgpu_region_header*>(region_);
   ring::RealMemory::StoreRelease(&header->link_state, vgpu_word(state, ++state_changes_));
-  ring_state_.store(state, std::memory_order_relaxed);
+  ring_state_.store(state);
 }
 
 }  // namespace vgpu::guest

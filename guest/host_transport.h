@@ -44,7 +44,7 @@ class HostTransport final : public Transport {
   void Kick(uint32_t ring) override;
   bool can_sleep() const override { return true; }
   Wake SleepUntilCall(uint32_t ring, TimePoint deadline) override;
-  uint32_t ring_state() override { return ring_state_.load(std::memory_order_relaxed); }
+  uint32_t ring_state() override { return ring_state_.load(); }
   // Attaches again, as often as it takes: the mediator may be restarting.
   Result<void> AwaitLink(TimePoint deadline) override;
   Grant grant() const override;

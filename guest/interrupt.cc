@@ -7,7 +7,7 @@ namespace {
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes it");
 
-void Raise(int) { interrupted.store(true, std::memory_order_relaxed); }
+void Raise(int) { interrupted.store(true); }
 
 // If this program was started with the signal ignored (nohup, a shell's background), it stays ignored.
 void Take(int signal_number, struct sigaction* old) {
@@ -21,7 +21,7 @@ void Take(int signal_number, struct sigaction* old) {
 }  // namespace
 
 Interrupt::Interrupt() {
-  interrupted.store(false, std::memory_order_relaxed);
+  interrupted.store(false);
   Take(SIGINT, &old_int_);
   Take(SIGTERM, &old_term_);
 }

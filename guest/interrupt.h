@@ -19,7 +19,7 @@ class Interrupt {
   Interrupt& operator=(const Interrupt&) = delete;
 
   const std::atomic<bool>* flag() const;
-  bool raised() const { return flag()->load(std::memory_order_relaxed); }
+  bool raised() const { return flag()->load(); }
 
  private:
   struct sigaction old_int_;

@@ -57,7 +57,7 @@ class PingRun {
     uint64_t begin;
   };
 
-  bool Stopped() const { return plan_.stop != nullptr && plan_.stop->load(std::memory_order_relaxed); }
+  bool Stopped() const { return plan_.stop != nullptr && plan_.stop->load(); }
 
   Sent& Oldest() { return window_[taken_ % plan_.depth]; }
 

@@ -72,7 +72,7 @@ Result<Vectors> MakeVectors(Client& client, uint64_t bytes, bool in_place) {
 }
 
 bool Stopped(const VaddPlan& plan) {
-  return plan.stop != nullptr && plan.stop->load(std::memory_order_relaxed);
+  return plan.stop != nullptr && plan.stop->load();
 }
 
 // Sends one piece and adds what it found to *result. `expected` has room for `count` elements.

@@ -26,11 +26,11 @@ struct VaddPlan {
 };
 
 struct VaddResult {
-  uint64_t count = 0;                  // elements whose sum is there; fewer than planned: stopped, or `error`
-  uint64_t wrong = 0;                  // elements
-  uint64_t requests = 0;               // what does not fit the arena at once is sent in pieces
+  uint64_t count = 0;                  // elements whose sums have come; fewer than planned: stopped, or `error`
+  uint64_t wrong = 0;                  // of these, sums that were wrong
+  uint64_t requests = 0;               // that were sent; what does not fit the arena at once takes several
   std::chrono::nanoseconds waited{0};  // from sending to the answer, all requests together
-  std::optional<Error> error;          // that ended it, after the first sums
+  std::optional<Error> error;          // what ended it, if some sums had come before
 };
 
 // Operands are random bits: integers wrap, floats are of every kind; any NaN equals any NaN, else bits are

@@ -18,7 +18,7 @@ AttachErrand::AttachErrand(AttachParts parts, const Clock* clock, std::function<
       preparer_(parts_.layout, std::move(parts_.private_file), std::move(parts_.region), std::move(parts_.ring_lines)) {}
 
 bool AttachErrand::Step() {
-  if (undoing_ || cancelled_.load(std::memory_order_relaxed)) {
+  if (undoing_ || cancelled_.load()) {
     undoing_ = true;
     return !preparer_.UnmapSome(kUnmapBytes);
   }
@@ -42,7 +42,7 @@ TeardownErrand::TeardownErrand(std::unique_ptr<Session> session, std::function<v
     : session_(std::move(session)), memory_(session_->TakeMemory()), done_(std::move(done)) {}
 
 bool TeardownErrand::Step() {
-  session_->mapped()->store(false, std::memory_order_relaxed);
+  session_->mapped()->store(false);
   if (memory_.region.UnmapSome(kUnmapBytes)) return false;
   memory_ = SessionMemory();
   session_.reset();

@@ -38,7 +38,7 @@ class AttachErrand final : public Errand {
   void Done() override { done_(this); }
 
   // Any thread. The session is not wanted any more: the next step begins to unmap.
-  void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  void Cancel() { cancelled_.store(true); }
 
   // Afterwards: the session, or null and why.
   std::unique_ptr<Session> TakeSession() { return std::move(session_); }

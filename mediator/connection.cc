@@ -25,7 +25,7 @@ constexpr int kMessagesPerTurn = 16;
 constexpr int64_t kHelloNs = 5'000'000'000;
 // Questions of a peer that has not read the answer to an earlier one.
 constexpr uint32_t kUnreadMax = 1000;
-// A call that took so long when the VM attached: it is a suspect from the start.
+// A call that took so long when the VM attached: it is isolated from the start.
 constexpr int64_t kSlowCallNs = 200'000;
 
 }  // namespace

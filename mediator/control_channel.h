@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mediator's end of a control connection: frames whose descriptors are a peer's, and the words for what
-// is wrong.
+// The mediator's end of a control connection: frames whose descriptors belong to a peer, and the words for what is
+// wrong with them.
 #ifndef VGPU_MEDIATOR_CONTROL_CHANNEL_H_
 #define VGPU_MEDIATOR_CONTROL_CHANNEL_H_
 
@@ -18,7 +18,7 @@ using ControlChannel = base::BasicChannel<PeerFd>;
 
 inline ControlChannel MakeControlChannel(PeerFd socket) { return {std::move(socket), ring::kMediatorsEnd}; }
 
-// For the peer: what it did, and the remedy.
+// For the peer and the log: what is wrong, and the remedy where there is one.
 std::string Explain(const base::ChannelError& error);
 
 }  // namespace vgpu::mediator

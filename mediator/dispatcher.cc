@@ -179,7 +179,7 @@ void Dispatcher::StopListening(Session* session) {
   std::erase_if(deaf_, [session](const GuestRing* ring) { return ring->session() == session; });
 }
 
-// Those that were deaf long enough hear again.
+// Those that were muted long enough are listened to again.
 void Dispatcher::Listen() {
   const int64_t now_ns = clock_->Now();
   for (size_t i = deaf_.size(); i-- > 0;) {

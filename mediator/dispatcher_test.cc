@@ -98,7 +98,7 @@ class FakeGpu final : public Gpus, public MemoryHolder {
 
   void SetListener(PlacementListener* listener) override { listener_ = listener; }
   void Attach(Session* session) override {
-    seats_.Place({session, session->placement_record(), session->vm_id()}, 0, /*parked=*/false);
+    seats_.Place({session, session->mutable_placement(), session->vm_id()}, 0, /*parked=*/false);
   }
   bool Release(Session* session) override {
     const uint32_t region = session->seat().region();
@@ -309,7 +309,7 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
   virtual void OnStop() {}
 
   void Play(std::vector<Step> steps) { Play(std::move(steps), dispatcher_.get(), &backend_); }
-  // The same on the dispatcher for suspects.
+  // The same on the dispatcher of the isolated lane.
   void PlayApart(std::vector<Step> steps) { Play(std::move(steps), apart_.get(), &backend_apart_); }
   void Play(std::vector<Step> steps, Dispatcher* dispatcher, FakeWorkers* backend) {
     steps_ = std::move(steps);

@@ -58,7 +58,7 @@ class EnginePortTest : public testing::Test {
     session_ = std::make_unique<Session>(Grant{7, 'A', kPriority}, std::move(memory), std::move(rings),
                                          RingEventfds{MakeEventfd(), MakeEventfd()}, vgpu_device_info{});
     seats_.AddGpu(0, {'A'});
-    region_ = seats_.Place({session_.get(), session_->placement_record(), 7}, 0, /*parked=*/false);
+    region_ = seats_.Place({session_.get(), session_->mutable_placement(), 7}, 0, /*parked=*/false);
   }
 
   GuestRing* guest_ring() { return session_->rings()[1].get(); }

@@ -66,7 +66,7 @@ struct EngineStarter::Thread {
   base::Result<base::UniqueFd> worker = OpenWorker(OwnProgram());
   std::unique_ptr<Mailbox<Message>> messages;
   std::unique_ptr<Mailbox<EngineOrder*>> answers;
-  std::vector<pid_t> engines;  // the thread's: started, and not buried
+  std::vector<pid_t> engines;  // the thread's: started, and not reaped
 
   std::mutex mutex;
   std::condition_variable changed;

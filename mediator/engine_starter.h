@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that starts engine processes, writes down which there are, and buries them. All of that waits
+// The thread that starts engine processes, writes down which there are, and reaps them. All of that waits
 // for others: memory for the area, the program's exec, the record's file system, limits on tasks, the process
-// table. A lane orders an engine, and finds it ready-made, or why not, in a later turn.
+// table. A lane orders an engine, and finds it ready-made, or why not, in a later iteration.
 #ifndef VGPU_MEDIATOR_ENGINE_STARTER_H_
 #define VGPU_MEDIATOR_ENGINE_STARTER_H_
 
@@ -18,7 +18,7 @@ class EngineStarter final : public EngineSource {
  public:
   // Engines may run where the calling thread may at this moment: whoever pins it later does not mean them.
   static base::Result<std::unique_ptr<EngineStarter>> Create(EngineRecord record);
-  // Ends what was ordered and not taken, and waits until all is buried; but not for ever: whoever hangs is
+  // Ends what was ordered and not taken, and waits until all is reaped; but not for ever: whoever hangs is
   // left to the next mediator, which finds it in the record.
   ~EngineStarter() override;
   EngineStarter(const EngineStarter&) = delete;

@@ -2,7 +2,8 @@
 // Who waits for which descriptor, and who touches descriptors that guests hold, too. The kernel stands behind
 // it (uring_loop.h), or a simulation.
 //
-// Descriptors are counters, not queues: handlers drain, then look.
+// A watch says that a descriptor is ready, and not how often it became so. What a handler leaves unread is
+// reported again.
 #ifndef VGPU_MEDIATOR_EVENT_LOOP_H_
 #define VGPU_MEDIATOR_EVENT_LOOP_H_
 
@@ -42,11 +43,11 @@ class EventLoop {
   virtual void UnwatchAll(std::span<const int> ids) = 0;
   void Unwatch(int id) { UnwatchAll({&id, 1}); }
 
-  // Runs the handlers of everything that is ready, without a system call where nothing is.
-  // Returns how many ran.
+  // Runs handlers of what is ready: a bounded number, the rest with the next call. Makes no system call where
+  // nothing is ready. Returns how many ran.
   virtual int Poll() = 0;
-  // Sleeps until something is ready, or for `timeout_ns` (kForever: no limit), then runs the handlers of what
-  // is ready. Returns how many ran.
+  // Sleeps until something is ready, for `timeout_ns` at most (kForever: no limit), then runs handlers as Poll
+  // does. It may wake up earlier, for a signal for instance. Returns how many handlers ran.
   int Sleep(int64_t timeout_ns = kForever) {
     Wait(timeout_ns);
     return RunReady();
@@ -67,8 +68,8 @@ class EventLoop {
 
   uint64_t sleeps() const { return sleeps_; }
 
-  // When it cannot go on from now on, nothing becomes ready any more: `broken` is called once, and error()
-  // says why.
+  // `broken` is called once, as soon as the kernel refuses to go on. After that nothing becomes ready any
+  // more, and error() says why.
   void OnBroken(std::function<void()> broken) { broken_ = std::move(broken); }
   const std::string& error() const { return error_; }
 

@@ -414,7 +414,7 @@ void GpuEngines::Attach(Session* session) {
   }
   Gpu* gpu = gpus_[index].get();
   const bool parked = gpu->pool.use() != GpuUse::kInUse && gpu->pool.found();
-  const Tenant tenant{session, session->placement_record(), session->vm_id()};
+  const Tenant tenant{session, session->mutable_placement(), session->vm_id()};
   const uint32_t region = seats_.Place(tenant, index, parked);
   if (seats_.IsBlamed(session->vm_id())) {
     spdlog::warn("VM {} stays on the CPU: engines ended while they registered its memory before",

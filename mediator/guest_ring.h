@@ -66,7 +66,7 @@ class GuestRing final : public ReadyHandler, private serve::RingHost, public ser
 
   // ---- marks of the dispatcher's lists ----
   base::Published<bool> hot = false;  // polled at each turn; otherwise armed, or not open
-  bool has_chore = false;  // in the list of chores
+  bool has_chore = false;  // in the list of those with maintenance
   size_t hot_index = 0;    // its place in the list of hot rings
   int watch = -1;          // of its kick; -1: not listened to
   int64_t deaf_until_ns = 0;  // its kicks came without requests: not listened to until then

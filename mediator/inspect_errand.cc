@@ -30,7 +30,7 @@ bool InspectErrand::Step() {
 
 // True: that was all of it.
 bool InspectErrand::InspectSome(Subject* subject) {
-  if (!subject->mapped->load(std::memory_order_relaxed)) return true;
+  if (!subject->mapped->load()) return true;
   char* const part = subject->region + at_;
   const size_t bytes = std::min(kStepBytes, subject->bytes - at_);
   at_ += bytes;

@@ -48,7 +48,7 @@ class InspectErrandTest : public testing::Test {
   void SetUp() override {
     if (const auto supported = base::missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
   }
-  // Runs an errand to its end, and returns what it found of each.
+  // Runs a task to its end, and returns what it found of each.
   std::vector<Finding> Inspect(std::vector<InspectErrand::Subject> subjects) {
     std::vector<Finding> findings;
     steps_ = 0;

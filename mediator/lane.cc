@@ -83,7 +83,7 @@ base::Result<void> Lane::Open(std::unique_ptr<EventLoop> loop, const MakeBackend
   dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), roles, static_cast<SessionOwner*>(this), trace, clock,
                                              options_.dispatcher);
   dispatcher_->set_on_fault([this] {
-    if (!fault_reported_.exchange(true, std::memory_order_relaxed)) Report(LaneReport::Kind::kFault, nullptr);
+    if (!fault_reported_.exchange(true)) Report(LaneReport::Kind::kFault, nullptr);
   });
   if (loop_->Watch(commands_->fd(), this) < 0) return tl::make_unexpected(std::string("the event loop has no room"));
   return {};
@@ -105,7 +105,7 @@ void Lane::Stop() {
 
 bool Lane::TakeReport(LaneReport* report) {
   if (!reports_->Take(report)) return false;
-  if (report->kind == LaneReport::Kind::kFault) fault_reported_.store(false, std::memory_order_relaxed);
+  if (report->kind == LaneReport::Kind::kFault) fault_reported_.store(false);
   return true;
 }
 

@@ -170,7 +170,7 @@ LaneOptions MakeLaneOptions(const char* name, const Config& config, int64_t wake
   return {name, config.vms_max * kWatchesPerVm + kWatchesBeside, {config.wait, wake_cost_ns, config.vms_max}};
 }
 
-// One worker, and no GPU: what suspects get must not hold up what others get.
+// One worker, and no GPU: what isolated VMs get must not hold up what others get.
 base::Result<std::unique_ptr<Lane>> StartSuspectsLane(const Config& config, int64_t wake_cost_ns, const Clock* clock) {
   LaneOptions options = MakeLaneOptions("vgpu-suspects", config, wake_cost_ns);
   options.dispatcher.serves_suspects = true;
@@ -224,7 +224,7 @@ base::Result<void> Serve(const Flags& flags) {
   (*server)->Run(signals.stop());
   (*lane)->Stop();
   (*suspects)->Stop();
-  errands->reset();  // before the connections that its errands refer to
+  errands->reset();  // before the connections that its tasks refer to
   for (const std::string* error : {&(*loop)->error(), &(*lane)->error(), &(*suspects)->error()}) {
     if (!error->empty()) return tl::make_unexpected(*error);
   }

@@ -10,7 +10,7 @@
 
 namespace vgpu::mediator {
 
-// Not thread-safe. Bounded: of strikes, those of the lowest ids are forgotten first.
+// Not thread-safe. Bounded: of stalls, those of the lowest ids are forgotten first.
 class Offenders {
  public:
   static constexpr size_t kStrikesMax = 4096;      // VMs

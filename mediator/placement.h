@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a session's requests run. Everybody reads it, only Seats (seats.h) writes it.
+// Where a session's requests run. Everybody reads it; only Seats (seats.h) can write it.
 #ifndef VGPU_MEDIATOR_PLACEMENT_H_
 #define VGPU_MEDIATOR_PLACEMENT_H_
 
@@ -43,6 +43,10 @@ class Placement {
  public:
   static constexpr uint32_t kNone = ~0u;
 
+  // Changes placements (below).
+  class Writer;
+
+  Placement() = default;
   Placement(const Placement&) = delete;
   Placement& operator=(const Placement&) = delete;
 
@@ -62,38 +66,38 @@ class Placement {
   // The number of its region with the engines of its GPU; kNone: it has none.
   uint32_t region() const { return region_; }
 
- protected:
-  Placement() = default;
-  ~Placement() = default;
-
+ private:
   base::Published<PlacementState> state_ = PlacementState::kUnplaced;
   base::Published<int> ordinal_ = -1;
   uint32_t gpu_ = kNone;
   uint32_t region_ = kNone;
 };
 
-// The same for its writer, Seats.
-class PlacementRecord final : public Placement {
- public:
+// Whoever writes placements derives from this. In the product that is Seats (seats.h) alone: tests/tidy checks it.
+class Placement::Writer {
+ protected:
+  Writer() = default;
+  ~Writer() = default;
+
   // Needs a placement without a GPU.
-  void Place(uint32_t gpu, int ordinal, uint32_t region, PlacementState state) {
-    assert(this->state() == PlacementState::kUnplaced);
-    gpu_ = gpu;
-    ordinal_ = ordinal;
-    region_ = region;
-    Become(state);
+  static void Assign(Placement* placement, uint32_t gpu, int ordinal, uint32_t region, PlacementState state) {
+    assert(placement->state() == PlacementState::kUnplaced);
+    placement->gpu_ = gpu;
+    placement->ordinal_ = ordinal;
+    placement->region_ = region;
+    Become(placement, state);
   }
 
-  void Become(PlacementState to) {
-    assert(MayFollow(state(), to));
-    state_ = to;
+  static void Become(Placement* placement, PlacementState to) {
+    assert(MayFollow(placement->state(), to));
+    placement->state_ = to;
   }
 
   // No engine has the memory any more. Needs kReleasing.
-  void Clear() {
-    Become(PlacementState::kUnplaced);
-    gpu_ = region_ = kNone;
-    ordinal_ = -1;
+  static void Clear(Placement* placement) {
+    Become(placement, PlacementState::kUnplaced);
+    placement->gpu_ = placement->region_ = kNone;
+    placement->ordinal_ = -1;
   }
 };
 

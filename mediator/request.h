@@ -4,6 +4,7 @@
 #ifndef VGPU_MEDIATOR_REQUEST_H_
 #define VGPU_MEDIATOR_REQUEST_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "serve/request.h"
@@ -32,8 +33,8 @@ struct Offsets {
 struct alignas(64) Request : WhatToDo, serve::Request {
   Offsets at;  // vectors and buffers only; which of them are used, the operation knows
 };
-static_assert(sizeof(WhatToDo) + sizeof(serve::Request) - sizeof(serve::Request::count) -
-                      sizeof(serve::Request::next) <= 64 && sizeof(Request) == 128);
+inline constexpr size_t kBytesForPieces = sizeof(serve::Request::count) + sizeof(serve::Request::next);
+static_assert(sizeof(WhatToDo) + sizeof(serve::Request) - kBytesForPieces <= 64 && sizeof(Request) == 128);
 
 }  // namespace vgpu::mediator
 

@@ -42,16 +42,16 @@ uint32_t Seats::Place(const Tenant& tenant, uint32_t gpu, bool parked) {
   const auto region = static_cast<uint32_t>(place - tenants_.begin());
   State state = parked ? State::kParked : State::kWaiting;
   if (IsBlamed(tenant.vm_id)) state = State::kRefused;
-  tenant.placement->Place(gpu, gpus_[gpu].ordinal, region, state);
+  Assign(tenant.placement, gpu, gpus_[gpu].ordinal, region, state);
   *place = tenant;
   ++gpus_[gpu].vms;
   return region;
 }
 
 bool Seats::BeginRelease(uint32_t region) {
-  PlacementRecord* placement = tenants_[region].placement;
+  Placement* placement = tenants_[region].placement;
   const bool was_on_device = placement->on_device();
-  placement->Become(State::kReleasing);
+  Become(placement, State::kReleasing);
   return was_on_device;
 }
 
@@ -60,7 +60,7 @@ void Seats::EndRelease(uint32_t region) {
   uint32_t& vms = gpus_[tenant.placement->gpu()].vms;
   assert(vms != 0);
   --vms;
-  tenant.placement->Clear();
+  Clear(tenant.placement);
   tenant = {};
 }
 
@@ -74,22 +74,22 @@ bool Seats::MayRegister(uint32_t region) const {
 }
 
 bool Seats::Serve(uint32_t region) {
-  PlacementRecord* placement = tenants_[region].placement;
+  Placement* placement = tenants_[region].placement;
   if (placement->state() == State::kReleasing) return false;
-  placement->Become(State::kServed);
+  Become(placement, State::kServed);
   return true;
 }
 
 void Seats::Refuse(uint32_t region) {
-  PlacementRecord* placement = tenants_[region].placement;
+  Placement* placement = tenants_[region].placement;
   const State state = placement->state();
-  if (state != State::kRefused && state != State::kReleasing) placement->Become(State::kRefused);
+  if (state != State::kRefused && state != State::kReleasing) Become(placement, State::kRefused);
 }
 
 bool Seats::Blame(uint32_t region) {
   const Tenant& tenant = tenants_[region];
   if (++engines_ended_by_[tenant.vm_id] < kEnginesEndedMax) return false;
-  if (tenant.placement->state() == State::kWaiting) tenant.placement->Become(State::kRefused);
+  if (tenant.placement->state() == State::kWaiting) Become(tenant.placement, State::kRefused);
   return true;
 }
 
@@ -118,27 +118,27 @@ PlacementState Seats::Waiting(const Tenant& tenant) const {
 }
 
 Seats::Regions Seats::LoseEngine(uint32_t gpu) {
-  const auto wait = [this](const Tenant& tenant) { tenant.placement->Become(Waiting(tenant)); };
+  const auto wait = [this](const Tenant& tenant) { Become(tenant.placement, Waiting(tenant)); };
   return ForEach(gpu, State::kServed, wait);
 }
 
 Seats::Regions Seats::Park(uint32_t gpu) {
   const auto park = [this](const Tenant& tenant) {
-    tenant.placement->Become(IsBlamed(tenant.vm_id) ? State::kRefused : State::kParked);
+    Become(tenant.placement, IsBlamed(tenant.vm_id) ? State::kRefused : State::kParked);
   };
   ForEach(gpu, State::kWaiting, park);
   return ForEach(gpu, State::kServed, park);
 }
 
 void Seats::Unpark(uint32_t gpu) {
-  const auto wait = [this](const Tenant& tenant) { tenant.placement->Become(Waiting(tenant)); };
+  const auto wait = [this](const Tenant& tenant) { Become(tenant.placement, Waiting(tenant)); };
   ForEach(gpu, State::kParked, wait);
 }
 
 Seats::Regions Seats::On(uint32_t gpu) const {
   Regions regions;
   for (uint32_t region = 0; region < kRegionsMax; ++region) {
-    const PlacementRecord* placement = tenants_[region].placement;
+    const Placement* placement = tenants_[region].placement;
     if (placement != nullptr && placement->gpu() == gpu) regions.set(region);
   }
   return regions;
@@ -147,7 +147,7 @@ Seats::Regions Seats::On(uint32_t gpu) const {
 Seats::Regions Seats::Releasing() const {
   Regions regions;
   for (uint32_t region = 0; region < kRegionsMax; ++region) {
-    const PlacementRecord* placement = tenants_[region].placement;
+    const Placement* placement = tenants_[region].placement;
     if (placement != nullptr && placement->state() == State::kReleasing) regions.set(region);
   }
   return regions;

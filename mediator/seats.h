@@ -22,12 +22,12 @@ class Session;
 // A VM to be placed.
 struct Tenant {
   Session* session = nullptr;
-  PlacementRecord* placement = nullptr;
+  Placement* placement = nullptr;
   uint32_t vm_id = 0;
 };
 
 // One thread's, but for Serves. Only AddGpu and the first Blame of a VM allocate.
-class Seats {
+class Seats : private Placement::Writer {
  public:
   static constexpr uint32_t kNone = Placement::kNone;
   static constexpr uint32_t kRegionsMax = engine::kRegionsMax;
@@ -94,7 +94,7 @@ class Seats {
     uint32_t vms = 0;
   };
 
-  // Calls change(tenant) for each VM on the GPU that is in this state. Returns who that was.
+  // Calls `change` for each VM on the GPU that is in this state. Returns who that was.
   template <class Change>
   Regions ForEach(uint32_t gpu, PlacementState state, const Change& change);
   PlacementState Waiting(const Tenant& tenant) const;

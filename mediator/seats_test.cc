@@ -41,26 +41,33 @@ TEST(Placement, Edges) {
   }
 }
 
-// Brings a fresh record there, by edges.
-void Bring(PlacementRecord* record, State to) {
+// What else only Seats can do.
+struct Change : Placement::Writer {
+  using Writer::Assign;
+  using Writer::Become;
+  using Writer::Clear;
+};
+
+// Brings a fresh placement there, by edges.
+void Bring(Placement* placement, State to) {
   if (to == State::kUnplaced) return;
   const bool by_waiting = to == State::kServed || to == State::kReleasing;
-  record->Place(0, 0, 0, by_waiting ? State::kWaiting : to);
-  if (by_waiting) record->Become(to);
+  Change::Assign(placement, 0, 0, 0, by_waiting ? State::kWaiting : to);
+  if (by_waiting) Change::Become(placement, to);
 }
 
 TEST(PlacementDeathTest, NoOtherEdge) {
   for (const State from : kStates) {
-    PlacementRecord record;
-    Bring(&record, from);
-    ASSERT_EQ(record.state(), from);
+    Placement placement;
+    Bring(&placement, from);
+    ASSERT_EQ(placement.state(), from);
     for (const State to : kStates) {
       if (!MayFollow(from, to)) {
-        EXPECT_DEATH(record.Become(to), "MayFollow");
+        EXPECT_DEATH(Change::Become(&placement, to), "MayFollow");
       }
     }
     if (from != State::kReleasing) {
-      EXPECT_DEATH(record.Clear(), "MayFollow");
+      EXPECT_DEATH(Change::Clear(&placement), "MayFollow");
     }
   }
 }
@@ -71,7 +78,7 @@ struct Vm {
   explicit Vm(uint32_t its_id) : id(its_id) {}
 
   const uint32_t id;
-  PlacementRecord placement;
+  Placement placement;
 };
 
 // GPU 0 serves pools A and B, GPU 1 only B.
@@ -318,7 +325,7 @@ TEST_F(SeatsDeathTest, WhatNobodyCanDo) {
 
 TEST_F(SeatsDeathTest, NoRegionIsFree) {
   for (uint32_t i = 0; i < Seats::kRegionsMax; ++i) Place(i);
-  PlacementRecord another;
+  Placement another;
   EXPECT_DEATH(seats_.Place({nullptr, &another, 999}, 0, false), "end\\(\\)");
 }
 

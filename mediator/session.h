@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One attached VM (or host process): its mappings, its rings, and where it is in its life (session_life.h). Without sockets.
 //
-// Control makes it and destroys it; in between one dispatcher at a time has it, and nobody else may touch it, but for what is
-// Published.
+// The memory thread makes it and destroys it (attach_errand.h). In between one dispatcher at a time has it. Other threads
+// read only what is marked so, and what is Published.
 #ifndef VGPU_MEDIATOR_SESSION_H_
 #define VGPU_MEDIATOR_SESSION_H_
 
@@ -41,7 +41,7 @@ class SessionServer {
   virtual int64_t ThreadNs() const = 0;
   // Nanoseconds of processor time that this thread has used since that moment of the clock, at least.
   virtual int64_t ComputedAtLeast(int64_t begin_ns) const = 0;
-  // A system call on a descriptor of the session's owner took so long that others have waited.
+  // System calls on descriptors of the session's owner have taken too long (slow_calls.h).
   virtual void PeerWasSlow(Session* session) = 0;
 
  protected:
@@ -54,8 +54,8 @@ class SessionOwner {
   virtual ~SessionOwner() = default;
   virtual void OnFenced(Session* session, FenceReason reason) = 0;
   virtual void OnResetDone(Session* session) = 0;
-  // A system call on one of its descriptors took so long that others would have to wait. Its kicks are not heard and its
-  // rings not looked at until Leave has moved it elsewhere.
+  // System calls on descriptors of its owner have taken too long. Its kicks are not heard and its rings are not checked
+  // until another dispatcher has it.
   virtual void OnSlow(Session* session) = 0;
   virtual void OnLeft(Session* session) = 0;
   virtual void OnEnded(Session* session) = 0;  // the session may be destroyed afterwards, not within
@@ -92,29 +92,27 @@ class Session final : private RingSession {
   Session(Grant grant, SessionMemory memory, std::vector<RingEventfds> rings, RingEventfds window,
           const vgpu_device_info& device);
 
+  // ---- any thread: fixed until TakeMemory ----
   uint32_t vm_id() const { return grant_.vm_id; }
   uint32_t pool() const { return grant_.pool; }
   uint32_t priority() const { return grant_.priority; }
   const SessionMemory& memory() const { return memory_; }
-  // Once nobody uses it any more.
-  SessionMemory TakeMemory() { return std::move(memory_); }
-  // The rings of the region, then the window ring.
+  // The rings of the region, then the window ring. What of a ring is Published, any thread may read.
   const std::vector<std::unique_ptr<GuestRing>>& rings() const { return rings_; }
 
+  // Once nobody uses it any more.
+  SessionMemory TakeMemory() { return std::move(memory_); }
   // Before the first dispatcher has it, on any thread: goes on where an earlier mediator stopped, and calls each ring's
   // guest once, since that mediator may have died between an answer and its call. Returns the nanoseconds of processor time
   // of the longest call, by the dispatchers' clock.
   int64_t Recover(const Clock& clock);
 
-  // Any thread.
+  // ---- any thread ----
   bool fenced() const { return life_.fenced(); }
   FenceReason fence() const { return life_.fence(); }
-  uint64_t serial() const { return serial_; }                 // no two sessions of a process have the same
+  uint64_t serial() const { return serial_; }  // no two sessions of a process have the same
   // False once its memory is being unmapped.
   const std::shared_ptr<std::atomic<bool>>& mapped() const { return mapped_; }
-  bool busy() const;
-  bool at_rest() const;
-  bool epoch_pending() const;
   // A page of its memory is gone. What it computed since is worth nothing.
   bool memory_lost() const { return memory_.region.lost() || memory_.private_file.lost(); }
   // An engine has met a missing page.
@@ -122,9 +120,15 @@ class Session final : private RingSession {
 
   // ---- its life, for the dispatcher that has it ----
   const SessionLife& life() const { return life_; }
+  // Has a request of it begun that has not ended?
+  bool busy() const;
+  // Is nothing of it with the backend? A request may be between two of its pieces.
+  bool at_rest() const;
+  // Is a ring of it asked for another epoch, which is not answered yet?
+  bool epoch_pending() const;
   // That dispatcher has it from now on.
   void BeServedBy(SessionServer* server);
-  // Nothing of it is touched any more until another dispatcher has it.
+  // Its kicks are not heard and nothing of it begins until another dispatcher has it. What runs comes back.
   void Hold() { life_.GoTo(SessionState::kHeld); }
   void Leave() { life_.GoTo(SessionState::kLeaving); }
   void Left();
@@ -157,14 +161,14 @@ class Session final : private RingSession {
   Work worker_work;  // pieces for the CPU's workers
   Work slot_work;    // small requests for its GPU; none while the CPU serves it
   Work gpu_work;     // pieces for its GPU; likewise
-  Work chore_work;   // chores: nobody's turn in a scheduler
+  Work chore_work;   // maintenance: nobody's turn in a scheduler
   // Has it a place in a run queue?
   bool queued() const { return inline_work.queued || worker_work.queued || slot_work.queued || gpu_work.queued; }
 
   // Where its requests run.
   const Placement& seat() const { return placement_; }
-  // For Seats (seats.h), which alone may write it.
-  PlacementRecord* placement_record() { return &placement_; }
+  // The same for Seats (seats.h), which alone can change it.
+  Placement* mutable_placement() { return &placement_; }
 
   // Nanoseconds.
   base::PublishedHistogram queue_wait;  // taken -> started
@@ -186,7 +190,7 @@ class Session final : private RingSession {
   const Grant grant_;
   SessionMemory memory_;
   vgpu_device_info device_info_;
-  PlacementRecord placement_;
+  Placement placement_;
   std::vector<std::unique_ptr<GuestRing>> rings_;
   const uint64_t serial_;
   const std::shared_ptr<std::atomic<bool>> mapped_ = std::make_shared<std::atomic<bool>>(true);

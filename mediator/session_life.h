@@ -12,7 +12,7 @@ namespace vgpu::mediator {
 enum class SessionState : uint8_t {
   kWaiting,  // no dispatcher has it: it is new, or the last dispatcher has given it up
   kServed,   // its kicks are heard and its rings are looked at
-  kHeld,     // it was slow: nothing of it is touched until another dispatcher has it
+  kHeld,     // it was slow: its kicks are not heard and nothing of it begins until another dispatcher has it
   kLeaving,  // it goes to another dispatcher, once nothing of it is with the backend
   kEnding,   // its connection closed: it ends once nothing of it is with the backend
   kEnded,

@@ -13,24 +13,24 @@
 
 namespace vgpu::mediator {
 
-// A VM that is served: what control knows of it. The rest is in its session, which publishes it.
+// An attached VM: what control knows of it. The rest is in its session, which publishes it.
 struct VmView {
   const Session* session;
   PeerId owner;
   bool quarantined;
-  bool apart;        // served by the thread for suspects
-  std::string why_apart;
-  uint32_t strikes;  // how often it has held up the thread that served it
+  bool apart;        // isolated: served by the second lane
+  std::string why_apart;  // "" if it is not
+  uint32_t strikes;  // how often it has held up its lane, since the mediator's start or its release
 };
 
 struct StatusView {
-  const vgpu_device_info& device;
+  const vgpu_device_info& device;  // of the backend: only its name, driver and kind are shown
   int64_t uptime_ns;
-  const LoopCounters& loop;
+  const LoopCounters& loop;  // of the common lane
   std::vector<VmView> vms;
 };
 
-// Control thread. It reads what lanes publish, and lanes do nothing for it.
+// UTF-8. Control's thread: it reads what lanes publish, and lanes do nothing for it.
 std::string StatusJson(const StatusView& view);
 
 }  // namespace vgpu::mediator

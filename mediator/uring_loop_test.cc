@@ -83,6 +83,22 @@ TEST_F(EventLoopTest, Signal_RunsTheHandlerOnceEach) {
   EXPECT_EQ(bell.handler.calls, 5);
 }
 
+TEST_F(EventLoopTest, Timer_IsReadyOnceForEachTimeThatItIsSet) {
+  const base::UniqueFd timer = loop_->MakeTimer();
+  ASSERT_TRUE(timer);
+  uint64_t times = 0;
+  Handler handler;
+  handler.act = [&] { EXPECT_EQ(read(timer.get(), &times, sizeof times), ssize_t{sizeof times}); };
+  loop_->Watch(timer.get(), &handler);
+  for (int i = 1; i <= 2; ++i) {
+    loop_->SetTimer(timer.get(), 1'000'000);
+    EXPECT_EQ(loop_->Sleep(), 1);
+    EXPECT_EQ(handler.calls, i);
+    EXPECT_EQ(times, 1u);
+  }
+  EXPECT_LT(read(timer.get(), &times, sizeof times), 0);  // and does not block
+}
+
 // A loop that is never idle must hear of new things all the same.
 TEST_F(EventLoopTest, PollAlone_SeesSignals) {
   Bell bell;

@@ -1,8 +1,8 @@
 #!/bin/bash -p
 # SPDX-License-Identifier: Apache-2.0
 #
-# Builds QEMU with the vgpu-stub device and prints the path of qemu-system-x86_64; qemu-system-i386 lies beside it.
-# See qemu/README.md.
+# Builds QEMU with the vgpu-stub device and prints the path of qemu-system-x86_64; qemu-system-i386 lies
+# beside it. See qemu/README.md.
 #
 #   qemu/build.sh                 Debian's QEMU, fetched once and kept in the cache
 #   qemu/build.sh --source DIR    the QEMU tree DIR: the device is added to it, the build stays outside of it
@@ -13,9 +13,9 @@ set -euo pipefail
 
 readonly HEADERS=(api/codes.h api/window.h ring/abi.h ring/control.h ring/event_idx.h ring/regs.h)
 readonly PROGRAMS=(qemu-system-x86_64 qemu-system-i386)
-readonly CONFIGURE=("--target-list=x86_64-softmmu,i386-softmmu" --without-default-features --enable-system --enable-kvm
-  --enable-tcg --enable-slirp --enable-fdt=system --disable-docs --disable-werror --audio-drv-list=
-  --disable-install-blobs)
+readonly CONFIGURE=("--target-list=x86_64-softmmu,i386-softmmu" --without-default-features --enable-system
+  --enable-kvm --enable-tcg --enable-slirp --enable-fdt=system --disable-docs --disable-werror
+  --audio-drv-list= --disable-install-blobs)
 readonly QEMU_CACHE=$VGPU_CACHE/qemu
 readonly KEPT_BUILDS=3
 
@@ -40,7 +40,8 @@ fetch_debian_source() { # TREE
   rm -rf "$work"
   mkdir -p "$work"
   note "fetching Debian's QEMU source (about 25 MB)"
-  (cd "$work" && private_apt apt-get -q source --download-only --only-source qemu >"$QEMU_CACHE/fetch.log" 2>&1) ||
+  (cd "$work" &&
+    private_apt apt-get -q source --download-only --only-source qemu >"$QEMU_CACHE/fetch.log" 2>&1) ||
     die "cannot fetch QEMU's source (see $QEMU_CACHE/fetch.log); remove $VGPU_CACHE/apt and try again"
   note "unpacking it"
   # apt-get has checked the archive's signature and sums.
@@ -52,12 +53,14 @@ fetch_debian_source() { # TREE
   rm -rf "$work"
 }
 
-# put_file FROM TO: copies what differs, and leaves the time of what does not, so that ninja builds only what changed.
+# put_file FROM TO: copies what differs, and leaves the time of what does not, so that ninja builds only what
+# changed.
 put_file() {
   cmp -s "$1" "$2" || cp "$1" "$2"
 }
 
-# put_block FILE LINES: LINES stand once at the end of FILE, between two marks; FILE is not touched where they do.
+# put_block FILE LINES: LINES stand once at the end of FILE, between two marks; FILE is not touched where they
+# do.
 put_block() {
   local file=$1 begin='# vgpu-stub: begin' end='# vgpu-stub: end' new
   new=$(mktemp)

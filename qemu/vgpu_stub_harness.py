@@ -164,16 +164,19 @@ class Connection:
         assert not payload and not fds
 
     def pieces(self):
-        """(offset in the rings file, offset in the region, bytes) of each part of the region that the rings file covers."""
+        """(offset in the rings file, offset in the region, bytes) of each part of the region that the rings
+        file covers."""
         stride = (self.region_bytes - 4096) // self.ring_count & ~4095
         ring = (512 + self.entries * 64 + 4095) & ~4095
-        return [(0, 0, 4096 + ring)] + [(4096 + q * ring, 4096 + q * stride, ring) for q in range(1, self.ring_count)]
+        return [(0, 0, 4096 + ring)] + [(4096 + q * ring, 4096 + q * stride, ring)
+                                        for q in range(1, self.ring_count)]
 
     def memory_present(self):
         """Whether no page is missing that anybody sees: those of the region below the rings file are not."""
         covered = [(off, off + size) for _, off, size in self.pieces()] if self.rings_fd >= 0 else []
         return (present(self.private_fd) and (self.rings_fd < 0 or present(self.rings_fd)) and
-                all(any(begin <= hole[0] and hole[1] <= end for begin, end in covered) for hole in holes(self.region_fd)))
+                all(any(begin <= hole[0] and hole[1] <= end for begin, end in covered)
+                    for hole in holes(self.region_fd)))
 
     def grant(self, vm_id=None, pool=None, priority=None):
         self.send(GRANT, struct.pack('<IIII', self.vm_id if vm_id is None else vm_id, pool or self.pool,
@@ -509,11 +512,13 @@ def lay_over(region, fd, pieces):
     """Maps parts of a file in the place of parts of the region, as owner and mediator do."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int,
+                          ctypes.c_long]
     base = ctypes.addressof(ctypes.c_char.from_buffer(region))
     for file_off, region_off, size in pieces:
         fixed = 0x10
-        at = libc.mmap(base + region_off, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | fixed, fd, file_off)
+        at = libc.mmap(base + region_off, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | fixed, fd,
+                       file_off)
         if at != base + region_off:
             raise OSError(ctypes.get_errno(), 'mmap')
 

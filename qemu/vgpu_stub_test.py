@@ -246,7 +246,8 @@ class RegionTest(DeviceTest):
     def test_files_are_sealed(self):
         peer = self.attach()
         rings = 4096 + 8 * ((512 + 256 * 64 + 4095) & ~4095)
-        for fd, size in ((peer.region_fd, 16 << 20), (peer.private_fd, h.PRIVATE_BYTES), (peer.rings_fd, rings)):
+        for fd, size in ((peer.region_fd, 16 << 20), (peer.private_fd, h.PRIVATE_BYTES),
+                         (peer.rings_fd, rings)):
             self.assertEqual(h.seals(fd) & h.SEALS, h.SEALS)
             self.assertEqual(os.fstat(fd).st_size, size)
             self.assertRaises(OSError, os.ftruncate, fd, 4096)
@@ -411,7 +412,8 @@ class PresentTest(DeviceTest):
 
 
 class HugePagesTest(DeviceTest):
-    """Nothing smaller can lie over a huge page: such a region has no rings file, as with devices of earlier releases."""
+    """Nothing smaller can lie over a huge page: such a region has no rings file, as with devices of earlier
+    releases."""
 
     EXTRA = ['-object', 'memory-backend-memfd,id=ram,size=4M,hugetlb=on,hugetlbsize=2M']
     ARGS = {'memdev': 'ram'}
@@ -703,7 +705,8 @@ class AttachTest(DeviceTest):
         self.dev.doorbell(1)
         second = self.attach()
         self.assertEqual(second.link_state(), (h.ATTACHED, 3))
-        self.assertEqual([os.fstat(fd).st_ino for fd in (second.region_fd, second.private_fd, second.rings_fd)], inodes)
+        self.assertEqual([os.fstat(fd).st_ino
+                          for fd in (second.region_fd, second.private_fd, second.rings_fd)], inodes)
         self.assertEqual(struct.unpack_from('<Q', second.region, 8192)[0], 0xABCD)
         self.assertEqual(h.eventfd_count(second.kick[1]), 1)
         self.assertEqual(self.dev.reg(h.STATUS), h.BUSY)        # the request waits for the next mediator
@@ -865,7 +868,8 @@ class AttachTest(DeviceTest):
     def test_each_reason_is_reported_once_and_on_one_line(self):
         for text in (b'one', b'two', b'one', b'th\nree\x1b[31m'):
             self.refuse_next(1, text)
-        self.assertEqual([self.reports('code 1.: ' + text) for text in ('one', 'two', r'th\?ree\?\[31m')], [1, 1, 1])
+        self.assertEqual([self.reports('code 1.: ' + text) for text in ('one', 'two', r'th\?ree\?\[31m')],
+                         [1, 1, 1])
 
     def test_refused_device_asks_less_and_less_often(self):
         times = []
@@ -1148,7 +1152,8 @@ class InterruptTest(DeviceTest):
             self.dev.vector_setup(1 + q, h.BAR0 + target, 1)
             self.dev.vector_mask(1 + q, False)
             os.eventfd_write(peer.call[q], 1)
-            wait_for('the message', lambda: self.qemu.guest_errors().count('aimed at the device itself') == q + 1)
+            wait_for('the message',
+                     lambda: self.qemu.guest_errors().count('aimed at the device itself') == q + 1)
         self.assertEqual(self.dev.reg(h.STATUS), h.IDLE)
         self.assertEqual(h.eventfd_count(peer.kick[5]), 0)
         self.assertEqual(self.dev.reg(h.SCRATCH), 0)
@@ -1229,7 +1234,8 @@ class UnplugTest(DeviceTest):
         unplug(self)
         self.peer.close()
         self.mediator.accept_any().close()              # the chardev stays and comes again, without a device
-        before = wait_for('the region to go', lambda: not re.search('vgpu-(region|rings)', str(open_files())) and open_files())
+        before = wait_for('the region to go', lambda: not re.search('vgpu-(region|rings)', str(open_files()))
+                          and open_files())
         for _ in range(3):
             self.qemu.qmp('device_add', driver='vgpu-stub', id='vgpu', chardev='mediator', bus='pci.0',
                           addr=f'{h.SLOT:02x}.0')
@@ -1467,7 +1473,8 @@ class BadPropertiesTest(unittest.TestCase):
                                            ('tcg,thread=single', [], {'ring': 'off'})):
             folder = h.Folder()
             self.addCleanup(folder.close)
-            qemu = h.Qemu(folder.path, h.chardev(f'{folder.path}/nobody') + objects + h.device(**properties), accel)
+            qemu = h.Qemu(folder.path, h.chardev(f'{folder.path}/nobody') + objects + h.device(**properties),
+                          accel)
             self.addCleanup(qemu.kill)
             qemu.qmp('query-status')
 

@@ -31,7 +31,11 @@
 #define VGPU_MSG_RING 3u         /* vgpu_msg_ring; descriptors: kick, call */
 #define VGPU_MSG_START 4u        /* empty */
 #define VGPU_MSG_GRANT 5u        /* vgpu_msg_grant */
-/* vgpu_msg_state: the session is fenced, quarantined, or attached again after RESET; the connection stays */
+/*
+ * vgpu_msg_state: where the session stands. Sent after GRANT if it is fenced, when it becomes fenced or
+ * quarantined, and when a RESET is done, before RESET_DONE (of one that came before START: not). The connection
+ * stays.
+ */
 #define VGPU_MSG_STATE 6u
 /* empty: the device was reset. The mediator cancels everything and closes all rings but the window ring. */
 #define VGPU_MSG_RESET 7u

@@ -103,10 +103,13 @@ class Producer {
     return idx - oldest_ < published_ - oldest_ && (early_ == 0 || !taken_[idx & ring_.mask()]);
   }
 
-  // Was this request answered, and not taken yet?
-  bool Answered(uint32_t idx) const {
-    return Outstanding(idx) && vgpu_done_tag(M::LoadAcquire(ring_.done(idx))) == ring_.tag(epoch_, idx);
+  // Is its answer in its slot? It may have been taken.
+  bool HasAnswer(uint32_t idx) const {
+    return vgpu_done_tag(M::LoadAcquire(ring_.done(idx))) == ring_.tag(epoch_, idx);
   }
+
+  // Was this request answered, and not taken yet?
+  bool Answered(uint32_t idx) const { return Outstanding(idx) && HasAnswer(idx); }
 
   // Asks for a call at the next answer, then checks again. True: nothing to take, so it is safe to sleep
   // until the call. False: there is an answer already, and the ring is disarmed. Pairs with

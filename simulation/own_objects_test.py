@@ -31,7 +31,8 @@ def compiled():
 
 class OwnObjects(unittest.TestCase):
     def setUp(self):
-        self.owners = {source: targets for source, targets in compiled().items() if not source.startswith(OWN)}
+        self.owners = {source: targets for source, targets in compiled().items()
+                       if not source.startswith(OWN)}
         with open("simulation/linked", encoding="utf-8") as file:
             self.linked = {line.strip() for line in file}
 

@@ -77,7 +77,7 @@ int64_t SimEngines::NextNs() const {
 
 bool SimEngines::idle() const {
   return std::none_of(engines_.begin(), engines_.end(),
-                      [](const SimEngine* engine) { return engine->HasWork(); });
+                      [](const SimEngine* engine) { return engine->killed() || engine->HasWork(); });
 }
 
 bool SimEngines::hang() const {

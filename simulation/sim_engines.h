@@ -37,7 +37,7 @@ class SimEngines final : private EngineRegister {
   void GoOn();
   // When something is due; kNever: nothing.
   int64_t NextNs() const;
-  // Does nobody wait for an engine, or for its end?
+  // Does nobody wait for an engine, or for its end? What one has that was killed is answered when it is gone.
   bool idle() const;
   // Does the daemon wait for an engine that hangs?
   bool hang() const;

@@ -47,7 +47,8 @@ class Results(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "test.xml")
             environment = {name: value for name, value in os.environ.items() if not name.startswith("VGPU_")}
-            done = subprocess.run(command, env={**environment, "XML_OUTPUT_FILE": path}, capture_output=True, timeout=60)
+            done = subprocess.run(command, env={**environment, "XML_OUTPUT_FILE": path}, capture_output=True,
+                                  timeout=60)
             cases = xml.etree.ElementTree.parse(path).getroot().iter("testcase")
             return done.returncode, {case.get("name").split("__main__.")[-1]:
                                      [(child.tag, child.get("message")) for child in case] for case in cases}

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The scripts do the same whatever the user's shell exports, wherever they are called from and whatever name they are
-called by. Bazel, dpkg-query and apt-get are stand-ins that note how they were called; everything else is real."""
+"""The scripts do the same whatever the user's shell exports, wherever they are called from and whatever name
+they are called by. Bazel, dpkg-query and apt-get are stand-ins that note how they were called; everything
+else is real."""
 
 import hashlib
 import os
@@ -19,20 +20,22 @@ sys.path.insert(0, os.path.abspath("tools/lib"))
 import unittest_xml  # noqa: E402
 
 FOLDERS = ("tools", "qemu", "api", "ring", ".ci")
-QEMU_FILES = ("qemu/build.sh", "qemu/trace-events", "qemu/vgpu-stub.c", "api/codes.h", "api/window.h", "ring/abi.h",
-              "ring/control.h", "ring/event_idx.h", "ring/regs.h")
+QEMU_FILES = ("qemu/build.sh", "qemu/trace-events", "qemu/vgpu-stub.c", "api/codes.h", "api/window.h",
+              "ring/abi.h", "ring/control.h", "ring/event_idx.h", "ring/regs.h")
 STAND_INS = {
     "bazel": 'echo "in $PWD: bazel $*" >>"$CALLS"; [ "$1" != info ] || echo "$BAZEL_BIN"',
     "dpkg-query": 'for package; do echo "installed $package"; done',
     "apt-get": 'echo "apt-get $*" >>"$CALLS"; exit 1',
 }
 # (script, arguments, exit status)
-RUNS = ((".ci/run", (), 0), ("qemu/build.sh", (), 0), ("tools/lib/kernel.sh", (), 0), ("tools/lib/dpdk.sh", (), 0),
+RUNS = ((".ci/run", (), 0), ("qemu/build.sh", (), 0), ("tools/lib/kernel.sh", (), 0),
+        ("tools/lib/dpdk.sh", (), 0),
         ("tools/lib/ganesha.sh", (), 0), ("tools/test", ("--only", "gcc", "//some:test"), 0),
         ("tools/install", ("guest", "installed"), 0), ("tools/demo", ("what?",), 2),
         ("tools/gpu-bundle", ("--help",), 0))
 HOSTILE = {
-    "CDPATH": ".:/tmp:/", "GREP_OPTIONS": "--color=always", "IFS": "/", "POSIXLY_CORRECT": "1", "GLOBIGNORE": "*",
+    "CDPATH": ".:/tmp:/", "GREP_OPTIONS": "--color=always", "IFS": "/", "POSIXLY_CORRECT": "1",
+           "GLOBIGNORE": "*",
     "TAR_OPTIONS": "--no-such-option", "SHELLOPTS": "noglob:noclobber", "LANGUAGE": "de:fr",
     "BASH_FUNC_cd%%": "() { echo hijacked; }", "BASH_FUNC_sed%%": "() { echo hijacked; }",
 }
@@ -82,9 +85,10 @@ class Scripts(unittest.TestCase):
         calls = self.write("calls")
         result = subprocess.run(
             [script, *arguments], cwd=where, capture_output=True, text=True, timeout=60,
-            env={"PATH": os.path.join(self.folder, "bin") + ":/usr/bin:/bin", "HOME": self.folder, "CALLS": calls,
-                 "BAZEL_BIN": os.path.join(self.folder, "out"), "VGPU_CACHE": os.path.join(self.folder, "cache"),
-                 **environment})
+            env={"PATH": os.path.join(self.folder, "bin") + ":/usr/bin:/bin", "HOME": self.folder,
+                 "CALLS": calls,
+                 "BAZEL_BIN": os.path.join(self.folder, "out"),
+                 "VGPU_CACHE": os.path.join(self.folder, "cache"), **environment})
         with open(calls, encoding="utf-8") as file:
             # the summary's events lie in a new folder each time
             called = [line for line in file.read().replace("--build_event_json_file=", "\n").splitlines()
@@ -121,7 +125,8 @@ class Scripts(unittest.TestCase):
         self.each(call)
 
     def test_a_checkout_with_spaces(self):
-        """QEMU and the rest need not care; Bazel cannot, and the scripts say so before anything is installed."""
+        """QEMU and the rest need not care; Bazel cannot, and the scripts say so before anything is
+        installed."""
         spaced = os.path.join(self.folder, "a  checkout with spaces")
         wanted = {script: self.plain(script, arguments, status) for script, arguments, status in RUNS}
         os.rename(self.checkout, spaced)
@@ -151,8 +156,10 @@ class Scripts(unittest.TestCase):
         self.assertEqual((status, out), (0, os.path.join(home, ".cache", "vgpu-ring")), self.said)
 
     def test_what_cannot_be_installed_is_named(self):
-        for arguments, text in (((), "no argument is given"), (("what", "d"), "'what' is neither guest nor host"),
-                                (("guest",), "no folder DIR is given"), (("guest", ""), "no folder DIR is given"),
+        for arguments, text in (((), "no argument is given"),
+                                (("what", "d"), "'what' is neither guest nor host"),
+                                (("guest",), "no folder DIR is given"),
+                                (("guest", ""), "no folder DIR is given"),
                                 (("host", "a", "b"), "unexpected argument 'b'")):
             with self.subTest(arguments=arguments):
                 status, out, calls = self.run_script("tools/install", arguments, self.checkout)

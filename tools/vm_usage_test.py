@@ -13,7 +13,8 @@ VM = os.path.join(os.path.dirname(os.path.realpath(__file__)), "vm")
 
 def run(*arguments, **options):
     options.setdefault("stdout", subprocess.PIPE)
-    return subprocess.run([VM, *arguments], stderr=subprocess.PIPE, text=True, check=False, timeout=60, **options)
+    return subprocess.run([VM, *arguments], stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+                          **options)
 
 
 class UsageTest(unittest.TestCase):
@@ -50,7 +51,8 @@ class UsageTest(unittest.TestCase):
     def test_both_spellings_and_priorities(self):
         for good in ("--vm_id 7", "--vm-id 7", "--vm_id=7", "--pool_id B", "--pool-id B", "--pool B",
                      "--priority high", "--priority 2", "--boot_timeout 5", "--boot-timeout 5"):
-            self.refused([*good.split(), "--socket", "/no/such", "--", "true"], "no mediator answers at /no/such")
+            self.refused([*good.split(), "--socket", "/no/such", "--", "true"],
+                         "no mediator answers at /no/such")
 
     def test_what_is_no_socket(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -41,7 +41,6 @@ class Placement {
   Placement& operator=(const Placement&) = delete;
 
   void Look();
-  pid_t ring_thread() const { return ring_thread_; }
   // What the ring thread has computed so far.
   uint64_t ring_cpu_ns() const;
   // By name: how many threads there were, where they might run when they were first seen, and where they may

@@ -68,7 +68,8 @@ class Smoke(unittest.TestCase):
             second, both = resume("--only", "nothing", "--only", "churn", "--commit", "second")
             self.assertEqual([(cell["name"], cell["commit"]) for cell in both["cells"]],
                              [("nothing", "second"), ("churn", "first")], second.stdout)
-            self.assertEqual(both["cells"][1], first["cells"][0])  # not measured again, and nothing of it lost
+            # Not measured again, and nothing of it lost.
+            self.assertEqual(both["cells"][1], first["cells"][0])
             self.assertEqual([figure for figure in both["figures"] if figure["name"].startswith("churn")],
                              [figure for figure in first["figures"] if figure["name"].startswith("churn")])
             for cell in both["cells"]:

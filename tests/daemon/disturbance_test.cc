@@ -389,7 +389,7 @@ TEST_F(DisturbanceTest, NoDescriptorsLeft_TheCauseIsNamedAndItDoesNotSpin) {
   EXPECT_TRUE(owner.Attach(socket()));
 }
 
-// ---- suspects ----
+// ---- isolated VMs ----
 
 // Adds, and sums in place, which show each time too many or too few in which they are done.
 class ExactlyOnce {

@@ -177,7 +177,7 @@ TEST_F(ServeTest, AddsOfAHigherClass_LowVectorsAreGentle) {
   std::unique_ptr<Guest> high, low;
   const auto urgent = Attach(1, &high, 'A', 4 << 20, 1, 2);
   const auto flood = Attach(2, &low, 'A', 16 << 20, 1, 0);
-  constexpr uint64_t kCount = 1 << 20;  // two copying pieces, or 32 gentle ones
+  constexpr uint64_t kCount = 1 << 20;  // two copying pieces, or 32 throttled ones
   const auto ask = [&] {
     return low->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, kCount * 4, 0});
   };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Engines are started and buried beside the rings: while a start hangs, is refused, or is cut off by the mediator's end, every VM is
-// answered, and nothing is left behind.
+// Engines are started and reaped beside the rings: while a start hangs, is refused, or is cut off by the mediator's end,
+// every VM is answered, and nothing is left behind.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>

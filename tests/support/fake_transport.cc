@@ -90,10 +90,7 @@ Result<void> FakeTransport::ClaimRing(uint32_t ring) {
 
 void FakeTransport::ReleaseRing(uint32_t ring) { claimed_[ring].store(false); }
 
-void FakeTransport::Kick(uint32_t ring) {
-  ++kick_count_;
-  Signal(kicks_[ring]);
-}
+void FakeTransport::Kick(uint32_t ring) { Signal(kicks_[ring]); }
 
 void FakeTransport::Call(uint32_t ring) { Signal(calls_[ring]); }
 

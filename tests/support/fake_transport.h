@@ -56,7 +56,6 @@ class FakeTransport final : public Transport {
   void Call(uint32_t ring);
   ring::RingRef<ring::RealMemory> RingAt(uint32_t ring) const;
   char* ArenaOf(uint32_t ring) const;
-  uint64_t kick_count() const { return kick_count_.load(); }
 
   // A transport without a region, as of a device with ring=off.
   void DropRegion() { region_ = nullptr; }
@@ -72,7 +71,6 @@ class FakeTransport final : public Transport {
   std::atomic<uint32_t> state_{VGPU_RING_STATE_ATTACHED};
   std::atomic<uint32_t> refusal_{VGPU_OK};
   std::atomic<bool> gone_{false};
-  std::atomic<uint64_t> kick_count_{0};
 };
 
 enum class Manner : uint8_t {

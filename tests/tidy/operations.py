@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""operations/table.h is what api/ and the specification say, and nobody else knows an operation."""
+"""The tables in operations/table.h: they are what api/ and the specification say, and nobody else knows an
+operation."""
 
 import re
 

@@ -66,8 +66,9 @@ def root():
 def paths():
     """Of all files that git knows, or would; without git, of all that are there and were not built."""
     try:
-        return subprocess.run(["git", "-c", "safe.directory=*", "-C", root(), "ls-files", "-z", "--cached", "--others",
-                               "--exclude-standard"], check=True, capture_output=True, text=True).stdout.split("\0")
+        command = ["git", "-c", "safe.directory=*", "-C", root(), "ls-files", "-z", "--cached", "--others",
+                   "--exclude-standard"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
     except (OSError, subprocess.CalledProcessError):
         found = []
         for folder, folders, names in os.walk(root()):

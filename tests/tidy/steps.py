@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of steps in ARCHITECTURE.md: every file that it names exists, and defines the functions that it names."""
+"""The table of steps in ARCHITECTURE.md: each file that it names exists, and defines the functions there."""
 
 import re
 
@@ -24,7 +24,7 @@ def rows(text):
 
 
 def places(text):
-    """What a row names: [file, its functions]. A name with a slash is a file; the names after it are its functions."""
+    """What a row names: [file, its functions]. A name with a slash is a file; its functions follow it."""
     found = []
     for name in NAME.findall(text):
         if "/" in name:
@@ -37,7 +37,7 @@ def places(text):
 
 
 def defines(file, name):
-    """Is there a body of this function in the file? `C::F` may be `C<T>::F` there, or F in the body of class C."""
+    """Is there a body of this function in the file? `C::F` may be `C<T>::F` there, or F within class C."""
     wanted = name.split("::")
     for function, _, _ in layout.cpp_functions(file.code):
         there = function.split("::")
@@ -53,7 +53,7 @@ def findings(document, files):
     by_path = {file.path: file for file in files}
     table = rows(document.text)
     if not table or len(table) > SCREEN:
-        yield f"{document.path}: {len(table)} rows below '{HEADING}'; there are some, and they fit on a screen ({SCREEN})"
+        yield f"{document.path}: {len(table)} rows below '{HEADING}'; there are 1 to {SCREEN}, a screen"
     for number, cells in table:
         where = f"{document.path}:{number}"
         named = places(" ".join(cells[1:]))

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Files on a command line are meant in the folder in which `bazel run` was called, not in that where it starts programs."""
+"""Files on a command line are meant in the folder in which `bazel run` was called, not in that where it
+starts programs."""
 
 import os
 import subprocess
@@ -30,7 +31,8 @@ class UsersFolder(unittest.TestCase):
         return {"cwd": self.bazels, "env": {**os.environ, "BUILD_WORKING_DIRECTORY": folder or self.user}}
 
     def run_as_bazel(self, *command):
-        done = subprocess.run(command, **self.options(), capture_output=True, text=True, timeout=host.TIMEOUT_S)
+        done = subprocess.run(command, **self.options(), capture_output=True, text=True,
+                              timeout=host.TIMEOUT_S)
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 
@@ -43,11 +45,13 @@ class UsersFolder(unittest.TestCase):
             self.addCleanup(mediator.wait)
             self.addCleanup(mediator.kill)
             host.wait_for("the mediator serves", lambda: mediator.poll() is not None or subprocess.run(
-                [host.VGPUCTL, "status", "--socket", self.path("m.sock")], capture_output=True).returncode == 0)
+                [host.VGPUCTL, "status", "--socket",
+                 self.path("m.sock")], capture_output=True).returncode == 0)
             log.seek(0)
             self.assertIsNone(mediator.poll(), log.read())
         self.assertIn("cpu", self.run_as_bazel(host.VGPUCTL, "status", "--json", "--socket", "m.sock"))
-        self.assertEqual(self.run_as_bazel(host.CLIENT, "--socket", "m.sock", "add", "100", "200"), "100 + 200 = 300\n")
+        self.assertEqual(self.run_as_bazel(host.CLIENT, "--socket", "m.sock", "add", "100", "200"),
+                         "100 + 200 = 300\n")
         mediator.terminate()
         self.assertEqual(mediator.wait(host.TIMEOUT_S), 0)
         self.assertIn("ring 0 answered", self.run_as_bazel(host.VGPUCTL, "trace", "t"))
@@ -56,7 +60,8 @@ class UsersFolder(unittest.TestCase):
     def test_every_program_says_when_it_cannot_go_there(self):
         for program in (host.MEDIATOR, host.VGPUCTL, host.CLIENT, *BENCHES):
             with self.subTest(program=program):
-                done = subprocess.run([program, "--help"], **self.options("/no/such/folder"), capture_output=True, text=True)
+                done = subprocess.run([program, "--help"], **self.options("/no/such/folder"),
+                                      capture_output=True, text=True)
                 self.assertNotEqual(done.returncode, 0)
                 self.assertIn("cannot enter /no/such/folder (No such file or directory)", done.stderr)
 

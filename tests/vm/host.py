@@ -43,7 +43,8 @@ class Mediator:
     def _serves(self):
         if self.process.poll() is not None:
             raise AssertionError("the mediator ended: " + self.log())
-        return subprocess.run([VGPUCTL, "status", "--socket", self.socket], capture_output=True).returncode == 0
+        return subprocess.run([VGPUCTL, "status", "--socket", self.socket],
+                              capture_output=True).returncode == 0
 
     def status(self):
         """The status as a dictionary; "vms" is one by vm_id."""

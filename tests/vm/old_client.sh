@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: Apache-2.0
-# An old guest that knows only the register page: finds the device by its ids, writes one vector add (two parameters)
-# into the window, rings the doorbell, polls STATUS and prints the sum. Uses nothing of this project.
+# An old guest that knows only the register page: finds the device by its ids, writes one vector add (two
+# parameters) into the window, rings the doorbell, polls STATUS and prints the sum. Uses nothing of this
+# project.
 set -eu
 device=''
 for candidate in /sys/bus/pci/devices/*; do

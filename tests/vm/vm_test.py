@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The whole system in real VMs: our QEMU with the device, Debian's kernel, the guest program, the mediator."""
+"""The whole system in real VMs: our QEMU with the device, Debian's kernel, the guest program, the
+mediator."""
 
 import os
 import re
@@ -60,7 +61,8 @@ class MainJob(VmTest):
         mediator = self.mediator()
         for ring, caps in (("on", 3), ("off", 2)):
             with self.subTest(ring=ring):
-                out = self.run_in_vm(mediator, ["old_client.sh", "100", "200"], "--ring", ring, copy=(OLD_CLIENT,))
+                out = self.run_in_vm(mediator, ["old_client.sh", "100", "200"], "--ring", ring,
+                                     copy=(OLD_CLIENT,))
                 self.assertEqual(out, f"sum 300, ring_caps {caps}\n")
 
     def test_without_a_ring_the_client_says_what_to_do(self):
@@ -70,7 +72,8 @@ class MainJob(VmTest):
         self.assertIn("regs --add", err)
 
     def test_two_programs_on_two_rings_of_one_vm(self):
-        script = ("vgpu-client --ring 0 ping --count 20000 & one=$!; vgpu-client --ring 5 ping --count 20000 & "
+        script = ("vgpu-client --ring 0 ping --count 20000 & one=$!; vgpu-client --ring 5 ping --count 20000 "
+                  "& "
                   "two=$!; wait $one && wait $two")
         out = self.run_in_vm(self.mediator(), ["sh", "-c", script])
         self.assertEqual(out.count("20000 requests, depth 1, 0 wrong"), 2, out)
@@ -79,7 +82,8 @@ class MainJob(VmTest):
 class WhatIsWrong(VmTest):
     """What goes wrong around a VM is told inside it, with its cause."""
 
-    DEVICE = ('for d in /sys/bus/pci/devices/*; do [ "$(cat $d/vendor):$(cat $d/device)" = 0x1af4:0x1111 ] && break; '
+    DEVICE = ('for d in /sys/bus/pci/devices/*; do [ "$(cat $d/vendor):$(cat $d/device)" = 0x1af4:0x1111 ] '
+              '&& break; '
               "done; read -r bar0 rest <$d/resource; ")
 
     def test_vm_that_the_mediator_refuses(self):
@@ -92,7 +96,8 @@ class WhatIsWrong(VmTest):
         script = "vgpu-client --timeout 3 add 1 2; vgpu-client regs --add 1 2; vgpu-client regs"
         status, out, err = self.vm(mediator, 2, ["sh", "-c", script]).wait()
         self.assertEqual(status, 0, err)
-        self.assertEqual(err.count("the host's mediator refuses this VM (code 1: its vm_id is in use or not configured"),
+        self.assertEqual(err.count("the host's mediator refuses this VM (code 1: its vm_id is in use or not "
+                                   "configured"),
                          2, err)
         self.assertNotIn("start it", err)
         self.assertRegex(out, "0x84c +REFUSAL +0x00000001 +invalid request")
@@ -132,7 +137,8 @@ class WhatIsWrong(VmTest):
 class Memory(VmTest):
     def group(self):
         """A memory cgroup of our own: its folder, and the file that says what it is charged."""
-        for base, usage in (("/sys/fs/cgroup/memory", "memory.usage_in_bytes"), ("/sys/fs/cgroup", "memory.current")):
+        for base, usage in (("/sys/fs/cgroup/memory", "memory.usage_in_bytes"),
+                            ("/sys/fs/cgroup", "memory.current")):
             folder = os.path.join(base, f"vgpu-test-{os.getpid()}")
             try:
                 os.mkdir(folder)
@@ -169,7 +175,8 @@ class SevenVms(VmTest):
         mediator.kill(signal.SIGTERM)
         mediator = self.mediator("--trace", trace)
         script = f"echo ready; vgpu-client --timeout 300 ping --count {self.REQUESTS} --depth 16"
-        vms = [self.vm(mediator, 10 + i, ["sh", "-c", script], "--pool_id", "AB"[i % 2], "--priority", PRIORITIES[i % 3])
+        vms = [self.vm(mediator, 10 + i, ["sh", "-c", script], "--pool_id", "AB"[i % 2], "--priority",
+                       PRIORITIES[i % 3])
                for i in range(7)]
         host.wait_for("seven VMs", lambda: all(mediator.vm(vm.vm_id) is not None for vm in vms))
         mediator.send(signal.SIGSTOP)
@@ -184,7 +191,8 @@ class SevenVms(VmTest):
         self.check_order(trace)
 
     def stutter(self, mediator, vms):
-        """Until the VMs have ended the mediator stands still most of the time: the requests of all of them pile up."""
+        """Until the VMs have ended the mediator stands still most of the time: the requests of all of them
+        pile up."""
         while any(vm.running() for vm in vms):
             mediator.send(signal.SIGCONT)
             time.sleep(0.002)
@@ -194,7 +202,8 @@ class SevenVms(VmTest):
 
     def check_order(self, trace):
         """When a request starts, none of a higher class may be waiting."""
-        lines = subprocess.run([host.VGPUCTL, "trace", trace], check=True, capture_output=True, text=True).stdout
+        lines = subprocess.run([host.VGPUCTL, "trace", trace], check=True, capture_output=True,
+                               text=True).stdout
         waiting = dict.fromkeys(PRIORITIES, 0)
         contended = 0
         started = 0

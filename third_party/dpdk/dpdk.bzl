@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """DPDK's ring, if it is here: @dpdk//:defs.bzl says so (DPDK_MISSING is None, or what is missing).
 
-Its headers come from the cache of tools/lib/dpdk.sh, since Debian's package of them needs 200 others; its library is
-installed like any other.
+Its headers come from the cache of tools/lib/dpdk.sh, since Debian's package of them needs 200 others; its
+library is installed like any other.
 """
 
 def _dpdk_impl(repository_ctx):
@@ -34,7 +34,8 @@ cc_library(
     visibility = ["//visibility:public"],
 )
 """)
-    repository_ctx.file("defs.bzl", "DPDK_MISSING = %s\n" % (repr(" and ".join(missing)) if missing else "None"))
+    words = repr(" and ".join(missing)) if missing else "None"
+    repository_ctx.file("defs.bzl", "DPDK_MISSING = %s\n" % words)
 
 dpdk = repository_rule(
     implementation = _dpdk_impl,

@@ -4,8 +4,9 @@
 # What the scripts of tools/ share. Source it; it sets these variables:
 #   VGPU_ROOT   the checkout
 #   VGPU_CACHE  what is fetched and built once, outside the checkout (given by the user, or under ~/.cache)
-# and takes out of the environment what would change the meaning of a script, here and in the programs that it starts.
-# (A script that begins with `bash -p` has not read BASH_ENV, nor functions, nor SHELLOPTS of the environment.)
+# and takes out of the environment what would change the meaning of a script, here and in the programs that it
+# starts. (A script that begins with `bash -p` has not read BASH_ENV, nor functions, nor SHELLOPTS of the
+# environment.)
 # Progress and errors go to stderr, so that stdout carries a script's result alone.
 
 unset BASH_ENV CDPATH ENV GLOBIGNORE GREP_OPTIONS LANGUAGE POSIXLY_CORRECT TAR_OPTIONS
@@ -25,11 +26,12 @@ die() {
 
 # need_bazel: before a script does anything else that takes a while.
 need_bazel() {
-  [[ $VGPU_ROOT != *' '* ]] || die "Bazel does not work in a folder with a space in its name; move the checkout: $VGPU_ROOT"
+  [[ $VGPU_ROOT != *' '* ]] ||
+    die "Bazel does not work in a folder with a space in its name; move the checkout: $VGPU_ROOT"
 }
 
-# need_packages PURPOSE...: the Debian packages listed in tools/lib/deps/PURPOSE are installed afterwards. Installs
-# only what is missing, and only as root; anyone else is told the command.
+# need_packages PURPOSE...: the Debian packages listed in tools/lib/deps/PURPOSE are installed afterwards.
+# Installs only what is missing, and only as root; anyone else is told the command.
 need_packages() {
   local -a wanted missing
   local package
@@ -58,8 +60,8 @@ install_packages() {
   run_long "apt-get install" "$VGPU_CACHE/apt.log" "${apt[@]}" install --no-install-recommends "$@"
 }
 
-# run_long WHAT LOG COMMAND...: runs COMMAND with its output in LOG and a line of progress every 20 s; shows the end
-# of LOG and exits when COMMAND fails. An interrupt ends COMMAND too.
+# run_long WHAT LOG COMMAND...: runs COMMAND with its output in LOG and a line of progress every 20 s; shows
+# the end of LOG and exits when COMMAND fails. An interrupt ends COMMAND too.
 run_long() {
   local what=$1 log=$2 began=$SECONDS shown=$SECONDS child status=0
   shift 2
@@ -85,7 +87,8 @@ run_long() {
 # A fresh clone builds nothing that another clone has built already.
 bazel_cache() { printf -- '--disk_cache=%s\n' "$VGPU_CACHE/bazel"; }
 
-# take_lock NAME: waits for every other script that holds this lock of the cache. It ends with the calling script.
+# take_lock NAME: waits for every other script that holds this lock of the cache. It ends with the calling
+# script.
 take_lock() {
   local file=$VGPU_CACHE/$1.lock lock
   mkdir -p "$VGPU_CACHE"
@@ -96,8 +99,9 @@ take_lock() {
   fi
 }
 
-# private_apt COMMAND ARG...: apt with package lists of our own, with the sources (deb-src) of the system's own
-# archives enabled. Works without root, and touches none of the system's lists. Call it in a subshell: it takes a lock.
+# private_apt COMMAND ARG...: apt with package lists of our own, with the sources (deb-src) of the system's
+# own archives enabled. Works without root, and touches none of the system's lists. Call it in a subshell: it
+# takes a lock.
 private_apt() {
   local dir=$VGPU_CACHE/apt
   take_lock apt
@@ -110,8 +114,8 @@ private_apt() {
   APT_CONFIG="$dir/apt.conf" "$@"
 }
 
-# unpack_packages DIR LOG PACKAGE...: downloads packages of Debian's and unpacks them in DIR, which is made anew. Nothing
-# is installed.
+# unpack_packages DIR LOG PACKAGE...: downloads packages of Debian's and unpacks them in DIR, which is made
+# anew. Nothing is installed.
 unpack_packages() {
   local dir=$1 log=$2 package
   shift 2
@@ -134,9 +138,11 @@ make_private_apt() {
     [ -e "$file" ] && sed 's/^Types:.*/Types: deb deb-src/' "$file" >"$dir/sources.list.d/${file##*/}"
   done
   for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-    [ -e "$file" ] && sed -n 's/^deb[[:space:]]\(.*\)/deb \1\ndeb-src \1/p' "$file" >"$dir/sources.list.d/${file##*/}"
+    [ -e "$file" ] &&
+      sed -n 's/^deb[[:space:]]\(.*\)/deb \1\ndeb-src \1/p' "$file" >"$dir/sources.list.d/${file##*/}"
   done
-  [ -e "$dir/sources.list.d/sources.list" ] && mv "$dir/sources.list.d/sources.list" "$dir/sources.list.d/main.list"
+  [ -e "$dir/sources.list.d/sources.list" ] &&
+    mv "$dir/sources.list.d/sources.list" "$dir/sources.list.d/main.list"
   cat >"$dir/apt.conf" <<CONF
 Dir::Etc::sourcelist "/dev/null";
 Dir::Etc::sourceparts "$dir/sources.list.d";

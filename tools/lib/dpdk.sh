@@ -1,8 +1,8 @@
 #!/bin/bash -p
 # SPDX-License-Identifier: Apache-2.0
 #
-# Fetches DPDK's headers into the cache, where the build finds them (third_party/dpdk), and prints the folder that then
-# holds usr/include/dpdk. They are not installed: Debian's package of them depends on 200 others.
+# Fetches DPDK's headers into the cache, where the build finds them (third_party/dpdk), and prints the folder
+# that then holds usr/include/dpdk. They are not installed: Debian's package of them depends on 200 others.
 set -euo pipefail
 # shellcheck source=tools/lib/common.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"

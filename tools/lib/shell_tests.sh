@@ -21,9 +21,11 @@ record_test() {
 
 end_tests() {
   local status=$?
-  [ -z "$shell_tests_current" ] || record_test "$shell_tests_current" failure "ended with status $status; see the log"
+  [ -z "$shell_tests_current" ] ||
+    record_test "$shell_tests_current" failure "ended with status $status; see the log"
   [ -z "${XML_OUTPUT_FILE:-}" ] ||
-    printf '<testsuite name="%s">%s</testsuite>\n' "${TEST_TARGET:-${0##*/}}" "$shell_tests_results" >"$XML_OUTPUT_FILE"
+    printf '<testsuite name="%s">%s</testsuite>\n' "${TEST_TARGET:-${0##*/}}" "$shell_tests_results" \
+      >"$XML_OUTPUT_FILE"
 }
 
 skip_tests() {

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts the test cases of Bazel runs from their build event files (--build_event_json_file).
 
-Prints each case that failed or was skipped, with its reason, then "N passed, N failed, N skipped" alone on the last
-line. Exit status 1 if one failed or if nothing was run.
+Prints each case that failed or was skipped, with its reason, then "N passed, N failed, N skipped" alone on
+the last line. Exit status 1 if one failed or if nothing was run.
 
     test_summary.py NAME=EVENTS[,STATUS]...     NAME names the run, STATUS is what bazel returned
 """
@@ -28,7 +28,8 @@ def cases_of(result):
     cases = []
     try:
         root = xml.etree.ElementTree.parse(files["test.xml"]).getroot()
-        cases = [case_of(suite, case) for suite in root.iter("testsuite") for case in suite.findall("testcase")]
+        cases = [case_of(suite, case) for suite in root.iter("testsuite")
+                 for case in suite.findall("testcase")]
     except (KeyError, OSError, xml.etree.ElementTree.ParseError):
         pass
     skipped = skip_reason(files.get("test.log"))
@@ -54,7 +55,8 @@ def skip_reason(log):
     """A test that is one program says that it skipped by a line "SKIPPED: reason"."""
     try:
         with open(log, encoding="utf-8", errors="replace") as lines:
-            return next((line[len("SKIPPED: "):].strip() for line in lines if line.startswith("SKIPPED: ")), None)
+            return next((line[len("SKIPPED: "):].strip() for line in lines if line.startswith("SKIPPED: ")),
+                        None)
     except (OSError, TypeError):
         return None
 

@@ -35,7 +35,8 @@ class SummaryTest(unittest.TestCase):
 
     def _summary(self, results, status, not_built=()):
         """`results` is [(bazel's status, test.xml or None, test.log)]; returns (exit status, lines)."""
-        events = [json.dumps({"id": {"targetCompleted": {"label": label}}, "completed": {}}) for label in not_built]
+        events = [json.dumps({"id": {"targetCompleted": {"label": label}}, "completed": {}})
+                  for label in not_built]
         for number, (bazel_status, xml, log) in enumerate(results):
             outputs = [{"name": "test.log", "uri": "file://" + self._file(f"{number}.log", log)}]
             if xml:
@@ -51,7 +52,8 @@ class SummaryTest(unittest.TestCase):
     def test_counts_cases_and_names_what_failed_and_why(self):
         code, lines = self._summary([("FAILED", GTEST, "")], 3)
         self.assertEqual(code, 1)
-        self.assertEqual(lines, ["failed: run: //t:0 S.bad: 1 is not 2", "skipped: run: //t:0 S.left: a.cc:7: no GPU",
+        self.assertEqual(lines, ["failed: run: //t:0 S.bad: 1 is not 2",
+                                 "skipped: run: //t:0 S.left: a.cc:7: no GPU",
                                  "1 passed, 1 failed, 1 skipped"])
 
     def test_a_program_that_says_so_was_skipped(self):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the tests of a unittest module under Bazel: verbose output, and a result for each test in $XML_OUTPUT_FILE."""
+"""Runs the tests of a unittest module under Bazel: verbose output, and a result for each test in
+$XML_OUTPUT_FILE."""
 
 import os
 import re
@@ -61,7 +62,8 @@ def main(module="__main__", lacking=None):
     sys.stdout.reconfigure(line_buffering=True)
     if lacking:
         skip_all(sys.modules[module], lacking)
-    program = unittest.main(module, testRunner=unittest.TextTestRunner(verbosity=2, resultclass=Result), exit=False)
+    program = unittest.main(module, testRunner=unittest.TextTestRunner(verbosity=2, resultclass=Result),
+                            exit=False)
     if os.environ.get("XML_OUTPUT_FILE"):
         xml.ElementTree(program.result.suite).write(os.environ["XML_OUTPUT_FILE"], encoding="utf-8")
     sys.exit(0 if program.result.wasSuccessful() else 1)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The initramfs of a throw-away VM: busybox, a few kernel modules, the user's files and the command to run."""
+"""The initramfs of a throw-away VM: busybox, a few kernel modules, the user's files and the command to
+run."""
 
 import glob
 import lzma
@@ -11,7 +12,8 @@ import subprocess
 
 BUSYBOX = "/bin/busybox"
 FOLDERS = ("bin", "dev", "etc", "proc", "root", "run", "sys", "tmp", "usr", "usr/bin", ".vm", ".vm/modules")
-# The ports by which the VM reports: virtio-serial, because its ports carry any byte and tell when it is taken.
+# The ports by which the VM reports: virtio-serial, because its ports carry any byte and tell when it is
+# taken.
 CHANNELS = ("status", "out", "err")
 BASE_MODULES = ("virtio_pci", "virtio_console")
 
@@ -43,7 +45,8 @@ while [ ! -c /dev/vport0p1 ] || [ ! -c /dev/vport0p2 ] || [ ! -c /dev/vport0p3 ]
 done
 exec 3>/dev/vport0p1
 echo started >&3
-# A port can be opened once only; through pipes the command may open /dev/stdout and /dev/stderr as often as it likes.
+# A port can be opened once only; through pipes the command may open /dev/stdout and /dev/stderr as often as
+# it likes.
 mkfifo /.vm/out /.vm/err
 cat /.vm/out >/dev/vport0p2 3>&- & out=$!
 cat /.vm/err >/dev/vport0p3 3>&- & err=$!
@@ -108,7 +111,8 @@ def kernel_of(folder):
     """Returns (path of vmlinuz, folder of its modules), the newest of those in `folder`."""
     images = glob.glob(os.path.join(folder, "boot", "vmlinuz-*"))
     if not images:
-        raise ImageError(f"no kernel in {folder}/boot; run tools/lib/kernel.sh, or name a folder with --kernel")
+        raise ImageError(f"no kernel in {folder}/boot; run tools/lib/kernel.sh, or name a folder with "
+                         f"--kernel")
     image = max(images, key=os.path.getmtime)
     version = os.path.basename(image)[len("vmlinuz-"):]
     return image, os.path.join(folder, "lib", "modules", version)
@@ -131,7 +135,8 @@ class Modules:
         return os.path.basename(path).split(".")[0].replace("-", "_")
 
     def in_load_order(self, wanted):
-        """Returns [(name, content)]: the wanted ones (names, or paths of .ko files), each after what it needs."""
+        """Returns [(name, content)]: the wanted ones (names, or paths of .ko files), each after what it
+        needs."""
         loaded = {}
         for module in wanted:
             self._load(module, loaded)
@@ -164,7 +169,8 @@ def build(modules_folder, modules, files, command):
     for name in ("sbin", "usr/sbin"):
         archive.link(name, "/bin")
     archive.file("bin/busybox", read(BUSYBOX), 0o755)
-    for applet in subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True, text=True).stdout.split():
+    for applet in subprocess.run([BUSYBOX, "--list"], check=True, capture_output=True,
+                                 text=True).stdout.split():
         if applet != "busybox":
             archive.link(f"bin/{applet}", "busybox")
     loaded = Modules(modules_folder).in_load_order([*BASE_MODULES, *modules])

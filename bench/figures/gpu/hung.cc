@@ -12,7 +12,7 @@
 namespace vgpu::bench {
 namespace {
 
-constexpr uint32_t kOpHang = 0x1f;  // of debug builds
+constexpr uint32_t kOpHang = 0x1f;  // of test builds (api/debug.h)
 constexpr uint32_t kGuests = 32;
 constexpr uint32_t kFirstCulprit = 100;
 constexpr uint64_t kRegionBytes = 16 << 20;
