@@ -87,7 +87,7 @@ class ChannelTest : public testing::Test {
     EXPECT_TRUE(received && *received == Received::kFrame);
     return frame;
   }
-  Received Look() {
+  Received Check() {
     Frame<UniqueFd> frame;
     const auto received = channel_->Receive(&frame);
     EXPECT_TRUE(received);
@@ -106,7 +106,7 @@ class ChannelTest : public testing::Test {
 };
 
 TEST_F(ChannelTest, WholeFrames_OneAfterTheOther) {
-  EXPECT_EQ(Look(), Received::kNothingYet);
+  EXPECT_EQ(Check(), Received::kNothingYet);
   SendBytes(Encode(3, "abc") + Encode(4, "") + Encode(65535, std::string(kFormat.payload_max, 'x')));
   Frame<UniqueFd> frame = Next();
   EXPECT_EQ(frame.type, 3u);
@@ -117,7 +117,7 @@ TEST_F(ChannelTest, WholeFrames_OneAfterTheOther) {
   frame = Next();
   EXPECT_EQ(frame.type, 65535u);
   EXPECT_EQ(frame.payload.size(), kFormat.payload_max);
-  EXPECT_EQ(Look(), Received::kNothingYet);
+  EXPECT_EQ(Check(), Received::kNothingYet);
 }
 
 TEST_F(ChannelTest, ByteByByte_SameFrames) {
@@ -151,7 +151,7 @@ TEST_F(ChannelTest, PortionsOfAnySize_SameFrames) {
       SendBytes(bytes.substr(sent, portion), sent == 0 ? fds : 0);
       sent += portion;
       if (sent < bytes.size() && below(2) == 0) {
-        ASSERT_EQ(Look(), Received::kNothingYet);
+        ASSERT_EQ(Check(), Received::kNothingYet);
       }
     }
     const Frame<UniqueFd> frame = Next();
@@ -204,7 +204,7 @@ TEST_F(ChannelTest, TooManyDescriptorsInPortions_Refused) {
 TEST_F(ChannelTest, DescriptorsOfAnUnfinishedFrame_ClosedWithTheChannel) {
   const size_t before = OpenDescriptors();
   SendBytes(Encode(1, "abcd").substr(0, 18), 3);
-  EXPECT_EQ(Look(), Received::kNothingYet);
+  EXPECT_EQ(Check(), Received::kNothingYet);
   EXPECT_EQ(OpenDescriptors(), before + 3);
   channel_.reset();
   EXPECT_EQ(OpenDescriptors(), before - 1);
@@ -264,16 +264,16 @@ TEST_F(ChannelTest, Closed_BetweenFramesIsAnEndAndWithinIsAnError) {
   for (size_t cut = 0; cut <= bytes.size(); ++cut) {
     Connect(kFormat);
     if (cut > 0) SendBytes(bytes.substr(0, cut));
-    const bool look_between = cut % 2 == 0;
-    if (look_between && cut < bytes.size()) {
-      EXPECT_EQ(Look(), Received::kNothingYet);
+    const bool check_between = cut % 2 == 0;
+    if (check_between && cut < bytes.size()) {
+      EXPECT_EQ(Check(), Received::kNothingYet);
     }
     peer_.reset();
     if (cut == bytes.size()) {
       EXPECT_EQ(Next().type, 1u);
     }
     if (cut == 0 || cut == bytes.size()) {
-      EXPECT_EQ(Look(), Received::kClosed);
+      EXPECT_EQ(Check(), Received::kClosed);
     } else {
       ExpectFault(ChannelFault::kCutOff);
     }
@@ -346,17 +346,17 @@ TEST_F(ChannelTest, FrameSentAtOnceToOneWhoDoesNotRead_WholeOrNotAtAll) {
   while (SendFrame(peer_.get(), kFormat, 1, payload)) ASSERT_LT(++sent, 10'000u);
   EXPECT_EQ(errno, EAGAIN);
   for (size_t i = 0; i < sent; ++i) ASSERT_EQ(Text(Next()), payload);
-  EXPECT_EQ(Look(), Received::kNothingYet) << "a part of the last one came";
+  EXPECT_EQ(Check(), Received::kNothingYet) << "a part of the last one came";
 }
 
 TEST_F(ChannelTest, Become_KeepsTheNumberAndForgetsWhatWasHalf) {
   SendBytes(Encode(1, "abc").substr(0, 17));
-  EXPECT_EQ(Look(), Received::kNothingYet);
+  EXPECT_EQ(Check(), Received::kNothingYet);
   Channel first = std::move(*channel_);
   const UniqueFd firsts_peer = std::move(peer_);
   Connect(kFormat);
   SendBytes(Encode(2, "of the second").substr(0, 18));
-  EXPECT_EQ(Look(), Received::kNothingYet);
+  EXPECT_EQ(Check(), Received::kNothingYet);
   const int number = first.fd();
   first.Become(std::move(*channel_));
   channel_.reset();

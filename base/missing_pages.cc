@@ -81,8 +81,8 @@ Result<void> Supported() {
 bool Guard(const void* data, size_t bytes) { return TheUserFault().Register(data, bytes); }
 
 bool Present(const void* data, size_t bytes) {
-  assert(bytes <= kLookMax);
-  std::array<unsigned char, kLookMax / kPage> pages;
+  assert(bytes <= kCheckMax);
+  std::array<unsigned char, kCheckMax / kPage> pages;
   const size_t count = (bytes + kPage - 1) / kPage;
   if (mincore(const_cast<void*>(data), bytes, pages.data()) != 0) return false;
   return std::all_of(pages.begin(), pages.begin() + static_cast<ptrdiff_t>(count),

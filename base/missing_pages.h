@@ -21,8 +21,8 @@ Result<void> Supported();
 // False: not supported for this memory.
 bool Guard(const void* data, size_t bytes);
 
-// Are all pages of [data, data + bytes) there? At most kLookMax bytes.
-inline constexpr size_t kLookMax = size_t{4} << 20;
+// Are all pages of [data, data + bytes) there? At most kCheckMax bytes.
+inline constexpr size_t kCheckMax = size_t{4} << 20;
 bool Present(const void* data, size_t bytes);
 
 // Are all of these pages mapped in this process? In a range that was mapped in full, a page that is no longer

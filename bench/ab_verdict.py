@@ -209,8 +209,8 @@ class _Pairs:
 
     def lacks_more_than_chance(self):
         """Were both as likely to fail, would NEW alone have failed so often?"""
-        alone = self.only_old + self.only_new
-        return sum(math.comb(alone, k) for k in range(self.only_new + 1)) / 2**alone < CHANCE_MAX
+        only_one = self.only_old + self.only_new
+        return sum(math.comb(only_one, k) for k in range(self.only_new + 1)) / 2**only_one < CHANCE_MAX
 
     def left_out_text(self):
         sides = (("OLD", self.why_old), ("NEW", self.why_new))

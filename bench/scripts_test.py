@@ -112,8 +112,8 @@ class Plot(unittest.TestCase):
     def test_interference_result_is_a_heat_map(self):
         noticed = {"alone": {"p50_us": 10, "p99_us": 20, "p999_us": 30, "gap_us": 200},
                    "beside": {"p50_us": 10, "p99_us": 20000, "p999_us": 30, "gap_us": 400}, "late_excess": 7}
-        innocents = dict.fromkeys(("high", "medium", "vector"), noticed)
-        cells = [{"name": "linger", "title": "slow & sure", "innocents": innocents},
+        victims = dict.fromkeys(("high", "medium", "vector"), noticed)
+        cells = [{"name": "linger", "title": "slow & sure", "innocents": victims},
                  {"name": "fuse", "title": "FUSE", "skipped": "needs root"}]
         figures = [{"name": "linger_p99", "verdict": "falls short"},
                    {"name": "linger_late", "verdict": "holds"}, {"name": "fuse", "verdict": "skipped"}]

@@ -46,7 +46,7 @@ using std::chrono::steady_clock;
 // Longer than a piece: between the pieces of a vector nobody sleeps, and the mediator, which has others to serve, need not
 // wake anybody.
 constexpr std::chrono::microseconds kSpin{200};
-constexpr uint32_t kLooksPerClock = 64;
+constexpr uint32_t kPollsPerClock = 64;
 // How often a GPU that works is asked whether it is well.
 constexpr std::chrono::milliseconds kHealth{1};
 
@@ -258,7 +258,7 @@ gpu::CuResult Engine::LookAfterResident(steady_clock::time_point now) {
     }
   }
   want_resident_ = false;
-  const gpu::CuResult result = resident_->Tick(now);
+  const gpu::CuResult result = resident_->Step(now);
   const bool kept_away = keep_away && resident_->away();
   if (kept_away_.exchange(kept_away, std::memory_order_acq_rel) != kept_away) kept_away_.notify_all();
   return result;
@@ -267,7 +267,7 @@ gpu::CuResult Engine::LookAfterResident(steady_clock::time_point now) {
 // A descriptor alone wakes an engine that has nothing on its GPU, but once for each time that it falls idle.
 int Engine::SleepMs(steady_clock::time_point now) const {
   if (busy_) return static_cast<int>(kHealth.count());
-  if (!resident_->away()) return static_cast<int>(Resident::kTick.count());
+  if (!resident_->away()) return static_cast<int>(Resident::kStepEvery.count());
   if (told_idle_ || options_.park_s == 0) return -1;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(idle_since_ + std::chrono::seconds(options_.park_s) - now);
   return static_cast<int>(std::max<int64_t>(0, left.count()));
@@ -294,23 +294,23 @@ bool Engine::Sleep(steady_clock::time_point now) {
 gpu::CuResult Engine::Work() {
   auto last_work = steady_clock::now();
   NotIdle(last_work);
-  auto last_look = last_work;
-  for (uint32_t looks = 0;;) {
+  auto last_check = last_work;
+  for (uint32_t polls = 0;;) {
     if (const uint32_t count = TakeJobs(); count != 0) {
       const gpu::CuResult started = StartJobs(count);
       if (started != gpu::kCuSuccess) return started;
       busy_ = true;
-      looks = 0;
+      polls = 0;
       last_work = steady_clock::now();
       NotIdle(last_work);
-    } else if (++looks % kLooksPerClock != 0) {
+    } else if (++polls % kPollsPerClock != 0) {
       __builtin_ia32_pause();
       continue;
     }
     const auto now = steady_clock::now();
     const bool idle = now - last_work >= kSpin;
-    if (idle || want_resident_ || now - last_look >= kHealth || keep_away_.load(std::memory_order_relaxed)) {
-      last_look = now;
+    if (idle || want_resident_ || now - last_check >= kHealth || keep_away_.load(std::memory_order_relaxed)) {
+      last_check = now;
       gpu::CuResult well = LookAfterResident(now);
       if (well == gpu::kCuSuccess) well = lanes_->Busy(&busy_);
       if (well != gpu::kCuSuccess) return well;

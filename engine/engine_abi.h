@@ -52,7 +52,7 @@ inline constexpr uint32_t kJobArgs = 5;
 
 enum JobFlags : uint32_t {
   kJobCopies = 1,  // through the copy engines and the GPU's own memory; else operands are used where they lie
-  kJobGentle = 2,  // throttled: leaves most of the bus to others
+  kJobThrottled = 2,  // throttled: leaves most of the bus to others
 };
 
 // Bytes of one operand in a job with kJobCopies, at most.

@@ -10,13 +10,13 @@ namespace {
 // Two blocks for each processor of an H100; more do not read the bus any faster.
 constexpr uint64_t kBlocksMax = 264;
 // One leaves the resident kernel its latency: it moves 7.6 GB/s. Four move 24, and half of them shows in the kernel's p99.
-constexpr uint64_t kBlocksGentle = 1;
+constexpr uint64_t kBlocksThrottled = 1;
 // Jobs of up to so many blocks share launches.
 constexpr uint64_t kBlocksTogether = 16;
 
 uint64_t Blocks(const Job& job) {
   const uint64_t wanted = (job.bytes + VGPU_BATCH_BLOCK_BYTES - 1) / VGPU_BATCH_BLOCK_BYTES;
-  return std::clamp<uint64_t>(wanted, 1, (job.flags & kJobGentle) != 0 ? kBlocksGentle : kBlocksMax);
+  return std::clamp<uint64_t>(wanted, 1, (job.flags & kJobThrottled) != 0 ? kBlocksThrottled : kBlocksMax);
 }
 
 bool Small(const Job& job) { return job.flags == 0 && Blocks(job) <= kBlocksTogether; }
@@ -69,7 +69,7 @@ bool Lanes::Together(const Job& first, const Job& other) {
 
 // The throttled jobs of all classes run one after the other: side by side they would take more of the bus.
 Lanes::Lane& Lanes::LaneFor(const Job& job) {
-  if ((job.flags & kJobGentle) != 0) return lanes_[0];
+  if ((job.flags & kJobThrottled) != 0) return lanes_[0];
   const uint32_t priority = std::min(job.priority, kClasses - 1);
   return lanes_[priority * kLanesPerClass + turn_[priority]++ % kLanesPerClass];
 }

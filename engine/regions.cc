@@ -19,8 +19,8 @@ namespace {
 namespace missing_pages = base::missing_pages;
 
 bool AllPresent(const base::GuardedMapping& mapping) {
-  for (size_t at = 0; at < mapping.bytes(); at += missing_pages::kLookMax) {
-    const size_t bytes = std::min(missing_pages::kLookMax, mapping.bytes() - at);
+  for (size_t at = 0; at < mapping.bytes(); at += missing_pages::kCheckMax) {
+    const size_t bytes = std::min(missing_pages::kCheckMax, mapping.bytes() - at);
     if (!missing_pages::Present(mapping.data() + at, bytes)) return false;
   }
   return true;

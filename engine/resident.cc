@@ -62,19 +62,19 @@ void Resident::Forbid() {
 }
 
 // Time slices of another process show as gaps. Stay away for a while, twice as long each time it happens again.
-void Resident::LookForOthers(Time now) {
+void Resident::CheckForOthers(Time now) {
   const uint64_t gaps = Memory::LoadRelaxed(&area_->resident.gaps);
   if (gaps - gaps_ >= kGapsOfOthers) {
     hold_off_ = now - came_ > kHoldOffMax ? kHoldOffMin : std::min(2 * hold_off_, kHoldOffMax);
     not_before_ = now + hold_off_;
     return Leave();
   }
-  if (now - gaps_since_ < kGapWindow) return;
+  if (now - gaps_since_ < kGapInterval) return;
   gaps_ = gaps;
   gaps_since_ = now;
 }
 
-gpu::CuResult Resident::Tick(Time now) {
+gpu::CuResult Resident::Step(Time now) {
   if (state_ == kAway) return gpu::kCuSuccess;
   const gpu::CuResult running = device_->driver().StreamQuery(stream_->get());
   if (running != gpu::kCuSuccess && running != gpu::kCuNotReady) return running;
@@ -84,7 +84,7 @@ gpu::CuResult Resident::Tick(Time now) {
       asked_ = asked;
       asked_since_ = now;
     }
-    LookForOthers(now);
+    CheckForOthers(now);
     if (now - asked_since_ >= options_.idle) Leave();
   }
   if (state_ != kLeaving) return gpu::kCuSuccess;

@@ -17,7 +17,7 @@ struct ResidentOptions {
   std::chrono::milliseconds idle{20};  // it leaves after this long without a request
 };
 
-// Used by the job thread only. Nothing here waits but WarmUp: Tick goes on with what was begun.
+// Used by the job thread only. Nothing here waits but WarmUp: Step goes on with what was begun.
 class Resident {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -31,21 +31,21 @@ class Resident {
   gpu::CuResult WarmUp();
   // An add came by the job ring: starts the kernel, if it may come. An error is the GPU's.
   gpu::CuResult Want(Time now);
-  // Call it every kTick at most while !away(). Errors are the GPU's.
-  gpu::CuResult Tick(Time now);
+  // Call it every kStepEvery at most while !away(). Errors are the GPU's.
+  gpu::CuResult Step(Time now);
   // The kernel begins to leave at once, and does not come back before Allow. away() becomes true in a later
-  // Tick.
+  // Step.
   void Forbid();
   void Allow() { forbidden_ = false; }
 
   bool away() const { return state_ == kAway; }
-  static constexpr std::chrono::milliseconds kTick{5};
+  static constexpr std::chrono::milliseconds kStepEvery{5};
 
  private:
   gpu::CuResult Launch();
   void SetState(ResidentState state);
   void Leave();
-  void LookForOthers(Time now);
+  void CheckForOthers(Time now);
 
   const gpu::Device* const device_;
   const gpu::Stream* const stream_;
@@ -66,9 +66,9 @@ class Resident {
 
   static constexpr std::chrono::milliseconds kHoldOffMin{100};
   static constexpr std::chrono::milliseconds kHoldOffMax{1000};
-  // One gap may have any cause; so many within kGapWindow are time slices of another process.
+  // One gap may have any cause; so many within kGapInterval are time slices of another process.
   static constexpr uint64_t kGapsOfOthers = 5;
-  static constexpr std::chrono::milliseconds kGapWindow{50};
+  static constexpr std::chrono::milliseconds kGapInterval{50};
 };
 
 }  // namespace vgpu::engine

@@ -112,15 +112,15 @@ __device__ void EndJob(const VgpuJob& job, uint32_t data, uint32_t code) {
 // Both words that it writes carry their data and their sequence, so there is no fence (docs/adr/0005-resident-kernel.md has
 // what fences cost). The host must not rely on their order.
 extern "C" __global__ void VgpuResident(VgpuResidentRing* ring) {
-  constexpr uint32_t kLooksPerStop = 64;
-  constexpr uint32_t kLooksPerClock = 2;  // a look takes 15 us where copies fill the bus
+  constexpr uint32_t kPollsPerStop = 64;
+  constexpr uint32_t kPollsPerClock = 2;  // a look takes 15 us where copies fill the bus
   const uint32_t e = blockIdx.x * blockDim.x + threadIdx.x;
   const uint64_t* request = ring->entries[e].word;
   uint32_t lap = 1;
   uint64_t gaps = 0;
   uint64_t seen_ns = Nanoseconds();
-  for (uint32_t looks = 1;; ++looks) {
-    if (e == 0 && looks % kLooksPerClock == 0) {
+  for (uint32_t polls = 1;; ++polls) {
+    if (e == 0 && polls % kPollsPerClock == 0) {
       const uint64_t now = Nanoseconds();
       if (now - seen_ns > VGPU_RESIDENT_GAP_NS) StoreWord(&ring->gaps, ++gaps);
       seen_ns = now;
@@ -128,7 +128,7 @@ extern "C" __global__ void VgpuResident(VgpuResidentRing* ring) {
     uint64_t a, b, to, tag;
     LoadPair(request + VGPU_RESIDENT_A, &a, &b);
     if (a >> 32 != lap || b >> 32 != lap) {
-      if (looks % kLooksPerStop == 0 && LoadWord(&ring->stop) != 0) return;
+      if (polls % kPollsPerStop == 0 && LoadWord(&ring->stop) != 0) return;
       continue;
     }
     LoadPair(request + VGPU_RESIDENT_TO, &to, &tag);

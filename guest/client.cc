@@ -20,7 +20,7 @@ using std::chrono::nanoseconds;
 constexpr uint64_t kRelaxMaxNs = 75;
 
 // How long a stop may go unnoticed: no longer than a person does.
-constexpr std::chrono::milliseconds kStopLook{100};
+constexpr std::chrono::milliseconds kStopCheck{100};
 
 // May this pass when the mediator is started again?
 bool MayPass(const Error& error) {
@@ -39,13 +39,13 @@ void CopyWords(void* to, const void* from, size_t bytes) {
 }
 
 // Lets some time pass while the mediator carries out an epoch request, which has no call of its own.
-Result<void> RestForEpoch(Transport& transport, uint32_t ring_idx, const Doze& doze, TimePoint deadline) {
+Result<void> RestForEpoch(Transport& transport, uint32_t ring_idx, const PolledWait& polled_wait, TimePoint deadline) {
   if (!transport.can_sleep()) {
-    doze.Step(deadline);
+    polled_wait.Step(deadline);
     return {};
   }
   const TimePoint now = Clock::now();
-  const TimePoint until = now + std::max<nanoseconds>(doze.Nap(now), std::chrono::microseconds(20));
+  const TimePoint until = now + std::max<nanoseconds>(polled_wait.Nap(now), std::chrono::microseconds(20));
   if (transport.SleepUntilCall(ring_idx, std::min(until, deadline)) == Wake::kLinkLost) {
     return transport.AwaitLink(deadline);
   }
@@ -58,7 +58,7 @@ Result<uint32_t> Handshake(Transport& transport, uint32_t ring_idx, const ring::
   const TimePoint begin = Clock::now();
   const uint32_t epoch = ring::RequestEpoch(ring, open);
   transport.Kick(ring_idx);
-  const Doze doze(begin);
+  const PolledWait polled_wait(begin);
   uint32_t state = VGPU_EPOCH_CLOSED;
   while (!ring::EpochAnswered(ring, epoch, &state)) {
     const uint32_t link = transport.ring_state();
@@ -75,7 +75,7 @@ Result<uint32_t> Handshake(Transport& transport, uint32_t ring_idx, const ring::
           fmt::format("the mediator did not {} ring {} within {}: look at its load with `vgpuctl status`",
                       open ? "open" : "close", ring_idx, base::DurationText(Clock::now() - begin)));
     }
-    if (auto rested = RestForEpoch(transport, ring_idx, doze, deadline); !rested) {
+    if (auto rested = RestForEpoch(transport, ring_idx, polled_wait, deadline); !rested) {
       return tl::make_unexpected(rested.error());
     }
   }
@@ -206,9 +206,9 @@ bool Client::Unstash(uint32_t idx, Answer* answer) {
 }
 
 bool Client::SpinFor(uint32_t idx, TimePoint until, Answer* answer) {
-  constexpr int kLooksPerClock = 16;
+  constexpr int kPollsPerClock = 16;
   do {
-    for (int look = 0; look < kLooksPerClock; ++look) {
+    for (int polls = 0; polls < kPollsPerClock; ++polls) {
       if (Poll(idx, answer)) return true;
       Relax();
     }
@@ -223,16 +223,16 @@ Result<Answer> Client::WaitLong(uint32_t idx, TimePoint deadline, const std::ato
         fmt::format("request {} is not outstanding: it was never submitted, or its answer was taken", idx));
   }
   const TimePoint begin = Clock::now();
-  const nanoseconds window(transport_->can_sleep() ? spin_.WindowNs(Nanoseconds(begin.time_since_epoch()))
+  const nanoseconds spin_time(transport_->can_sleep() ? spin_.SpinNs(Nanoseconds(begin.time_since_epoch()))
                                                    : 0);
   Answer answer;
-  if (window.count() > 0 && SpinFor(idx, std::min(begin + window, deadline), &answer)) {
+  if (spin_time.count() > 0 && SpinFor(idx, std::min(begin + spin_time, deadline), &answer)) {
     spin_.AnsweredSpinning(Nanoseconds(Clock::now() - begin));
     return answer;
   }
   const TimePoint spun = Clock::now();
   const uint64_t sleeps = sleeps_;
-  const Doze doze(begin);
+  const PolledWait polled_wait(begin);
   while (true) {
     StashAnswers();
     const TimePoint now = Clock::now();
@@ -252,16 +252,16 @@ Result<Answer> Client::WaitLong(uint32_t idx, TimePoint deadline, const std::ato
     }
     // Who may be stopped rests in short stretches; that the link is not back after one of them is no error
     // yet.
-    const TimePoint until = stop == nullptr ? deadline : std::min(deadline, now + kStopLook);
-    if (auto rested = Rest(doze, until); !rested && (until == deadline || !MayPass(rested.error()))) {
+    const TimePoint until = stop == nullptr ? deadline : std::min(deadline, now + kStopCheck);
+    if (auto rested = Rest(polled_wait, until); !rested && (until == deadline || !MayPass(rested.error()))) {
       return tl::make_unexpected(rested.error());
     }
   }
 }
 
-Result<void> Client::Rest(const Doze& doze, TimePoint deadline) {
+Result<void> Client::Rest(const PolledWait& polled_wait, TimePoint deadline) {
   if (!transport_->can_sleep()) {
-    doze.Step(deadline);
+    polled_wait.Step(deadline);
     return {};
   }
   if (!producer_.ArmCall()) return {};

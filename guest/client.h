@@ -215,7 +215,7 @@ class Client {
   bool Unstash(uint32_t idx, Answer* answer);
   bool SpinFor(uint32_t idx, TimePoint until, Answer* answer);
   Result<Answer> WaitLong(uint32_t idx, TimePoint deadline, const std::atomic<bool>* stop);
-  Result<void> Rest(const Doze& doze, TimePoint deadline);
+  Result<void> Rest(const PolledWait& polled_wait, TimePoint deadline);
   Result<void> CheckRing() const;
   Error NoAnswer(TimePoint begin, TimePoint now) const;
 

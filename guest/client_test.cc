@@ -37,7 +37,7 @@ class ClientTest : public testing::TestWithParam<bool> {
     mediator_ = std::make_unique<FakeMediator>(transport_.get(), 0, manner);
   }
   void StartAndOpen(Manner manner, uint32_t entries = 8) {
-    Start(manner == Manner::kDeaf ? manner : Manner::kGood, entries);
+    Start(manner == Manner::kOpensNothing ? manner : Manner::kGood, entries);
     auto client = Client::Open(transport_, 0, Soon());
     ASSERT_TRUE(client) << client.error().text;
     client_ = std::move(*client);
@@ -214,8 +214,8 @@ TEST_P(ClientTest, DeadlineInThePast_TimesOutAtOnce) {
   EXPECT_EQ(CodeOf(client_->Add(1, 2), Clock::now() - seconds(1)), VGPU_ERR_TIMEOUT);
 }
 
-TEST_P(ClientTest, DeafMediator_OpenTimesOut) {
-  Start(Manner::kDeaf);
+TEST_P(ClientTest, MediatorThatOpensNothing_OpenTimesOut) {
+  Start(Manner::kOpensNothing);
   auto client = Client::Open(transport_, 0, Clock::now() + milliseconds(30));
   ASSERT_FALSE(client);
   EXPECT_EQ(client.error().code, VGPU_ERR_TIMEOUT);

@@ -127,10 +127,10 @@ Result<void> HostTransport::Attach(TimePoint deadline) {
   // A mediator that refuses hangs up while we are still sending: its reason is worth more than the broken
   // pipe.
   const auto sent = SendAttach(*link);
-  auto grant = ReceiveGrant(*link, deadline);
-  if (!grant) return tl::make_unexpected(grant.error());
+  auto identity = ReceiveGrant(*link, deadline);
+  if (!identity) return tl::make_unexpected(identity.error());
   if (!sent) return sent;
-  grant_ = *grant;
+  identity_ = *identity;
   if (link_) {
     link_->Replace(std::move(*link));
   } else {
@@ -163,7 +163,7 @@ Result<void> HostTransport::SendAttach(ControlLink& link) const {
   return link.Send(VGPU_MSG_START, nullptr, 0);
 }
 
-Result<Grant> HostTransport::ReceiveGrant(ControlLink& link, TimePoint deadline) const {
+Result<Identity> HostTransport::ReceiveGrant(ControlLink& link, TimePoint deadline) const {
   while (true) {
     auto message = link.Receive(deadline);
     if (!message) return tl::make_unexpected(message.error());
@@ -178,9 +178,9 @@ Result<Grant> HostTransport::ReceiveGrant(ControlLink& link, TimePoint deadline)
                       VGPU_ABI_VERSION & 0xffff));
     }
     if (message->type == VGPU_MSG_GRANT) {
-      const auto grant = message->As<vgpu_msg_grant>();
-      if (!grant) return tl::make_unexpected(grant.error());
-      return Grant{grant->vm_id, grant->pool, grant->priority};
+      const auto identity = message->As<vgpu_msg_grant>();
+      if (!identity) return tl::make_unexpected(identity.error());
+      return Identity{identity->vm_id, identity->pool, identity->priority};
     }
   }
 }
@@ -197,18 +197,18 @@ void HostTransport::Kick(uint32_t ring) { Signal(ring_events_[ring][kKick].get()
 Wake HostTransport::SleepUntilCall(uint32_t ring, TimePoint deadline) {
   const int call = ring_events_[ring][kCall].get();
   while (true) {
-    pollfd looks[2] = {{call, POLLIN, 0}, {link_->fd(), POLLIN, 0}};
+    pollfd watched[2] = {{call, POLLIN, 0}, {link_->fd(), POLLIN, 0}};
     const timespec left = Left(deadline);
-    const int ready = ppoll(looks, 2, &left, nullptr);
+    const int ready = ppoll(watched, 2, &left, nullptr);
     if (ready < 0 && errno == EINTR) continue;
     if (ready == 0) return Wake::kDeadline;
-    if (looks[0].revents != 0) {
+    if (watched[0].revents != 0) {
       Drain(call);  // before the caller scans: a call that comes later is not lost
-      return Wake::kLook;
+      return Wake::kCheck;
     }
     std::unique_lock lock(mutex_, std::try_to_lock);
     // Who holds the lock is attaching again.
-    return lock.owns_lock() && LinkWhole() ? Wake::kLook : Wake::kLinkLost;
+    return lock.owns_lock() && LinkWhole() ? Wake::kCheck : Wake::kLinkLost;
   }
 }
 
@@ -247,9 +247,9 @@ Result<void> HostTransport::AwaitLink(TimePoint deadline) {
   }
 }
 
-Grant HostTransport::grant() const {
+Identity HostTransport::identity() const {
   const std::lock_guard lock(mutex_);
-  return grant_;
+  return identity_;
 }
 
 // As QEMU does for a VM: the owner of the region also marks it there.

@@ -47,7 +47,7 @@ class HostTransport final : public Transport {
   uint32_t ring_state() override { return ring_state_.load(); }
   // Attaches again, as often as it takes: the mediator may be restarting.
   Result<void> AwaitLink(TimePoint deadline) override;
-  Grant grant() const override;
+  Identity identity() const override;
   std::string description() const override { return "socket " + options_.socket; }
 
  private:
@@ -58,7 +58,7 @@ class HostTransport final : public Transport {
   Result<void> MakeEvents();
   Result<void> Attach(TimePoint deadline);
   Result<void> SendAttach(ControlLink& link) const;
-  Result<Grant> ReceiveGrant(ControlLink& link, TimePoint deadline) const;
+  Result<Identity> ReceiveGrant(ControlLink& link, TimePoint deadline) const;
   bool LinkWhole();
   void SetRingState(uint32_t state);
 
@@ -71,7 +71,7 @@ class HostTransport final : public Transport {
 
   mutable std::mutex mutex_;  // of what follows
   std::optional<ControlLink> link_;
-  Grant grant_;
+  Identity identity_;
   uint32_t state_changes_ = 0;
   std::atomic<uint32_t> ring_state_{VGPU_RING_STATE_NO_MEDIATOR};
 };

@@ -140,9 +140,9 @@ class Server {
  private:
   void Run() {
     for (int nth = 0;; ++nth) {
-      pollfd looks[2] = {{listener_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
-      poll(looks, 2, -1);
-      if (looks[1].revents != 0) return;
+      pollfd watched[2] = {{listener_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
+      poll(watched, 2, -1);
+      if (watched[1].revents != 0) return;
       const base::UniqueFd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
       serve_(socket.get(), nth);
     }
@@ -208,8 +208,8 @@ TEST_F(HostTransportTest, Attach_SendsASealedRegionAndEveryDescriptor) {
   });
   auto transport = HostTransport::Open(options_, Soon());
   ASSERT_TRUE(transport) << transport.error().text;
-  EXPECT_EQ((*transport)->grant().vm_id, 5u) << "what was granted, not what was asked for";
-  EXPECT_EQ((*transport)->grant().pool, uint32_t{'B'});
+  EXPECT_EQ((*transport)->identity().vm_id, 5u) << "what was granted, not what was asked for";
+  EXPECT_EQ((*transport)->identity().pool, uint32_t{'B'});
   EXPECT_EQ((*transport)->ring_state(), VGPU_RING_STATE_ATTACHED);
 
   ASSERT_EQ(attach.size(), 5u);
@@ -258,7 +258,7 @@ TEST_F(HostTransportTest, KickAndCall_TravelThroughTheDescriptors) {
 
   EXPECT_EQ((*transport)->SleepUntilCall(0, Clock::now() + milliseconds(10)), Wake::kDeadline);
   ASSERT_EQ(write(attach[2].fds[1].get(), &count, sizeof(count)), static_cast<ssize_t>(sizeof(count)));
-  EXPECT_EQ((*transport)->SleepUntilCall(0, Soon()), Wake::kLook);
+  EXPECT_EQ((*transport)->SleepUntilCall(0, Soon()), Wake::kCheck);
   EXPECT_EQ((*transport)->SleepUntilCall(0, Clock::now() + milliseconds(10)), Wake::kDeadline)
       << "the call was drained";
 }
@@ -399,7 +399,7 @@ TEST_F(HostTransportTest, StateMessage_IsSeenByTheSleeper) {
   ASSERT_TRUE(transport);
   const TimePoint deadline = Soon();
   while ((*transport)->ring_state() != VGPU_RING_STATE_FENCED && Clock::now() < deadline) {
-    EXPECT_EQ((*transport)->SleepUntilCall(0, deadline), Wake::kLook);
+    EXPECT_EQ((*transport)->SleepUntilCall(0, deadline), Wake::kCheck);
   }
   EXPECT_EQ((*transport)->ring_state(), VGPU_RING_STATE_FENCED);
 }
@@ -502,7 +502,7 @@ TEST_F(HostTransportTest, Quarantined_AttachedOrAtAttach_IsARingState) {
   });
   auto transport = HostTransport::Open(options_, Soon());
   ASSERT_TRUE(transport);
-  while ((*transport)->SleepUntilCall(0, Soon()) == Wake::kLook) {
+  while ((*transport)->SleepUntilCall(0, Soon()) == Wake::kCheck) {
     EXPECT_EQ((*transport)->ring_state(), VGPU_RING_STATE_QUARANTINED);
   }
   auto back = (*transport)->AwaitLink(Soon());

@@ -321,7 +321,7 @@ void PciTransport::Kick(uint32_t ring) { registers_.Write(VGPU_DOORBELL_OFF(ring
 
 Wake PciTransport::SleepUntilCall(uint32_t, TimePoint) {
   assert(!"there are no calls without a driver");
-  return Wake::kLook;
+  return Wake::kCheck;
 }
 
 // From the region where there is one: a load of memory, where the register costs an exit from the VM.
@@ -339,7 +339,7 @@ Error PciTransport::WhyUnattached(std::string otherwise) {
 
 Result<void> PciTransport::AwaitLink(TimePoint deadline) {
   const TimePoint begin = Clock::now();
-  const Doze doze(begin);
+  const PolledWait polled_wait(begin);
   while (ring_state() == VGPU_RING_STATE_NO_MEDIATOR) {
     if (Clock::now() >= deadline) {
       return tl::make_unexpected(WhyUnattached(
@@ -347,12 +347,12 @@ Result<void> PciTransport::AwaitLink(TimePoint deadline) {
                       "socket that the VM's `chardev` names",
                       std::chrono::duration<double>(Clock::now() - begin).count())));
     }
-    doze.Step(deadline);
+    polled_wait.Step(deadline);
   }
   return {};
 }
 
-Grant PciTransport::grant() const {
+Identity PciTransport::identity() const {
   return {registers_.Read(VGPU_REG_VM_ID), registers_.Read(VGPU_REG_POOL_ID),
           registers_.Read(VGPU_REG_PRIORITY)};
 }

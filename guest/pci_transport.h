@@ -48,7 +48,7 @@ class PciTransport final : public Transport {
   Error WhyUnattached(std::string otherwise) override;
   Result<void> AwaitLink(TimePoint deadline) override;
   const Registers* registers() const override { return &registers_; }
-  Grant grant() const override;
+  Identity identity() const override;
   std::string description() const override { return "PCI device " + address_; }
   std::string warning() const override { return warning_; }
 

@@ -142,9 +142,9 @@ TEST_F(PciTransportTest, FindsAndEnablesTheDevice) {
   EXPECT_EQ(Content(folder / "enable"), "1\n");
   EXPECT_EQ(Content(folder / "config")[4], 2) << "memory decoding is on";
   EXPECT_EQ((*transport)->layout().ring_count, 2u);
-  EXPECT_EQ((*transport)->grant().vm_id, 42u);
-  EXPECT_EQ((*transport)->grant().pool, uint32_t{'B'});
-  EXPECT_EQ((*transport)->grant().priority, 2u);
+  EXPECT_EQ((*transport)->identity().vm_id, 42u);
+  EXPECT_EQ((*transport)->identity().pool, uint32_t{'B'});
+  EXPECT_EQ((*transport)->identity().priority, 2u);
   EXPECT_EQ((*transport)->warning(), "") << "a file's pages are ordinary memory";
 }
 

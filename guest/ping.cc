@@ -22,7 +22,7 @@ namespace {
 class PingRun {
  public:
   PingRun(Client& client, const PingPlan& plan)
-      : client_(client), plan_(plan), random_(plan.seed), window_(plan.depth), slack_(plan.timeout / 8),
+      : client_(client), plan_(plan), random_(plan.seed), outstanding_(plan.depth), slack_(plan.timeout / 8),
         time_max_ns_(static_cast<uint64_t>(plan.time_max.count())), to_send_(plan.count) {}
 
   Result<PingResult> Run() {
@@ -33,7 +33,7 @@ class PingRun {
     while (taken_ < to_send_) {
       if (Stopped()) break;
       Fill();
-      LookAtTheClock();
+      CheckClock();
       if (const auto taken = TakeAnswers(); !taken) {
         if (Stopped()) break;
         if (taken_ == 0) return tl::make_unexpected(taken.error());
@@ -59,14 +59,14 @@ class PingRun {
 
   bool Stopped() const { return plan_.stop != nullptr && plan_.stop->load(); }
 
-  Sent& Oldest() { return window_[taken_ % plan_.depth]; }
+  Sent& Oldest() { return outstanding_[taken_ % plan_.depth]; }
 
   void Fill() {
     while (sent_ < to_send_ && sent_ - taken_ < plan_.depth && client_.CanSubmit()) {
       const uint64_t bits = random_.Next();
       const auto a = static_cast<int32_t>(bits);
       const auto b = static_cast<int32_t>(bits >> 32);
-      Sent& sent = window_[sent_++ % plan_.depth];
+      Sent& sent = outstanding_[sent_++ % plan_.depth];
       sent.expected = WrappingSum(a, b);
       sent.begin = ticks_.Now();
       sent.idx = client_.Add(a, b);
@@ -95,7 +95,7 @@ class PingRun {
 
   // The system's clock is slow in some VMs: it is read once in an eighth of the timeout, not for every
   // request.
-  void LookAtTheClock() {
+  void CheckClock() {
     const uint64_t now = ticks_.Now();
     if (plan_.progress != nullptr && ticks_.Ns(now - shown_) >= Progress::kEveryNs) {
       shown_ = now;
@@ -116,7 +116,7 @@ class PingRun {
   const PingPlan plan_;
   const base::Ticks ticks_;
   Random random_;
-  std::vector<Sent> window_;
+  std::vector<Sent> outstanding_;
   const std::chrono::nanoseconds slack_;
   const uint64_t time_max_ns_;
   TimePoint deadline_;

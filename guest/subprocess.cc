@@ -84,15 +84,15 @@ Outcome RunProgram(const std::vector<std::string>& argv, int timeout_s) {
   out.write.reset();
   err.write.reset();
   const auto deadline = Clock::now() + std::chrono::seconds(timeout_s);
-  pollfd looks[2] = {{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}};
-  while (looks[0].fd >= 0 || looks[1].fd >= 0) {
+  pollfd watched[2] = {{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}};
+  while (watched[0].fd >= 0 || watched[1].fd >= 0) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
-    if (left <= 0 || poll(looks, 2, static_cast<int>(left)) <= 0) {
+    if (left <= 0 || poll(watched, 2, static_cast<int>(left)) <= 0) {
       kill(pid, SIGKILL);
       break;
     }
-    if (looks[0].revents != 0 && !Append(looks[0].fd, &outcome.out)) looks[0].fd = -1;
-    if (looks[1].revents != 0 && !Append(looks[1].fd, &outcome.err)) looks[1].fd = -1;
+    if (watched[0].revents != 0 && !Append(watched[0].fd, &outcome.out)) watched[0].fd = -1;
+    if (watched[1].revents != 0 && !Append(watched[1].fd, &outcome.err)) watched[1].fd = -1;
   }
   int status = 0;
   waitpid(pid, &status, 0);

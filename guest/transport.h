@@ -21,11 +21,11 @@ namespace vgpu::guest {
 using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
 
-// What ended a sleep. kLook may be spurious; the caller checks the ring again in any case.
-enum class Wake : uint8_t { kLook, kLinkLost, kDeadline };
+// What ended a sleep. kCheck may be spurious; the caller checks the ring again in any case.
+enum class Wake : uint8_t { kCheck, kLinkLost, kDeadline };
 
 // The identity that the VM has got from the mediator, as far as it is known.
-struct Grant {
+struct Identity {
   uint32_t vm_id = 0;
   uint32_t pool = 0;      // ASCII
   uint32_t priority = 0;  // 0 low, 1 medium, 2 high
@@ -77,7 +77,7 @@ class Transport {
   // BAR0, or nullptr where there is no device.
   virtual const Registers* registers() const { return nullptr; }
 
-  virtual Grant grant() const = 0;
+  virtual Identity identity() const = 0;
 
   // For people: "PCI device 0000:00:04.0", "socket /run/...".
   virtual std::string description() const = 0;

@@ -18,7 +18,7 @@ uint64_t MeasureRelaxNs() {
   return best / kPauses;
 }
 
-void Doze::Step(TimePoint deadline) const {
+void PolledWait::Step(TimePoint deadline) const {
   const TimePoint now = Clock::now();
   const auto nap = std::min<std::chrono::nanoseconds>(Nap(now), deadline - now);
   if (nap.count() > 0) {

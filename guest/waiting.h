@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How to pass the time until an answer comes: whether to spin or to sleep, and how to poll where sleeping
-// until a call is impossible. These classes only decide, on times that the caller gives; only Doze::Step
+// until a call is impossible. These classes only decide, on times that the caller gives; only PolledWait::Step
 // waits.
 #ifndef VGPU_GUEST_WAITING_H_
 #define VGPU_GUEST_WAITING_H_
@@ -39,7 +39,7 @@ class SpinPolicy {
   static constexpr int64_t kBudgetMaxNs = 1'000'000;
 
   // How long the wait that begins at `now_ns` may spin; 0: sleep at once.
-  int64_t WindowNs(int64_t now_ns) {
+  int64_t SpinNs(int64_t now_ns) {
     budget_ns_ = std::min(kBudgetMaxNs, budget_ns_ + (now_ns - refilled_ns_) / 10);
     refilled_ns_ = now_ns;
     return short_share_ < kOne / 2 || budget_ns_ < limit_ns() ? 0 : limit_ns();
@@ -77,9 +77,9 @@ class SpinPolicy {
 // Polling without calls: spins for 50 us, then yields until 100 us, then sleeps an eighth of the time gone
 // by, at least 20 us and at most 1 ms. An answer is seen at most an eighth late, and a long wait costs next
 // to no CPU.
-class Doze {
+class PolledWait {
  public:
-  explicit Doze(TimePoint begin) : begin_(begin) {}
+  explicit PolledWait(TimePoint begin) : begin_(begin) {}
 
   // How long to sleep at `now`; zero: spin or yield.
   std::chrono::nanoseconds Nap(TimePoint now) const {

@@ -14,7 +14,7 @@ constexpr int64_t kMs = 1'000'000;
 TEST(SpinPolicy, FastAnswers_KeepItSpinning) {
   SpinPolicy policy;
   for (int64_t now = kMs; now < 100 * kMs; now += kMs) {
-    EXPECT_EQ(policy.WindowNs(now), policy.limit_ns());
+    EXPECT_EQ(policy.SpinNs(now), policy.limit_ns());
     policy.AnsweredSpinning(1'000);
   }
 }
@@ -23,16 +23,16 @@ TEST(SpinPolicy, SlowAnswers_SleepAtOnce_FastOnes_SpinAgain) {
   SpinPolicy policy;
   int64_t now = kMs;
   for (int i = 0; i < 10; ++i) {
-    const int64_t window = policy.WindowNs(now);
-    policy.AnsweredSleeping(window, 10 * kMs);
+    const int64_t spin_time = policy.SpinNs(now);
+    policy.AnsweredSleeping(spin_time, 10 * kMs);
     now += 10 * kMs;
   }
-  EXPECT_EQ(policy.WindowNs(now), 0);
+  EXPECT_EQ(policy.SpinNs(now), 0);
   for (int i = 0; i < 10; ++i) {
     policy.AnsweredSleeping(0, 15'000);  // nothing but the sleep and the wake
     now += kMs;
   }
-  EXPECT_GT(policy.WindowNs(now), 0);
+  EXPECT_GT(policy.SpinNs(now), 0);
 }
 
 TEST(SpinPolicy, LearnsWhatAWakeCosts) {
@@ -54,29 +54,29 @@ TEST(SpinPolicy, SpinsInVain_TakeAtMostATenthOfTheTime) {
   const int64_t begin = now;
   int64_t spun = 0;
   while (now - begin < 1'000 * kMs) {
-    const int64_t window = policy.WindowNs(now);
-    spun += window;
-    policy.AnsweredSleeping(window, SpinPolicy::kSleepMinNs);
-    now += window + SpinPolicy::kSleepMinNs;
+    const int64_t spin_time = policy.SpinNs(now);
+    spun += spin_time;
+    policy.AnsweredSleeping(spin_time, SpinPolicy::kSleepMinNs);
+    now += spin_time + SpinPolicy::kSleepMinNs;
   }
   EXPECT_LE(spun, (now - begin) / 10 + SpinPolicy::kBudgetMaxNs);
   EXPECT_GT(spun, 0);
 }
 
-TEST(Doze, NapsGrowWithTheTimeGoneBy) {
+TEST(PolledWait, NapsGrowWithTheTimeGoneBy) {
   const TimePoint begin = Clock::now();
-  const Doze doze(begin);
-  EXPECT_EQ(doze.Nap(begin).count(), 0);
-  EXPECT_EQ(doze.Nap(begin + microseconds(99)).count(), 0);
-  EXPECT_EQ(doze.Nap(begin + microseconds(100)), microseconds(20));
-  EXPECT_EQ(doze.Nap(begin + milliseconds(4)), microseconds(500));
-  EXPECT_EQ(doze.Nap(begin + std::chrono::hours(1)), milliseconds(1));
+  const PolledWait polled_wait(begin);
+  EXPECT_EQ(polled_wait.Nap(begin).count(), 0);
+  EXPECT_EQ(polled_wait.Nap(begin + microseconds(99)).count(), 0);
+  EXPECT_EQ(polled_wait.Nap(begin + microseconds(100)), microseconds(20));
+  EXPECT_EQ(polled_wait.Nap(begin + milliseconds(4)), microseconds(500));
+  EXPECT_EQ(polled_wait.Nap(begin + std::chrono::hours(1)), milliseconds(1));
 }
 
-TEST(Doze, Step_NeverPassesTheDeadlineByANap) {
+TEST(PolledWait, Step_NeverPassesTheDeadlineByANap) {
   const TimePoint begin = Clock::now() - std::chrono::hours(1);
-  const Doze doze(begin);
-  doze.Step(Clock::now() - milliseconds(1));  // returns: the deadline has passed
+  const PolledWait polled_wait(begin);
+  polled_wait.Step(Clock::now() - milliseconds(1));  // returns: the deadline has passed
 }
 
 }  // namespace

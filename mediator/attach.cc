@@ -29,7 +29,7 @@ tl::unexpected<Refusal> Refuse(uint32_t code, std::string text) {
 }
 
 // Populated at a time: about a millisecond.
-constexpr size_t kStepBytes = base::missing_pages::kLookMax;
+constexpr size_t kStepBytes = base::missing_pages::kCheckMax;
 
 const char kMissing[] =
     "it has pages that are not present: its owner must make them present (MADV_POPULATE_WRITE) before it attaches, so that "
@@ -68,7 +68,7 @@ tl::expected<base::GuardedMapping, Refusal> Guard(const char* what, base::Mappin
 
 }  // namespace
 
-tl::expected<Grant, Refusal> CheckClaim(const vgpu_msg_attach& claim, const Config& config, vgpu_layout* layout) {
+tl::expected<Identity, Refusal> CheckClaim(const vgpu_msg_attach& claim, const Config& config, vgpu_layout* layout) {
   *layout = {};
   if (claim.pool != 'A' && claim.pool != 'B') {
     return Refuse(VGPU_ERR_INVALID_POOL, "the pool is neither A nor B: set pool_id to one of them");
@@ -90,14 +90,14 @@ tl::expected<Grant, Refusal> CheckClaim(const vgpu_msg_attach& claim, const Conf
                               "limits.region_bytes_max",
                               claim.region_bytes, config.region_bytes_max));
   }
-  if (config.vms.empty()) return Grant{claim.vm_id, claim.pool, claim.priority};
+  if (config.vms.empty()) return Identity{claim.vm_id, claim.pool, claim.priority};
   const auto vm = std::find_if(config.vms.begin(), config.vms.end(),
                                [&](const VmConfig& entry) { return entry.vm_id == claim.vm_id; });
   if (vm == config.vms.end()) {
     return Refuse(VGPU_ERR_INVALID_REQUEST,
                   fmt::format("VM {} is not in the mediator's configuration: add a [[vm]] entry", claim.vm_id));
   }
-  return Grant{vm->vm_id, static_cast<uint32_t>(vm->pool), vm->priority};
+  return Identity{vm->vm_id, static_cast<uint32_t>(vm->pool), vm->priority};
 }
 
 tl::expected<void, Refusal> CheckIsMemfd(const char* what, int fd) {

@@ -29,37 +29,37 @@ base::UniqueFd Sealed(uint64_t bytes) {
 }
 
 struct Checked {
-  tl::expected<Grant, Refusal> grant;
+  tl::expected<Identity, Refusal> identity;
   vgpu_layout layout{};
 };
 
 Checked Check(const vgpu_msg_attach& claim, const Config& config = {}) {
   Checked checked{tl::make_unexpected(Refusal{}), {}};
   checked.layout.ring_count = 99;
-  checked.grant = CheckClaim(claim, config, &checked.layout);
+  checked.identity = CheckClaim(claim, config, &checked.layout);
   return checked;
 }
 
 uint32_t Code(const vgpu_msg_attach& claim, const Config& config = {}) {
   const Checked checked = Check(claim, config);
-  if (checked.grant) return VGPU_OK;
-  EXPECT_FALSE(checked.grant.error().text.empty());
-  return checked.grant.error().code;
+  if (checked.identity) return VGPU_OK;
+  EXPECT_FALSE(checked.identity.error().text.empty());
+  return checked.identity.error().code;
 }
 
 TEST(CheckClaimTest, NoConfiguration_ClaimIsGranted) {
   const Checked checked = Check(kClaim);
-  ASSERT_TRUE(checked.grant);
-  EXPECT_EQ(checked.grant->vm_id, 7u);
-  EXPECT_EQ(checked.grant->pool, static_cast<uint32_t>('B'));
-  EXPECT_EQ(checked.grant->priority, 2u);
+  ASSERT_TRUE(checked.identity);
+  EXPECT_EQ(checked.identity->vm_id, 7u);
+  EXPECT_EQ(checked.identity->pool, static_cast<uint32_t>('B'));
+  EXPECT_EQ(checked.identity->priority, 2u);
   EXPECT_EQ(checked.layout.ring_count, 4u);
   EXPECT_EQ(checked.layout.region_bytes, uint64_t{1} << 20);
 }
 
 TEST(CheckClaimTest, RingOff_HasNoLayout) {
   const Checked checked = Check({7, 'A', 0, 0, 0, 0, 0});
-  ASSERT_TRUE(checked.grant);
+  ASSERT_TRUE(checked.identity);
   EXPECT_EQ(checked.layout.ring_count, 0u);
   EXPECT_EQ(Code({7, 'A', 0, 0, 0, 0, 1 << 20}), VGPU_ERR_INVALID_REQUEST);
 }
@@ -68,12 +68,12 @@ TEST(CheckClaimTest, Configuration_Decides) {
   Config config;
   config.vms = {{7, 'A', 0}, {8, 'B', 1}};
   const Checked checked = Check(kClaim, config);
-  ASSERT_TRUE(checked.grant);
-  EXPECT_EQ(checked.grant->pool, static_cast<uint32_t>('A'));
-  EXPECT_EQ(checked.grant->priority, 0u);
-  vgpu_msg_attach stranger = kClaim;
-  stranger.vm_id = 9;
-  EXPECT_EQ(Code(stranger, config), VGPU_ERR_INVALID_REQUEST);
+  ASSERT_TRUE(checked.identity);
+  EXPECT_EQ(checked.identity->pool, static_cast<uint32_t>('A'));
+  EXPECT_EQ(checked.identity->priority, 0u);
+  vgpu_msg_attach other = kClaim;
+  other.vm_id = 9;
+  EXPECT_EQ(Code(other, config), VGPU_ERR_INVALID_REQUEST);
 }
 
 TEST(CheckClaimTest, Limits) {

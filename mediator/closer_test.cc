@@ -67,8 +67,8 @@ class Watched {
   }
   int Take() { return fd_.release(); }
   bool Closed(int patience_ms) const {
-    pollfd look{eye_.get(), POLLIN, 0};
-    return poll(&look, 1, patience_ms) == 1 && (look.revents & POLLHUP) != 0;
+    pollfd watched{eye_.get(), POLLIN, 0};
+    return poll(&watched, 1, patience_ms) == 1 && (watched.revents & POLLHUP) != 0;
   }
 
  private:

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "api/codes.h"
-#include "mediator/attach_errand.h"
+#include "mediator/attach_task.h"
 #include "mediator/clock.h"
 #include "base/crash_point.h"
 #include "ring/regs.h"
@@ -19,8 +19,8 @@
 namespace vgpu::mediator {
 namespace {
 
-// A connection that floods the loop gets this many messages a turn.
-constexpr int kMessagesPerTurn = 16;
+// A connection that floods the loop gets this many messages an iteration.
+constexpr int kMessagesPerIteration = 16;
 // A peer that has not said hello within so long is hung up on; one that has may be silent for limits.silent_s.
 constexpr int64_t kHelloNs = 5'000'000'000;
 // Questions of a peer that has not read the answer to an earlier one.
@@ -50,10 +50,10 @@ bool Connection::Holds(uint32_t vm_id, const MemoryIds& memory) const {
   const auto same = [this](const MemoryId& id) {
     return id != MemoryId{} && std::find(memory_.begin(), memory_.end(), id) != memory_.end();
   };
-  return grant_.vm_id == vm_id || std::any_of(memory.begin(), memory.end(), same);
+  return identity_.vm_id == vm_id || std::any_of(memory.begin(), memory.end(), same);
 }
 
-std::string Connection::Name() const { return fmt::format("VM {} (uid {}, pid {})", grant_.vm_id, peer_.uid, peer_.pid); }
+std::string Connection::Name() const { return fmt::format("VM {} (uid {}, pid {})", identity_.vm_id, peer_.uid, peer_.pid); }
 
 void Connection::DoDue(int64_t now_ns) {
   if (now_ns < due_ns_) return;
@@ -72,7 +72,7 @@ void Connection::DoDue(int64_t now_ns) {
 // ---- messages ----
 
 void Connection::OnReady() {
-  for (int i = 0; i < kMessagesPerTurn && state_ != State::kClosing; ++i) {
+  for (int i = 0; i < kMessagesPerIteration && state_ != State::kClosing; ++i) {
     ControlMessage message;
     const auto received = channel_.Receive(&message);
     if (!received) return Breach(Explain(received.error()));
@@ -122,13 +122,13 @@ void Connection::HandleAttach(ControlMessage message) {
   if (message.fds.size() < least || message.fds.size() > most) {
     return Breach(fmt::format("ATTACH came with {} descriptors instead of {}", message.fds.size(), most));
   }
-  const auto grant = CheckClaim(*claim, *shared_.context.config, &layout_);
-  if (!grant) return Refuse(grant.error().code, grant.error().text);
+  const auto identity = CheckClaim(*claim, *shared_.context.config, &layout_);
+  if (!identity) return Refuse(identity.error().code, identity.error().text);
   claim_ = *claim;
-  grant_ = *grant;
-  if (shared_.offenders.Quarantined(grant_.vm_id)) {
+  identity_ = *identity;
+  if (shared_.offenders.Quarantined(identity_.vm_id)) {
     return Refuse(VGPU_ERR_QUARANTINED,
-                  fmt::format("VM {} is quarantined: vgpuctl release {} lets it in again", grant_.vm_id, grant_.vm_id));
+                  fmt::format("VM {} is quarantined: vgpuctl release {} lets it in again", identity_.vm_id, identity_.vm_id));
   }
   if (const auto taken = TakeAttachFds(&message); !taken) return Refuse(taken.error().code, taken.error().text);
   rings_.resize(claim_.ring_count);
@@ -193,7 +193,7 @@ void Connection::HandleVm(const ControlMessage& message) {
   const uint32_t vm_id = vm->vm_id;
   if (message.type == VGPU_MSG_QUARANTINE) {
     if (!shared_.host.Quarantine(vm_id)) return Refuse(VGPU_ERR_QUEUE_FULL, "as many VMs are quarantined as can be: release some");
-  } else if (shared_.offenders.Quarantined(vm_id) || shared_.offenders.strikes(vm_id) != 0) {
+  } else if (shared_.offenders.Quarantined(vm_id) || shared_.offenders.stalls(vm_id) != 0) {
     shared_.host.Release(vm_id);
   } else {
     return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("VM {} is neither quarantined nor a suspect", vm_id));
@@ -244,22 +244,22 @@ void Connection::Reset() {
 
 void Connection::Retry() {
   const int64_t now_ns = MonotonicNs();
-  if (Connection* other = shared_.host.Holder(grant_.vm_id, memory_, this); other != nullptr) {
+  if (Connection* other = shared_.host.OtherOwner(identity_.vm_id, memory_, this); other != nullptr) {
     if (other->closing()) return;  // its pieces may still write to the same memory; the server asks again
-    if (other->vm_id() == grant_.vm_id) {
+    if (other->vm_id() == identity_.vm_id) {
       return Refuse(VGPU_ERR_INVALID_REQUEST,
                     fmt::format("VM {} is attached already, by pid {}: give each VM its own vm_id (vgpuctl status lists them)",
-                                grant_.vm_id, other->peer().pid));
+                                identity_.vm_id, other->peer().pid));
     }
     return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("the memory of VM {} is attached already, as that of VM {}: give each VM "
-                                                        "its own", grant_.vm_id, other->vm_id()));
+                                                        "its own", identity_.vm_id, other->vm_id()));
   }
   const uint32_t vms_max = shared_.context.config->vms_max;
   if (shared_.host.attached() >= vms_max) {
     return Refuse(VGPU_ERR_QUEUE_FULL,
                   fmt::format("{} VMs are attached, which is this mediator's limit: raise limits.vms_max", vms_max));
   }
-  if (const int64_t at_ns = shared_.door.AttachAt(peer_, now_ns); at_ns != 0) {
+  if (const int64_t at_ns = shared_.admission.AttachAt(peer_, now_ns); at_ns != 0) {
     due_ns_ = at_ns;
     return;
   }
@@ -270,35 +270,35 @@ void Connection::Prepare() {
   state_ = State::kPreparing;
   due_ns_ = INT64_MAX;
   const ControlContext& context = shared_.context;
-  AttachParts parts{grant_, layout_, context.device, std::move(private_file_), std::move(region_), std::move(ring_lines_),
+  AttachParts parts{identity_, layout_, context.device, std::move(private_file_), std::move(region_), std::move(ring_lines_),
                     std::move(rings_), std::move(window_)};
-  context.lane->Describe(grant_.pool, &parts.device);
-  auto errand = std::make_unique<AttachErrand>(std::move(parts), context.clock,
-                                               [this](AttachErrand* done) { Prepared(done); });
-  attach_ = errand.get();
-  ++errands_;
-  context.errands->Submit(std::move(errand));
+  context.lane->Describe(identity_.pool, &parts.device);
+  auto task = std::make_unique<AttachTask>(std::move(parts), context.clock,
+                                               [this](AttachTask* done) { Prepared(done); });
+  attach_ = task.get();
+  ++tasks_;
+  context.memory_thread->Submit(std::move(task));
 }
 
-void Connection::Prepared(AttachErrand* errand) {
-  --errands_;
+void Connection::Prepared(AttachTask* task) {
+  --tasks_;
   attach_ = nullptr;
-  session_ = errand->TakeSession();
+  session_ = task->TakeSession();
   if (state_ == State::kClosing) return session_ != nullptr ? OnEnded() : shared_.host.Forget();
-  if (session_ == nullptr) return Refuse(errand->refusal().code, errand->refusal().text);
-  why_apart_ = WhySuspect(*errand);
-  if (!why_apart_.empty()) shared_.log.Warn(fmt::format("{} is served apart from the others: {}", Name(), why_apart_));
-  lane_ = why_apart_.empty() ? shared_.context.lane : shared_.context.suspects;
+  if (session_ == nullptr) return Refuse(task->refusal().code, task->refusal().text);
+  why_isolated_ = WhyIsolated(*task);
+  if (!why_isolated_.empty()) shared_.log.Warn(fmt::format("{} is served apart from the others: {}", Name(), why_isolated_));
+  lane_ = why_isolated_.empty() ? shared_.context.lane : shared_.context.isolated_lane;
   state_ = State::kBeginning;
   VGPU_CRASH_POINT("before_begin");
   Post(LaneCommand::Kind::kBegin);
 }
 
 // "" if it is none.
-std::string Connection::WhySuspect(const AttachErrand& errand) const {
-  if (errand.longest_call_ns() > kSlowCallNs) return "a call of its took very long";
-  if (shared_.offenders.strikes(grant_.vm_id) != 0) {
-    return fmt::format("it has held up the thread that served it before; vgpuctl release {} forgets that", grant_.vm_id);
+std::string Connection::WhyIsolated(const AttachTask& task) const {
+  if (task.longest_call_ns() > kSlowCallNs) return "a call of its took very long";
+  if (shared_.offenders.stalls(identity_.vm_id) != 0) {
+    return fmt::format("it has held up the thread that served it before; vgpuctl release {} forgets that", identity_.vm_id);
   }
   if (session_->memory().rings_are_short) return "";
   return fmt::format("its ring lines lie in a file of {} MiB, from which a hole could be punched that stalls the others; a "
@@ -330,15 +330,15 @@ void Connection::OnBegun() {
   if (state_ == State::kClosing) return Post(LaneCommand::Kind::kEnd);
   if (again) {
     if (std::exchange(reset_wanted_, false)) Reset();
-    if (shared_.offenders.Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
+    if (shared_.offenders.Quarantined(identity_.vm_id)) Fence(FenceReason::kQuarantined);
     return;
   }
   state_ = State::kAttached;
-  shared_.log.SayLife(grant_.vm_id, fmt::format("{} attached: pool {}, priority {}, {} rings", Name(),
-                                             static_cast<char>(grant_.pool), grant_.priority, layout_.ring_count));
-  AfterSend(channel_.Send(VGPU_MSG_GRANT, vgpu_msg_grant{grant_.vm_id, grant_.pool, grant_.priority, 0}));
+  shared_.log.SayLife(identity_.vm_id, fmt::format("{} attached: pool {}, priority {}, {} rings", Name(),
+                                             static_cast<char>(identity_.pool), identity_.priority, layout_.ring_count));
+  AfterSend(channel_.Send(VGPU_MSG_GRANT, vgpu_msg_grant{identity_.vm_id, identity_.pool, identity_.priority, 0}));
   if (fence_ != FenceReason::kNone && state_ == State::kAttached) SendRingState();
-  if (shared_.offenders.Quarantined(grant_.vm_id)) Fence(FenceReason::kQuarantined);
+  if (shared_.offenders.Quarantined(identity_.vm_id)) Fence(FenceReason::kQuarantined);
   if (state_ == State::kAttached && std::exchange(reset_wanted_, false)) HandleReset();
 }
 
@@ -359,10 +359,10 @@ void Connection::OnFenced(FenceReason reason) {
                                                             : "reset its device to use it again";
   shared_.log.Warn(fmt::format("{} is fenced: {}; {}", Name(), ToText(reason), remedy));
   fences_asked_ &= ~(1u << static_cast<uint32_t>(reason));
-  if (reason == FenceReason::kMemoryLost) shared_.offenders.Strike(grant_.vm_id);  // it has held up whoever met the hole
+  if (reason == FenceReason::kMemoryLost) shared_.offenders.CountStall(identity_.vm_id);  // it has held up whoever met the hole
   fence_ = reason;
   if (state_ != State::kAttached) return;
-  if (reason == FenceReason::kQuarantined && !shared_.offenders.Quarantined(grant_.vm_id)) return LetGo();  // released meanwhile
+  if (reason == FenceReason::kQuarantined && !shared_.offenders.Quarantined(identity_.vm_id)) return LetGo();  // released meanwhile
   SendRingState();
 }
 
@@ -384,17 +384,17 @@ void Connection::OnResetDone(const LaneReport& report) {
 }
 
 void Connection::OnStall(const char* what) {
-  const uint32_t strikes = shared_.offenders.Strike(grant_.vm_id);
-  const bool apart = lane_ == shared_.context.suspects;
+  const uint32_t stalls = shared_.offenders.CountStall(identity_.vm_id);
+  const bool isolated = lane_ == shared_.context.isolated_lane;
   // Fenced or not, a lane that was held up has let go of it, and serves it only after a move.
-  if (state_ != State::kAttached || move_ != Move::kNone || (session_->fenced() && apart)) return;
-  if (apart) return Fence(FenceReason::kSlow);
-  shared_.log.Warn(fmt::format("{} is served apart from the others from now on: {} (stall {} of it)", Name(), what, strikes));
-  why_apart_ = what;
-  MoveToSuspects();
+  if (state_ != State::kAttached || move_ != Move::kNone || (session_->fenced() && isolated)) return;
+  if (isolated) return Fence(FenceReason::kSlow);
+  shared_.log.Warn(fmt::format("{} is served apart from the others from now on: {} (stall {} of it)", Name(), what, stalls));
+  why_isolated_ = what;
+  MoveToIsolatedLane();
 }
 
-void Connection::MoveToSuspects() {
+void Connection::MoveToIsolatedLane() {
   move_ = Move::kAsked;
   Post(LaneCommand::Kind::kLeave);
 }
@@ -403,7 +403,7 @@ void Connection::OnLeft() {
   if (state_ == State::kClosing) return OnEnded();
   move_ = Move::kAgain;
   if (std::exchange(resetting_, false)) reset_wanted_ = true;  // what the first lane had not finished
-  lane_ = shared_.context.suspects;
+  lane_ = shared_.context.isolated_lane;
   Post(LaneCommand::Kind::kBeginAgain);
 }
 
@@ -443,7 +443,7 @@ void Connection::Close(const std::string& why) {
   wants_status_ = false;
   switch (before) {
     case State::kAttached:
-      shared_.log.SayLife(grant_.vm_id, fmt::format("{} detached: {}", Name(), why));
+      shared_.log.SayLife(identity_.vm_id, fmt::format("{} detached: {}", Name(), why));
       if (move_ == Move::kNone) Post(LaneCommand::Kind::kEnd);  // else the lane has it no more, or not yet, and says so
       return;
     case State::kBeginning: return;  // the lane says so
@@ -456,12 +456,12 @@ void Connection::Close(const std::string& why) {
 void Connection::OnEnded() {
   assert(state_ == State::kClosing);
   lane_ = nullptr;
-  ++errands_;
-  shared_.context.errands->Submit(std::make_unique<TeardownErrand>(std::move(session_), [this] { TornDown(); }));
+  ++tasks_;
+  shared_.context.memory_thread->Submit(std::make_unique<TeardownTask>(std::move(session_), [this] { TornDown(); }));
 }
 
 void Connection::TornDown() {
-  --errands_;
+  --tasks_;
   shared_.host.Forget();
 }
 

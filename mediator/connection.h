@@ -19,7 +19,7 @@
 
 namespace vgpu::mediator {
 
-class AttachErrand;
+class AttachTask;
 
 // Control thread only. It lives until nothing of its session is left, and its socket is open for as long: an owner
 // that sees the socket close after DETACH knows that its memory is unmapped.
@@ -32,17 +32,17 @@ class Connection final : private ReadyHandler {
   bool Open();
 
   const PeerId& peer() const { return peer_; }
-  uint32_t vm_id() const { return grant_.vm_id; }
+  uint32_t vm_id() const { return identity_.vm_id; }
   const Session* session() const { return session_.get(); }
   const Lane* lane() const { return lane_; }
   // Why it is served apart from the others; "" if it is not.
-  const std::string& why_apart() const { return why_apart_; }
+  const std::string& why_isolated() const { return why_isolated_; }
   bool closing() const { return state_ == State::kClosing; }
   bool served() const { return state_ == State::kAttached; }
   // Holds this VM's id, or one of these memories.
   bool Holds(uint32_t vm_id, const MemoryIds& memory) const;
   // May the server destroy it?
-  bool gone() const { return state_ == State::kClosing && errands_ == 0 && session_ == nullptr; }
+  bool gone() const { return state_ == State::kClosing && tasks_ == 0 && session_ == nullptr; }
   // Not attached, nor on its way there: it may have to go for somebody else. Since when it has been silent.
   bool idle() const { return state_ <= State::kWaiting; }
   // Takes the place of a VM: attached, on its way there, or not quite gone.
@@ -96,7 +96,7 @@ class Connection final : private ReadyHandler {
   void HandleStatus();
   void Retry();
   void Prepare();
-  void Prepared(AttachErrand* errand);
+  void Prepared(AttachTask* task);
   void OnBegun();
   void OnFenced(FenceReason reason);
   void OnResetDone(const LaneReport& report);
@@ -107,8 +107,8 @@ class Connection final : private ReadyHandler {
   void Post(LaneCommand::Kind kind, FenceReason reason = FenceReason::kNone);
   void Reset();
   bool Fenced(FenceReason reason) const { return fence_ == reason; }
-  std::string WhySuspect(const AttachErrand& errand) const;
-  void MoveToSuspects();
+  std::string WhyIsolated(const AttachTask& task) const;
+  void MoveToIsolatedLane();
   void Breach(const std::string& text) { Refuse(VGPU_ERR_INVALID_REQUEST, text); }
   void SendRingState();
   void AfterSend(bool sent);
@@ -130,7 +130,7 @@ class Connection final : private ReadyHandler {
   // Between ATTACH and START.
   vgpu_msg_attach claim_{};
   vgpu_layout layout_{};
-  Grant grant_{};
+  Identity identity_{};
   PeerFd private_file_;
   PeerFd region_;
   PeerFd ring_lines_;  // the rings file
@@ -138,12 +138,12 @@ class Connection final : private ReadyHandler {
   RingEventfds window_;
   std::vector<RingEventfds> rings_;
 
-  int errands_ = 0;                 // that will come back to this connection
-  AttachErrand* attach_ = nullptr;  // one of them
+  int tasks_ = 0;                 // that will come back to this connection
+  AttachTask* attach_ = nullptr;  // one of them
   std::unique_ptr<Session> session_;
   Lane* lane_ = nullptr;  // that has the session, or is about to
   Move move_ = Move::kNone;
-  std::string why_apart_;
+  std::string why_isolated_;
   uint32_t fences_asked_ = 0;  // a bit for each reason that was posted and has not been reported
   FenceReason fence_ = FenceReason::kNone;  // as a lane has said last: its owner is told of one after the other
   bool resetting_ = false;    // a lane resets it

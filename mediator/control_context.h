@@ -10,8 +10,8 @@
 #include "mediator/attach.h"
 #include "mediator/clock.h"
 #include "mediator/config.h"
-#include "mediator/door.h"
-#include "mediator/errands.h"
+#include "mediator/admission.h"
+#include "mediator/memory_thread.h"
 #include "mediator/event_loop.h"
 #include "mediator/lane.h"
 #include "mediator/offenders.h"
@@ -25,9 +25,9 @@ class Connection;
 struct ControlContext {
   const Config* config;
   EventLoop* loop;
-  Errands* errands;
+  MemoryThread* memory_thread;
   Lane* lane;      // for everybody
-  Lane* suspects;  // for those who were slow once
+  Lane* isolated_lane;  // for those who were slow once
   const Clock* clock;
   vgpu_device_info device;  // of the backend
 };
@@ -36,7 +36,7 @@ struct ControlContext {
 class ConnectionHost {
  public:
   // Who holds this VM's id, or one of these memories: attached, on its way there, or not quite gone. Null: nobody else.
-  virtual Connection* Holder(uint32_t vm_id, const MemoryIds& memory, const Connection* except) = 0;
+  virtual Connection* OtherOwner(uint32_t vm_id, const MemoryIds& memory, const Connection* except) = 0;
   // How many VMs have a place: attached, on their way there, or not quite gone.
   virtual size_t attached() const = 0;
   // A connection has nothing left. It is destroyed when no function of its own is on the stack any more.
@@ -55,7 +55,7 @@ class ConnectionHost {
 struct ConnectionShared {
   const ControlContext& context;
   ConnectionHost& host;
-  Door& door;
+  Admission& admission;
   Offenders& offenders;
   PeerLog& log;
 };

@@ -16,7 +16,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "mediator/connection.h"
-#include "mediator/inspect_errand.h"
+#include "mediator/inspect_task.h"
 #include "mediator/status.h"
 #include "mediator/threads.h"
 
@@ -24,12 +24,12 @@ namespace vgpu::mediator {
 namespace {
 
 constexpr size_t kOperatorsMax = 64;  // connections beyond one for each VM
-constexpr int kAcceptsPerTurn = 16;
+constexpr int kAcceptsPerIteration = 16;
 constexpr int64_t kRestNs = 100'000'000;  // of the listener, when there are no descriptors
 // A look at all counters, at most so often; and it takes at most a quarter of this thread's time.
 constexpr int64_t kStatusPauseNs = 5'000'000;
 constexpr int64_t kStatusPauseShare = 4;
-// A turn of a lane that took too long is looked into, at most so often; and that takes at most an eighth of a thread's time.
+// The reason of a lane's long iteration is looked for, at most so often; and that takes at most an eighth of a thread's time.
 constexpr int64_t kInspectionPauseNs = 20'000'000;
 constexpr int64_t kInspectionPauseShare = 8;
 
@@ -59,7 +59,7 @@ ControlServer::ControlServer(ControlContext context, Listener listener)
       watch_(context_.loop->Watch(listener_.fd.get(), this)),
       spare_(open("/dev/null", O_RDONLY | O_CLOEXEC)),
       started_ns_(MonotonicNs()) {
-  Lane* const lanes[] = {context_.lane, context_.suspects};
+  Lane* const lanes[] = {context_.lane, context_.isolated_lane};
   for (size_t i = 0; i < std::size(lanes); ++i) {
     reports_[i].server = this;
     reports_[i].lane = lanes[i];
@@ -105,10 +105,10 @@ void ControlServer::DoDue(int64_t now_ns) {
   }
 }
 
-// ---- the door ----
+// ---- admission ----
 
 void ControlServer::OnReady() {
-  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+  for (int i = 0; i < kAcceptsPerIteration; ++i) {
     if (!Accept()) return;
   }
 }
@@ -132,7 +132,7 @@ bool ControlServer::Accept() {
   return false;
 }
 
-// The one at the door is sent away, with the descriptor that is kept for this; then nobody is looked at for a while.
+// The peer that comes next is sent away, with the descriptor that is kept for this; then nobody is looked at for a while.
 void ControlServer::AcceptWithoutDescriptors(int error) {
   const std::string cause = Refused("a connection is refused", error);
   spare_.reset();
@@ -150,7 +150,7 @@ void ControlServer::Admit(PeerFd fd) {
   if (!Trusted(peer)) {
     return log_.Warn(fmt::format("refused uid {}, pid {}: only root and uid {} may use this socket", peer.uid, peer.pid, geteuid()));
   }
-  if (!door_.MayConnect(peer, MonotonicNs())) {
+  if (!admission_.MayConnect(peer, MonotonicNs())) {
     return log_.Warn(fmt::format("refused uid {}, pid {}: it connects too often", peer.uid, peer.pid));
   }
   if (!MakeRoom(peer)) return log_.Warn(fmt::format("refused uid {}, pid {}: one connection too many", peer.uid, peer.pid));
@@ -165,7 +165,7 @@ bool ControlServer::MakeRoom(const PeerId& peer) {
   uint32_t most = 0;
   for (const auto& connection : connections_) most = std::max(most, idle[connection->peer()] += connection->idle() ? 1 : 0);
   const bool full = connections_.size() >= context_.config->vms_max + kOperatorsMax;
-  const bool too_many = idle[peer] >= Door::kUnattachedMax;
+  const bool too_many = idle[peer] >= Admission::kUnattachedMax;
   if (!full && !too_many) return true;
   Connection* silent = nullptr;
   for (const auto& connection : connections_) {
@@ -181,7 +181,7 @@ bool ControlServer::MakeRoom(const PeerId& peer) {
 
 // ---- connections ----
 
-Connection* ControlServer::Holder(uint32_t vm_id, const MemoryIds& memory, const Connection* except) {
+Connection* ControlServer::OtherOwner(uint32_t vm_id, const MemoryIds& memory, const Connection* except) {
   const auto found = std::find_if(connections_.begin(), connections_.end(), [&](const auto& connection) {
     return connection.get() != except && connection->Holds(vm_id, memory);
   });
@@ -248,7 +248,7 @@ void ControlServer::OnFault(Lane* lane) {
 }
 
 void ControlServer::Inspect(Lane* lane) {
-  std::vector<InspectErrand::Subject> subjects;
+  std::vector<InspectTask::Subject> subjects;
   for (const auto& connection : connections_) {
     if (!connection->served() || connection->lane() != lane) continue;
     const base::GuardedMapping& region = connection->session()->memory().region;
@@ -257,11 +257,11 @@ void ControlServer::Inspect(Lane* lane) {
   }
   inspecting_ = true;
   const int64_t begin_ns = MonotonicNs();
-  context_.errands->SubmitUrgent(std::make_unique<InspectErrand>(std::move(subjects), [this, lane, begin_ns](const auto& inspected) {
+  context_.memory_thread->SubmitUrgent(std::make_unique<InspectTask>(std::move(subjects), [this, lane, begin_ns](const auto& inspected) {
     inspecting_ = false;
     const int64_t now_ns = MonotonicNs();
     next_inspection_ns_ = now_ns + std::max(kInspectionPauseNs, kInspectionPauseShare * (now_ns - begin_ns));
-    for (const InspectErrand::Subject& subject : inspected) Inspected(lane, subject.serial, subject.finding);
+    for (const InspectTask::Subject& subject : inspected) Inspected(lane, subject.serial, subject.finding);
   }));
 }
 
@@ -297,7 +297,7 @@ std::string ControlServer::StatusText() const {
     if (!connection->served()) continue;
     const uint32_t vm_id = connection->vm_id();
     view.vms.push_back({connection->session(), connection->peer(), offenders_.Quarantined(vm_id),
-                        connection->lane() == context_.suspects, connection->why_apart(), offenders_.strikes(vm_id)});
+                        connection->lane() == context_.isolated_lane, connection->why_isolated(), offenders_.stalls(vm_id)});
   }
   return StatusJson(view);
 }

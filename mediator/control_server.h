@@ -14,9 +14,9 @@
 #include "base/unique_fd.h"
 #include "mediator/attach.h"
 #include "mediator/control_context.h"
-#include "mediator/door.h"
+#include "mediator/admission.h"
 #include "mediator/event_loop.h"
-#include "mediator/inspect_errand.h"
+#include "mediator/inspect_task.h"
 #include "mediator/lane.h"
 #include "mediator/socket_file.h"
 
@@ -45,7 +45,7 @@ class ControlServer final : private ReadyHandler, private ConnectionHost {
   ControlServer(ControlContext context, Listener listener);
   void OnReady() override;
   // ---- for its connections ----
-  Connection* Holder(uint32_t vm_id, const MemoryIds& memory, const Connection* except) override;
+  Connection* OtherOwner(uint32_t vm_id, const MemoryIds& memory, const Connection* except) override;
   size_t attached() const override;
   void Forget() override { some_are_gone_ = true; }
   void WantStatus() override { status_wanted_ = true; }
@@ -74,10 +74,10 @@ class ControlServer final : private ReadyHandler, private ConnectionHost {
   base::UniqueFd spare_;  // given up for a moment when there are no descriptors, so that a peer can be told
   Reports reports_[2];
   const int64_t started_ns_;
-  Door door_;
+  Admission admission_;
   Offenders offenders_;
   PeerLog log_;
-  const ConnectionShared shared_{context_, *this, door_, offenders_, log_};
+  const ConnectionShared shared_{context_, *this, admission_, offenders_, log_};
   std::list<std::unique_ptr<Connection>> connections_;
   bool some_are_gone_ = false;
   bool status_wanted_ = false;

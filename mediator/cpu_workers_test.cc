@@ -32,7 +32,7 @@ std::unique_ptr<Session> MakeSession() {
   auto mapping = base::MapShared(file->get(), VGPU_PRIVATE_BYTES);
   memory.private_file = base::GuardedMapping(std::move(mapping.value()));
   vgpu_private_fill(memory.private_file.data());
-  return std::make_unique<Session>(Grant{1, 'A', 1}, std::move(memory), std::vector<RingEventfds>(),
+  return std::make_unique<Session>(Identity{1, 'A', 1}, std::move(memory), std::vector<RingEventfds>(),
                                    RingEventfds{}, vgpu_device_info{});
 }
 

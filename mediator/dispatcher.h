@@ -5,7 +5,7 @@
 // Requests run in three places: on this thread, with the CPU's workers, and on a GPU. Each place has run queues of its
 // own, and the dispatcher alone decides which place a request goes to (Classify).
 //
-// An open ring is either polled in every iteration (`hot`) or armed, so that its guest kicks. Idle guests cost
+// An open ring is either polled in every iteration (`polled`) or armed, so that its guest kicks. Idle guests cost
 // nothing.
 #ifndef VGPU_MEDIATOR_DISPATCHER_H_
 #define VGPU_MEDIATOR_DISPATCHER_H_
@@ -23,15 +23,15 @@
 #include "mediator/sched/scheduler.h"
 #include "mediator/session.h"
 #include "mediator/sched/wait_policy.h"
-#include "serve/turn.h"
+#include "serve/iteration.h"
 
 namespace vgpu::mediator {
 
 // Written by the dispatcher's thread, read by any.
-struct LoopCounters {
+struct LaneCounters {
   base::Published<uint64_t> sleeps;
   base::Published<uint64_t> requests;
-  base::Published<uint64_t> gaps;  // long iterations (policy::kLongIterationNs)
+  base::Published<uint64_t> long_iterations;  // long iterations (policy::kLongIterationNs)
 };
 
 // What computes for a dispatcher.
@@ -45,7 +45,7 @@ struct DispatcherOptions {
   WaitMode wait = WaitMode::kAdaptive;
   int64_t wake_cost_ns = 0;
   uint32_t sessions_max = 256;
-  bool serves_suspects = false;  // the isolated lane: that its sessions are slow is known
+  bool isolated = false;  // the isolated lane: that its sessions are slow is known
 };
 
 // One thread's: made, run and destroyed by it. Allocates in its constructor only.
@@ -84,11 +84,11 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Pla
 
   const std::vector<Session*>& sessions() const { return sessions_; }
   // Any thread.
-  const LoopCounters& counters() const { return counters_; }
+  const LaneCounters& counters() const { return counters_; }
 
  private:
   static constexpr uint32_t kSpinsPerClock = 16;
-  static constexpr uint32_t kTurnsPerSweep = 4096;
+  static constexpr uint32_t kIterationsPerSweep = 4096;
 
   // What waits for one GPU.
   struct GpuQueues {
@@ -97,17 +97,17 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Pla
   };
 
   // The polled rings of a class, and with which one the next iteration begins.
-  struct HotList {
+  struct PolledList {
     std::vector<GuestRing*> rings;
     size_t next = 0;
   };
 
-  bool Turn();
+  bool Iterate();
   bool TakeAll();
-  void LookAt(HotList* list);
+  void CheckPolled(PolledList* list);
   // False: the guest lied, and the list of polled rings has changed.
   bool TakeFrom(GuestRing* ring);
-  uint32_t LeftInTurn(Session* session) const;
+  uint32_t LeftInIteration(Session* session) const;
   void RunInline();
   void SubmitToWorkers();
   void SubmitSlots(Scheduler* slots);
@@ -119,7 +119,7 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Pla
   void Finished();
   void CallGuests();
   bool HasAnswers() const;
-  void DoChores();
+  void DoMaintenance();
   void Listen();
   void FenceLost();
   void OnReady() override;  // the workers have finished pieces
@@ -129,9 +129,9 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Pla
   int64_t SleepNs();
   bool ArmSome();
   void ArmIdleRings();
-  int64_t Tick();
+  int64_t ReadClock();
   void SampleComputed(int64_t now_ns) { computed_.Take(now_ns, ThreadNs()); }
-  void OnGap();
+  void OnLongIteration();
 
   void AskForGpu(Session* session);
   bool NobodyElseWaits(const GuestRing& ring) const;
@@ -141,9 +141,9 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Pla
   void Settle(GuestRing* ring);
   void SettleSession(Session* session);
   void SettleEnding(Session* session);
-  void MakeHot(GuestRing* ring);
-  void MakeCold(GuestRing* ring);
-  void HaveChore(GuestRing* ring);
+  void StartPolling(GuestRing* ring);
+  void StopPolling(GuestRing* ring);
+  void NeedMaintenance(GuestRing* ring);
   void StopListening(GuestRing* ring);
   void StopListeningIfIdle(GuestRing* ring);
   void StopListening(Session* session);
@@ -154,28 +154,28 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Pla
   Gpus* const gpus_;            // null: there is none
   MemoryHolder* const memory_;  // likewise
   SessionOwner* const owner_;
-  serve::Turn turn_;
+  serve::Iteration iteration_;
   const Clock* const clock_;
-  const bool serves_suspects_;
+  const bool isolated_;
   WaitPolicy wait_;
   Scheduler inline_scheduler_;
   Scheduler worker_scheduler_;
   std::vector<GpuQueues> gpu_queues_;  // by GPU
   std::vector<Session*> sessions_;
-  std::array<HotList, kPriorities> hot_;
+  std::array<PolledList, kPriorities> polled_;
   std::vector<GuestRing*> ready_;  // polled rings that have a request, in this iteration
   std::array<std::vector<GuestRing*>, kPriorities> answered_;  // rings with answers whose guest is to be called
-  std::vector<Session*> chores_;  // with rings that have one
-  size_t next_chore_ = 0;
-  std::vector<GuestRing*> deaf_;  // muted
+  std::vector<Session*> maintenance_;  // with rings that need it
+  size_t next_maintenance_ = 0;
+  std::vector<GuestRing*> muted_;  // muted
   std::vector<Piece> finished_;
   std::vector<Session*> ask_for_gpu_;  // in this iteration; one for each GPU that is parked
   std::function<void()> on_fault_;
-  LoopCounters counters_;
-  uint32_t turns_ = 0;
+  LaneCounters counters_;
+  uint32_t iterations_ = 0;
   uint64_t bus_errors_seen_ = 0;
   uint32_t in_flight_ = 0;      // pieces with the backend, and small requests with GPUs
-  int64_t last_tick_ns_ = 0;
+  int64_t last_read_ns_ = 0;
   ComputedSample computed_;     // taken anew when it is a millisecond old
   long faults_ = 0;             // of pages, of this thread, when it was last asked
   bool idle_ = false;

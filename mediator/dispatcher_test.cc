@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sessions, rings and the loop's turn with workers and a GPU that finish a piece exactly when the test says so:
+// Sessions, rings and the lane's iteration with workers and a GPU that finish a piece exactly when the test says so:
 // what happens between two pieces, which no test of the whole daemon can time.
 #include "mediator/dispatcher.h"
 
@@ -25,7 +25,7 @@
 #include "base/unique_fd.h"
 #include "mediator/eventfd.h"
 #include "mediator/placement.h"
-#include "mediator/seats.h"
+#include "mediator/placements.h"
 #include "mediator/uring_loop.h"
 #include "ring/epoch.h"
 #include "ring/producer.h"
@@ -75,7 +75,7 @@ class FakeWorkers final : public Workers {
 // One GPU, and who holds the memory of its sessions. Likewise.
 class FakeGpu final : public Gpus, public MemoryHolder {
  public:
-  explicit FakeGpu(Workers* workers) : workers_(workers) { seats_.AddGpu(0, {'A'}); }
+  explicit FakeGpu(Workers* workers) : workers_(workers) { placements_.AddGpu(0, {'A'}); }
 
   uint32_t count() const override { return 1; }
   Plan PlanPiece(const GuestRing&, const Request&, int64_t) const override {
@@ -98,15 +98,15 @@ class FakeGpu final : public Gpus, public MemoryHolder {
 
   void SetListener(PlacementListener* listener) override { listener_ = listener; }
   void Attach(Session* session) override {
-    seats_.Place({session, session->mutable_placement(), session->vm_id()}, 0, /*parked=*/false);
+    placements_.Place({session, session->mutable_placement(), session->vm_id()}, 0, /*parked=*/false);
   }
   bool Release(Session* session) override {
-    const uint32_t region = session->seat().region();
-    if (session->seat().state() != PlacementState::kReleasing && seats_.BeginRelease(region)) {
+    const uint32_t region = session->placement().region();
+    if (session->placement().state() != PlacementState::kReleasing && placements_.BeginRelease(region)) {
       listener_->OnPlacement(session, false);
     }
     if (holds) return false;
-    seats_.EndRelease(region);
+    placements_.EndRelease(region);
     return true;
   }
   void Wake(Session*) override {}
@@ -116,14 +116,14 @@ class FakeGpu final : public Gpus, public MemoryHolder {
     held.clear();
   }
   void Serve(Session* session) {
-    ASSERT_TRUE(seats_.Serve(session->seat().region()));
+    ASSERT_TRUE(placements_.Serve(session->placement().region()));
     listener_->OnPlacement(session, true);
   }
   // Its engine is lost, and gone: what it had is repeated by the workers.
   void LoseEngine() {
-    const Seats::Regions lost = seats_.LoseEngine(0);
+    const Placements::Regions lost = placements_.LoseEngine(0);
     for (uint32_t region = 0; region < lost.size(); ++region) {
-      if (lost[region]) listener_->OnPlacement(seats_.session(region), false);
+      if (lost[region]) listener_->OnPlacement(placements_.session(region), false);
     }
     again_ = std::exchange(held, {});
     WorkersHaveRoom();
@@ -139,7 +139,7 @@ class FakeGpu final : public Gpus, public MemoryHolder {
  private:
   Workers* const workers_;
   PlacementListener* listener_ = nullptr;
-  Seats seats_;
+  Placements placements_;
   std::vector<Piece> finished_;
   std::vector<Piece> again_;
 };
@@ -165,7 +165,7 @@ class Vm final {
       guests_[q].kick = base::UniqueFd(dup(rings[q].kick.get()));
       guests_[q].call = base::UniqueFd(dup(rings[q].call.get()));
     }
-    session_ = std::make_unique<Session>(Grant{vm_id, 'A', priority}, std::move(memory), std::move(rings),
+    session_ = std::make_unique<Session>(Identity{vm_id, 'A', priority}, std::move(memory), std::move(rings),
                                          RingEventfds{MakeEventfd(), MakeEventfd()}, vgpu_device_info{});
   }
 
@@ -293,13 +293,13 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
 
   void SetUp() override {
     loop_ = std::move(MakeUringLoop(64).value());
-    SignalEventfd(every_turn_.get());  // and never drained
-    loop_->Watch(every_turn_.get(), this);
+    SignalEventfd(every_iteration_.get());  // and never drained
+    loop_->Watch(every_iteration_.get(), this);
     dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), Roles(), &owners_, nullptr, &clock_,
                                                DispatcherOptions{WaitMode::kSleep, 30'000});
-    loop_apart_ = std::move(MakeUringLoop(64).value());
-    loop_apart_->Watch(every_turn_.get(), this);
-    apart_ = std::make_unique<Dispatcher>(loop_apart_.get(), Backend{&backend_apart_}, &owners_, nullptr, &clock_,
+    isolated_loop_ = std::move(MakeUringLoop(64).value());
+    isolated_loop_->Watch(every_iteration_.get(), this);
+    isolated_ = std::make_unique<Dispatcher>(isolated_loop_.get(), Backend{&isolated_backend_}, &owners_, nullptr, &clock_,
                                           DispatcherOptions{WaitMode::kSleep, 30'000, 256, true});
   }
 
@@ -310,11 +310,11 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
 
   void Play(std::vector<Step> steps) { Play(std::move(steps), dispatcher_.get(), &backend_); }
   // The same on the dispatcher of the isolated lane.
-  void PlayApart(std::vector<Step> steps) { Play(std::move(steps), apart_.get(), &backend_apart_); }
+  void PlayIsolated(std::vector<Step> steps) { Play(std::move(steps), isolated_.get(), &isolated_backend_); }
   void Play(std::vector<Step> steps, Dispatcher* dispatcher, FakeWorkers* backend) {
     steps_ = std::move(steps);
     plays_on_ = backend;
-    at_ = turns_ = 0;
+    at_ = iterations_ = 0;
     stop_ = false;
     dispatcher->Run(&stop_);
     EXPECT_EQ(at_, steps_.size()) << "step " << at_ << " never came";
@@ -354,10 +354,10 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
     }
   }
   // The ring has the loop to itself: the window's ring, polled at first, is not any more.
-  static std::function<bool()> Alone(Vm* vm) {
-    return [vm] { return !vm->session()->rings().back()->hot && vm->guest_ring().idle(); };
+  static std::function<bool()> OnlyOne(Vm* vm) {
+    return [vm] { return !vm->session()->rings().back()->polled && vm->guest_ring().idle(); };
   }
-  // `count` turns in which `what` must not be true.
+  // `count` iterations in which `what` must not be true.
   Step Never(std::function<bool()> what, int count = 100) {
     auto left = std::make_shared<int>(count);
     return {[what = std::move(what), left] {
@@ -371,30 +371,30 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
   const Clock clock_;
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<Dispatcher> dispatcher_;
-  FakeWorkers backend_apart_;
-  std::unique_ptr<EventLoop> loop_apart_;
-  std::unique_ptr<Dispatcher> apart_;
+  FakeWorkers isolated_backend_;
+  std::unique_ptr<EventLoop> isolated_loop_;
+  std::unique_ptr<Dispatcher> isolated_;
 
  private:
-  static constexpr int kTurnsMax = 100'000;
+  static constexpr int kIterationsMax = 100'000;
 
   void OnReady() override {
     if (at_ < steps_.size() && steps_[at_].when()) {
       steps_[at_++].act();
-      turns_ = 0;
+      iterations_ = 0;
     }
-    if (at_ < steps_.size() && ++turns_ < kTurnsMax && !HasFatalFailure()) return;
+    if (at_ < steps_.size() && ++iterations_ < kIterationsMax && !HasFatalFailure()) return;
     stop_ = true;  // the loop waits for what the backend has
     plays_on_->open = false;
     if (plays_on_->held) plays_on_->Finish();
     OnStop();
   }
 
-  const base::UniqueFd every_turn_ = MakeEventfd();
+  const base::UniqueFd every_iteration_ = MakeEventfd();
   FakeWorkers* plays_on_ = nullptr;
   std::vector<Step> steps_;
   size_t at_ = 0;
-  int turns_ = 0;
+  int iterations_ = 0;
   bool stop_ = false;
 };
 
@@ -513,13 +513,13 @@ TEST_F(DispatcherTest, OwnerGoneAtResetDone_EndsOnce) {
   EXPECT_TRUE(dispatcher_->sessions().empty());
 }
 
-// ---- alone on the loop: taken and answered in one pass ----
+// ---- the only one on the lane: taken and answered in one pass ----
 
-TEST_F(DispatcherTest, Alone_SmallBesideLong_InOrderAndOnce) {
+TEST_F(DispatcherTest, OnlyOne_SmallBesideLong_InOrderAndOnce) {
   Vm vm(1, 1);
   ring::Answer first{}, refused{}, last{}, none{};
   std::vector<Step> steps = Opened(&vm);
-  steps.push_back({Alone(&vm), [&] {
+  steps.push_back({OnlyOne(&vm), [&] {
                      vm.StageAdd(1, 2);
                      vm.Stage(0x7777);
                      vm.StageLong();
@@ -543,12 +543,12 @@ TEST_F(DispatcherTest, Alone_SmallBesideLong_InOrderAndOnce) {
 }
 
 // As many as the ring has slots, again and again: no slot is taken twice before its answer.
-TEST_F(DispatcherTest, Alone_FullRing_ManyLaps) {
+TEST_F(DispatcherTest, OnlyOne_FullRing_ManyLaps) {
   constexpr uint32_t kLaps = 50;
   Vm vm(1, 1);
   uint32_t wrong = 0;
   std::vector<Step> steps = Opened(&vm);
-  steps.push_back({Alone(&vm)});
+  steps.push_back({OnlyOne(&vm)});
   for (uint32_t lap = 0; lap < kLaps; ++lap) {
     steps.push_back({kNow, [&vm, lap] {
                        for (uint32_t i = 0; i < kEntries; ++i) vm.StageAdd(lap, i);
@@ -611,10 +611,10 @@ TEST_F(DispatcherTest, LeaveInAPiece_TheRestIsDoneElsewhere) {
   EXPECT_EQ(backend_.order.size(), 1u) << "further pieces of a session that leaves";
 
   ring::Answer first{}, sum{}, other_sum{}, last{};
-  std::vector<Step> steps = {{kNow, [&] { ASSERT_TRUE(apart_->Begin(vm.session(), true)); }}};
-  FinishPieces(2 + 3, &steps, &backend_apart_);
+  std::vector<Step> steps = {{kNow, [&] { ASSERT_TRUE(isolated_->Begin(vm.session(), true)); }}};
+  FinishPieces(2 + 3, &steps, &isolated_backend_);
   steps.push_back({[&] { return vm.Take(3, &last); }});
-  PlayApart(std::move(steps));
+  PlayIsolated(std::move(steps));
   ASSERT_TRUE(vm.Take(0, &first) && vm.Take(1, &sum) && vm.Take(2, &other_sum));
   EXPECT_EQ(first.code, VGPU_OK);
   EXPECT_EQ(sum.data, 3u);
@@ -628,11 +628,11 @@ TEST_F(DispatcherTest, LeaveBetweenPieces_LeavesAtOnce) {
   Vm vm(1, 1);
   Play(Then(BetweenPieces(&vm), std::vector<Step>{{kNow, [&] { dispatcher_->Leave(vm.session()); }},
                                                   {[&] { return vm.left == 1; }}}));
-  std::vector<Step> steps = {{kNow, [&] { ASSERT_TRUE(apart_->Begin(vm.session(), true)); }}};
-  FinishPieces(2, &steps, &backend_apart_);
+  std::vector<Step> steps = {{kNow, [&] { ASSERT_TRUE(isolated_->Begin(vm.session(), true)); }}};
+  FinishPieces(2, &steps, &isolated_backend_);
   ring::Answer answer{};
   steps.push_back({[&] { return vm.Take(0, &answer); }});
-  PlayApart(std::move(steps));
+  PlayIsolated(std::move(steps));
   EXPECT_EQ(answer.code, VGPU_OK);
 }
 
@@ -646,15 +646,15 @@ TEST_F(DispatcherTest, FencedAndLeft_ResetElsewhereLiftsIt) {
                                               }},
                                              {kNow, [&] { backend_.Finish(); }},
                                              {[&] { return vm.left == 1; }}}));
-  PlayApart({{kNow, [&] { ASSERT_TRUE(apart_->Begin(vm.session(), true)); }},
-             {[&] { return vm.EpochIs(VGPU_EPOCH_FENCED); }, [&] { apart_->Reset(vm.session()); }},
+  PlayIsolated({{kNow, [&] { ASSERT_TRUE(isolated_->Begin(vm.session(), true)); }},
+             {[&] { return vm.EpochIs(VGPU_EPOCH_FENCED); }, [&] { isolated_->Reset(vm.session()); }},
              {[&] { return vm.resets_done == 1; }, [&] { vm.AskEpoch(true); }},
              {[&] { return vm.EpochIs(VGPU_EPOCH_OPEN); },
               [&] {
                 vm.MakeProducer();
                 vm.SubmitLong();
               }},
-             {[&] { return backend_apart_.held.has_value(); }}});
+             {[&] { return isolated_backend_.held.has_value(); }}});
 }
 
 // ---- descriptors that hold the loop up ----
@@ -701,11 +701,11 @@ TEST_F(DispatcherTest, SlowCall_HeldUntilAnotherHasIt) {
 
   steps = {{kNow, [&] {
               vm.Sleep();
-              ASSERT_TRUE(apart_->Begin(vm.session(), true));
+              ASSERT_TRUE(isolated_->Begin(vm.session(), true));
             }}};
-  FinishPieces(3, &steps, &backend_apart_);
+  FinishPieces(3, &steps, &isolated_backend_);
   steps.push_back({[&] { return vm.Take(staged + 2, &answer); }});
-  PlayApart(std::move(steps));
+  PlayIsolated(std::move(steps));
   EXPECT_EQ(answer.data, staged + 3);
   ASSERT_TRUE(vm.Take(staged, &answer));
   EXPECT_EQ(answer.data, staged + 1);
@@ -715,17 +715,17 @@ TEST_F(DispatcherTest, SlowCall_HeldUntilAnotherHasIt) {
   EXPECT_EQ(vm.slow, 1) << "that a suspect is slow is no news";
 }
 
-TEST_F(DispatcherTest, KicksThatBringNothing_DeafForAWhileAndHearsAgain) {
+TEST_F(DispatcherTest, KicksThatBringNothing_MutedForAWhileAndHeardAgain) {
   Vm vm(1, 1);
   uint64_t kicks = 0;
   std::vector<Step> steps = {{kNow, [&] {
                                 owners_.Add(&vm);
                                 ASSERT_TRUE(dispatcher_->Begin(vm.session(), true));
                               }}};
-  const auto deaf = [&] { return vm.guest_ring().watch < 0; };
+  const auto muted = [&] { return vm.guest_ring().watch < 0; };
   steps.push_back({[&] {
     vm.Kick();
-    return deaf();
+    return muted();
   }, [&] {
     kicks = vm.guest_ring().counters().kicks;
     vm.AskEpoch(true);
@@ -733,7 +733,7 @@ TEST_F(DispatcherTest, KicksThatBringNothing_DeafForAWhileAndHearsAgain) {
   // Not one kick is heard until it listens again, and then what the guest has asked for is seen.
   steps.push_back({[&] {
     vm.Kick();
-    if (!deaf()) return true;
+    if (!muted()) return true;
     EXPECT_EQ(vm.guest_ring().counters().kicks, kicks);
     return false;
   }});
@@ -767,7 +767,7 @@ constexpr uint32_t kManyEntries = 4096;
 
 TEST_F(DispatcherTest, EpochOfABigRing_OthersAreAnsweredInBetween) {
   Vm big(1, 1, kManyEntries), other(2, 1);
-  int turns = 0;
+  int iterations = 0;
   uint64_t answered = 0;
   std::vector<Step> steps = Then(Opened(&big), Opened(&other));
   steps.push_back({kNow, [&] {
@@ -779,7 +779,7 @@ TEST_F(DispatcherTest, EpochOfABigRing_OthersAreAnsweredInBetween) {
   ring::Answer answer{};
   steps.push_back({[&] {
     if (big.EpochIs(VGPU_EPOCH_OPEN)) return true;
-    ++turns;
+    ++iterations;
     if (outstanding && !other.Take(idx, &answer)) return false;
     idx = other.StageAdd(1, 2);
     other.Publish();
@@ -787,8 +787,8 @@ TEST_F(DispatcherTest, EpochOfABigRing_OthersAreAnsweredInBetween) {
     return false;
   }});
   Play(std::move(steps));
-  EXPECT_GE(turns, 32) << "too much at a time";
-  EXPECT_GE(other.guest_ring().counters().answered - answered, static_cast<uint64_t>(turns) / 4) << "in " << turns;
+  EXPECT_GE(iterations, 32) << "too much at a time";
+  EXPECT_GE(other.guest_ring().counters().answered - answered, static_cast<uint64_t>(iterations) / 4) << "in " << iterations;
 }
 
 TEST_F(DispatcherTest, FenceWithinAnEpoch_AnsweredFencedAndAResetLiftsIt) {
@@ -887,7 +887,7 @@ TEST_F(DispatcherTest, ShortArena_SmallThingsStayInTheLoop) {
 // ---- shares ----
 
 // However many rings a VM has: in the time in which a VM with one ring has had all its requests taken, one with eight gets
-// no more of its own taken, but for a turn.
+// no more of its own taken, but for an iteration.
 TEST_F(DispatcherTest, EightRings_OneShare) {
   if (base::kSanitized) GTEST_SKIP() << "in so slow a build a turn ends by its time, not by a VM's share";
   constexpr uint32_t kMany = 256;
@@ -923,10 +923,10 @@ TEST_F(DispatcherTest, EightRings_OneShare) {
 }
 
 // Clearing a ring of 4096 slots takes 64 turns: whoever has eight of them does not get eight turns for each of another VM's.
-TEST_F(DispatcherTest, Chores_VmsHaveTurnsAndNotRings) {
+TEST_F(DispatcherTest, Maintenance_VmsHaveTurnsAndNotRings) {
   constexpr uint32_t kMany = 4096, kRings = 8;
   Vm many(1, 1, kMany, kRings), one(2, 1, kMany);
-  int turns = 0;
+  int iterations = 0;
   Play({{kNow,
          [&] {
            for (Vm* vm : {&many, &one}) {
@@ -936,11 +936,11 @@ TEST_F(DispatcherTest, Chores_VmsHaveTurnsAndNotRings) {
            }
          }},
         {[&] {
-          ++turns;
+          ++iterations;
           return one.EpochIs(VGPU_EPOCH_OPEN);
         }},
         {[&] { return many.EpochIs(VGPU_EPOCH_OPEN, kRings - 1); }}});
-  EXPECT_LT(turns, 3 * 64) << "every ring had a turn of its own";
+  EXPECT_LT(iterations, 3 * 64) << "every ring had a turn of its own";
 }
 
 // ---- with a GPU ----
@@ -1033,7 +1033,7 @@ TEST_F(DispatcherGpuTest, EndWhileEnginesHaveItsMemory_EndsWhenItIsFree) {
   steps.push_back({[&] { return vm.ended == 1; }});
   Play(std::move(steps));
   EXPECT_TRUE(dispatcher_->sessions().empty());
-  EXPECT_EQ(vm.session()->seat().state(), PlacementState::kUnplaced);
+  EXPECT_EQ(vm.session()->placement().state(), PlacementState::kUnplaced);
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ class EngineHandle {
   virtual bool busy() const = 0;
   // Once it is gone: the region at whose registration it hung, or crashed; -1: none. That somebody killed it
   // then is no region's fault.
-  virtual int culprit() const = 0;
+  virtual int blamed_region() const = 0;
 
   // Its end is heard of in OnEngineGone.
   virtual void Kill() = 0;

@@ -219,7 +219,7 @@ EngineActions EnginePool::Gone(EngineId engine, int64_t watched_ns) {
   EngineActions actions;
   assert(life(engine) == EngineLife::kRetired);
   Become(engine, EngineLife::kAbsent);
-  if (!HasRetired()) alone_since_ns_ = watched_ns;
+  if (!HasRetired()) none_retired_since_ns_ = watched_ns;
   UnparkIfWanted(&actions);
   Replace(&actions);
   return actions;
@@ -227,7 +227,7 @@ EngineActions EnginePool::Gone(EngineId engine, int64_t watched_ns) {
 
 bool EnginePool::IsOverdue(int64_t since_ns, int64_t watched_ns) const {
   const bool successor = HasRetired();
-  const int64_t from_ns = successor ? since_ns : std::max(since_ns, alone_since_ns_);
+  const int64_t from_ns = successor ? since_ns : std::max(since_ns, none_retired_since_ns_);
   const int64_t timeout_ns = int64_t{options_.timeout_ms} * 1'000'000;
   return watched_ns - from_ns >= (successor ? kTimeoutsOfSuccessor : 1) * timeout_ns;
 }
@@ -282,7 +282,7 @@ bool EnginePool::UnparkIfWanted(EngineActions* actions) {
   return true;
 }
 
-EngineActions EnginePool::Look() {
+EngineActions EnginePool::Probe() {
   EngineActions actions;
   if (found_ || use_ == GpuUse::kInUse || HasRetired()) return actions;
   Move(&use_, GpuUse::kInUse);

@@ -125,7 +125,7 @@ class EnginePool {
   // A request wants the GPU.
   EngineActions Wanted(int64_t now_ns);
   // It is time to look whether the GPU is there.
-  EngineActions Look();
+  EngineActions Probe();
 
   // ---- how it stands ----
 
@@ -169,7 +169,7 @@ class EnginePool {
   uint32_t failed_starts_ = 0;    // engines in a row that failed before they were ready
   int64_t current_since_ns_ = 0;  // the current engine has done the work since then
   int64_t not_before_ns_ = 0;     // parked because no engine lives: the next try is not before
-  int64_t alone_since_ns_ = 0;    // of the watched clock: its last retired engine was gone
+  int64_t none_retired_since_ns_ = 0;    // of the watched clock: its last retired engine was gone
 };
 
 }  // namespace vgpu::mediator

@@ -447,31 +447,31 @@ TEST(EnginePool, ParkedWhileASpareStarts_ItIsRefused) {
 TEST(EnginePool, InUse_NobodyNeedsToWantIt) {
   Served served;
   EXPECT_TRUE(served.pool.Wanted(kSecond).empty());
-  EXPECT_TRUE(served.pool.Look().empty());
+  EXPECT_TRUE(served.pool.Probe().empty());
 }
 
 // ---- a GPU that is not found yet ----
 
-TEST(EnginePool, NotFound_IsLookedFor) {
+TEST(EnginePool, NotFound_IsProbed) {
   EnginePool pool(kOptions, /*found=*/false);
   EXPECT_EQ(pool.use(), GpuUse::kParked);
   EXPECT_TRUE(pool.Replenish().empty());
   EXPECT_TRUE(pool.Wanted(kSecond).empty()) << "no VM knows of it";
-  const EngineId first = Only(pool.Look(), Kind::kStart).engine;
-  EXPECT_TRUE(pool.Look().empty()) << "that is under way";
+  const EngineId first = Only(pool.Probe(), Kind::kStart).engine;
+  EXPECT_TRUE(pool.Probe().empty()) << "that is under way";
   EXPECT_EQ(KindsOf(pool.StartRefused(first, kSecond)), Kinds{Kind::kParkFailing});
-  const EngineId second = Only(pool.Look(), Kind::kStart).engine;
+  const EngineId second = Only(pool.Probe(), Kind::kStart).engine;
   pool.Started(second);
   EXPECT_EQ(KindsOf(pool.Failed(second, 2 * kSecond)), (Kinds{Kind::kKill, Kind::kLost, Kind::kParkFailing}));
-  EXPECT_TRUE(pool.Look().empty()) << "not beside the old one";
+  EXPECT_TRUE(pool.Probe().empty()) << "not beside the old one";
   EXPECT_TRUE(pool.Gone(second, 0).empty());
-  const EngineId third = Only(pool.Look(), Kind::kStart).engine;
+  const EngineId third = Only(pool.Probe(), Kind::kStart).engine;
   pool.Started(third);
   EXPECT_FALSE(pool.found());
   EXPECT_EQ(KindsOf(pool.Ready(third, 3 * kSecond)),
             (Kinds{Kind::kFound, Kind::kReady, Kind::kStartSpare, Kind::kServe}));
   EXPECT_TRUE(pool.found());
-  EXPECT_TRUE(pool.Look().empty());
+  EXPECT_TRUE(pool.Probe().empty());
 }
 
 // ---- any order of events ----

@@ -70,7 +70,7 @@ void EnginePort::GiveToResident(GuestRing* ring, Request* request) {
   const uint32_t e = static_cast<uint32_t>(added_ % VGPU_RESIDENT_ENTRIES);
   const uint32_t lap = LapOf(added_);
   const uint32_t slot = request->idx & (ring->entries() - 1);
-  const uint32_t slots = ring->session()->seat().region() * VGPU_RINGS_MAX + ring->index();
+  const uint32_t slots = ring->session()->placement().region() * VGPU_RINGS_MAX + ring->index();
   uint64_t* word = area_->resident.entries[e].word;
   if (added_ == answered_) resident_since_ns_ = 0;
   adds_[e] = {ring, request};
@@ -111,7 +111,7 @@ void EnginePort::Stage(const Piece& piece, uint32_t kind, uint32_t flags,
                        const std::array<uint64_t, engine::kJobArgs>& args, uint64_t bytes) {
   const Session& session = *piece.ring->session();
   std::array<uint64_t, engine::kJobArgs> all = args;
-  all[0] = vgpu_word(session.priority(), session.seat().region());
+  all[0] = vgpu_word(session.priority(), session.placement().region());
   const uint32_t idx = jobs_.Stage(kind, flags, all.data(), engine::kJobArgs);
   job_table_[idx % engine::kJobEntries] = {piece, bytes, clock_->Now()};
   job_bytes_ += bytes;
@@ -126,7 +126,7 @@ void EnginePort::Flush() {
 
 // Before what has finished is answered: was it computed from pages that are gone?
 void EnginePort::NoteLost(Session* session) const {
-  if (area_->lost[session->seat().region()].load(std::memory_order_relaxed) == 0) [[likely]] return;
+  if (area_->lost[session->placement().region()].load(std::memory_order_relaxed) == 0) [[likely]] return;
   if (!session->memory_lost()) session->LoseMemory();
 }
 

@@ -21,7 +21,7 @@
 #include "gpu/batch_abi.h"
 #include "mediator/clock.h"
 #include "mediator/operations.h"
-#include "mediator/seats.h"
+#include "mediator/placements.h"
 #include "mediator/session.h"
 #include "operations/table.h"
 #include "ring/consumer.h"
@@ -55,10 +55,10 @@ class EnginePortTest : public testing::Test {
     vgpu_private_fill(memory.private_file.data());
     std::vector<RingEventfds> rings(2);
     for (RingEventfds& fds : rings) fds = {MakeEventfd(), MakeEventfd()};
-    session_ = std::make_unique<Session>(Grant{7, 'A', kPriority}, std::move(memory), std::move(rings),
+    session_ = std::make_unique<Session>(Identity{7, 'A', kPriority}, std::move(memory), std::move(rings),
                                          RingEventfds{MakeEventfd(), MakeEventfd()}, vgpu_device_info{});
-    seats_.AddGpu(0, {'A'});
-    region_ = seats_.Place({session_.get(), session_->mutable_placement(), 7}, 0, /*parked=*/false);
+    placements_.AddGpu(0, {'A'});
+    region_ = placements_.Place({session_.get(), session_->mutable_placement(), 7}, 0, /*parked=*/false);
   }
 
   GuestRing* guest_ring() { return session_->rings()[1].get(); }
@@ -94,7 +94,7 @@ class EnginePortTest : public testing::Test {
   const base::UniqueFd kick_;
   EnginePort port_;
   ring::Consumer<RealMemory> engine_;
-  Seats seats_;
+  Placements placements_;
   std::unique_ptr<Session> session_;
   uint32_t region_ = 0;
 };

@@ -230,22 +230,22 @@ void EngineProcess::Register(uint32_t region, const vgpu_layout& layout, const e
 
 void EngineProcess::Unregister(uint32_t region) { Ask({engine::kUnregister, {region, 0, {}}, {}}); }
 
-void EngineProcess::Ask(const Errand& errand) {
-  errands_.push_back(errand);
-  if (errands_.size() == 1) SendNext();
+void EngineProcess::Ask(const Registration& registration) {
+  registrations_.push_back(registration);
+  if (registrations_.size() == 1) SendNext();
 }
 
 void EngineProcess::SendNext() {
-  if (!errands_.empty() && !Send(errands_.front())) Fail("it does not take messages");
+  if (!registrations_.empty() && !Send(registrations_.front())) Fail("it does not take messages");
 }
 
-bool EngineProcess::Send(const Errand& errand) const {
-  const int both[] = {errand.fds.region, errand.fds.rings};
+bool EngineProcess::Send(const Registration& registration) const {
+  const int both[] = {registration.fds.region, registration.fds.rings};
   const size_t fds = both[0] < 0 ? 0 : both[1] < 0 ? 1 : 2;
-  const engine::RegionMessage region{errand.message.region, 0};
+  const engine::RegionMessage region{registration.message.region, 0};
   const std::string_view bytes =
-      errand.type == engine::kRegister ? engine::BytesOf(errand.message) : engine::BytesOf(region);
-  return base::SendFrame(channel_.fd(), engine::kEngineFormat, errand.type, bytes, std::span(both, fds));
+      registration.type == engine::kRegister ? engine::BytesOf(registration.message) : engine::BytesOf(region);
+  return base::SendFrame(channel_.fd(), engine::kEngineFormat, registration.type, bytes, std::span(both, fds));
 }
 
 void EngineProcess::Kill() {
@@ -264,9 +264,9 @@ void EngineProcess::Fail(const std::string& reason) {
   owner_->OnEngineFailed(this, reason);
 }
 
-void EngineProcess::NoteCulprit() {
-  if (culprit_ >= 0 || errands_.empty() || errands_.front().type != engine::kRegister) return;
-  culprit_ = static_cast<int>(errands_.front().message.region);
+void EngineProcess::NoteBlamedRegion() {
+  if (blamed_region_ >= 0 || registrations_.empty() || registrations_.front().type != engine::kRegister) return;
+  blamed_region_ = static_cast<int>(registrations_.front().message.region);
 }
 
 void EngineProcess::OnMessage() {
@@ -286,7 +286,7 @@ void EngineProcess::OnMessage() {
 void EngineProcess::Handle(const Frame& frame) {
   if (frame.type == engine::kFailed) return Fail(TextIn(frame));
   if (frame.type == engine::kHangs) {
-    NoteCulprit();
+    NoteBlamedRegion();
     return Fail(TextIn(frame));
   }
   if (frame.type == engine::kReady && !ready_ && !failed_ && TakeHello(frame, &hello_)) {
@@ -303,21 +303,21 @@ void EngineProcess::Handle(const Frame& frame) {
 
 // Is it the answer to what is under way?
 bool EngineProcess::Answers(uint32_t type, uint32_t region) const {
-  return !errands_.empty() && errands_.front().message.region == region && errands_.front().type + 1u == type;
+  return !registrations_.empty() && registrations_.front().message.region == region && registrations_.front().type + 1u == type;
 }
 
 void EngineProcess::HandleRegistered(const engine::RegisteredMessage& message) {
-  errands_.pop_front();
+  registrations_.pop_front();
   SendNext();
   uses_[message.region] = message.ok != 0;
   // A question about it that is still to be asked has an answer, too.
-  const auto same = [&](const Errand& errand) { return errand.message.region == message.region; };
-  holds_[message.region] = message.ok != 0 || std::any_of(errands_.begin(), errands_.end(), same);
+  const auto same = [&](const Registration& registration) { return registration.message.region == message.region; };
+  holds_[message.region] = message.ok != 0 || std::any_of(registrations_.begin(), registrations_.end(), same);
   owner_->OnRegistered(this, message.region, message.ok != 0 ? "" : engine::TextOf(message.text));
 }
 
 void EngineProcess::HandleUnregistered(const engine::RegionMessage& message) {
-  errands_.pop_front();
+  registrations_.pop_front();
   SendNext();
   uses_[message.region] = false;
   holds_[message.region] = false;
@@ -331,12 +331,12 @@ void EngineProcess::OnGone() {
   siginfo_t end{};
   if (waitid(P_PID, static_cast<id_t>(pid_), &end, WEXITED | WNOHANG | WNOWAIT) != 0 || end.si_pid != pid_) return;
   const bool crashed = end.si_code == CLD_KILLED || end.si_code == CLD_DUMPED;
-  if (crashed && end.si_status != SIGKILL) NoteCulprit();
+  if (crashed && end.si_status != SIGKILL) NoteBlamedRegion();
   Unwatch();
   Fail("it ended");
   holds_.reset();
   uses_.reset();
-  errands_.clear();
+  registrations_.clear();
   owner_->OnEngineGone(this);
 }
 

@@ -51,8 +51,8 @@ class EngineProcess final : public EngineHandle {
   void Unregister(uint32_t region) override;
   bool Holds(uint32_t region) const override { return holds_[region]; }
   bool Uses(uint32_t region) const override { return uses_[region]; }
-  bool busy() const override { return !errands_.empty(); }
-  int culprit() const override { return culprit_; }
+  bool busy() const override { return !registrations_.empty(); }
+  int blamed_region() const override { return blamed_region_; }
 
   void Kill() override;
   // Waits for its end, and lets its number go. Afterwards it is nobody's child.
@@ -69,16 +69,16 @@ class EngineProcess final : public EngineHandle {
   };
 
   using Frame = base::Frame<base::UniqueFd>;
-  struct Errand {
+  struct Registration {
     engine::MessageType type;
     engine::RegisterMessage message;  // of kUnregister only the region counts
     engine::MessageFds fds;
   };
 
   EngineProcess(base::Channel channel, base::Mapping area, base::UniqueFd kick);
-  void Ask(const Errand& errand);
+  void Ask(const Registration& registration);
   void SendNext();
-  bool Send(const Errand& errand) const;
+  bool Send(const Registration& registration) const;
   void OnMessage();
   void Handle(const Frame& frame);
   bool Answers(uint32_t type, uint32_t region) const;
@@ -86,7 +86,7 @@ class EngineProcess final : public EngineHandle {
   void HandleUnregistered(const engine::RegionMessage& message);
   void OnGone();
   void Fail(const std::string& reason);
-  void NoteCulprit();
+  void NoteBlamedRegion();
 
   EventLoop* loop_ = nullptr;
   EngineOwner* owner_ = nullptr;
@@ -98,11 +98,11 @@ class EngineProcess final : public EngineHandle {
   bool reaped_ = false;
   bool ready_ = false;
   bool failed_ = false;
-  int culprit_ = -1;
+  int blamed_region_ = -1;
   engine::ReadyMessage hello_{};
   std::bitset<engine::kRegionsMax> holds_;
   std::bitset<engine::kRegionsMax> uses_;
-  std::deque<Errand> errands_;  // the first one is under way; one at a time, so that a slow engine never fills the socket
+  std::deque<Registration> registrations_;  // the first one is under way; one at a time, so that a slow engine never fills the socket
   SocketReady socket_ready_;
   ProcessGone process_gone_;
   int socket_watch_ = -1;

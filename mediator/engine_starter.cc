@@ -31,7 +31,7 @@ constexpr std::chrono::seconds kStopPatience{10};
 constexpr int64_t kSlowNs = 1'000'000'000;
 // At most so many orders are under way: two for each GPU, and as many again whose GPU was parked meanwhile.
 constexpr uint32_t kOrdersMax = EngineStarter::kEnginesMax;
-constexpr uint32_t kMessagesMax = kOrdersMax + EngineStarter::kEnginesMax + 1;
+constexpr uint32_t kItemsMax = kOrdersMax + EngineStarter::kEnginesMax + 1;
 
 // Is it worth a process to look? A driver by another name is not the system's.
 bool MayHaveGpu(const std::string& driver_library) {
@@ -43,8 +43,8 @@ std::unique_ptr<EngineProcess> ProcessOf(std::unique_ptr<EngineHandle> engine) {
   return std::unique_ptr<EngineProcess>(static_cast<EngineProcess*>(engine.release()));
 }
 
-struct Message {
-  enum class Kind : uint8_t { kStart, kBury, kStop };
+struct Item {
+  enum class Kind : uint8_t { kStart, kReap, kStop };
   Kind kind = Kind::kStop;
   EngineOrder* order = nullptr;
   EngineProcess* process = nullptr;
@@ -58,13 +58,13 @@ struct EngineStarter::Thread {
   void Work();
   void Start(EngineOrder* order);
   void StartAndRecord(EngineOrder* order);
-  void Bury(std::unique_ptr<EngineProcess> process);
+  void Reap(std::unique_ptr<EngineProcess> process);
 
   const EngineRecord record;
   const cpu_set_t cpus;
   // Opened once: engines are replaced by engines of this release, also while another one is installed.
   base::Result<base::UniqueFd> worker = OpenWorker(OwnProgram());
-  std::unique_ptr<Mailbox<Message>> messages;
+  std::unique_ptr<Mailbox<Item>> items;
   std::unique_ptr<Mailbox<EngineOrder*>> answers;
   std::vector<pid_t> engines;  // the thread's: started, and not reaped
 
@@ -75,21 +75,21 @@ struct EngineStarter::Thread {
 
 void EngineStarter::Thread::Work() {
   pthread_setname_np(pthread_self(), "vgpu-starter");
-  for (Message message;;) {
-    if (!messages->Take(&message)) {
-      pollfd posted{messages->fd(), POLLIN, 0};
+  for (Item item;;) {
+    if (!items->Take(&item)) {
+      pollfd posted{items->fd(), POLLIN, 0};
       poll(&posted, 1, -1);
-      DrainEventfd(messages->fd());
+      DrainEventfd(items->fd());
       continue;
     }
-    if (message.kind == Message::Kind::kStop) break;
-    if (message.kind == Message::Kind::kStart) Start(message.order);
-    if (message.kind == Message::Kind::kBury) Bury(std::unique_ptr<EngineProcess>(message.process));
+    if (item.kind == Item::Kind::kStop) break;
+    if (item.kind == Item::Kind::kStart) Start(item.order);
+    if (item.kind == Item::Kind::kReap) Reap(std::unique_ptr<EngineProcess>(item.process));
   }
   // Nobody takes answers any more.
   for (EngineOrder* order; answers->Take(&order);) {
     const std::unique_ptr<EngineOrder> untaken(order);
-    if (untaken->process != nullptr) Bury(ProcessOf(std::move(untaken->process)));
+    if (untaken->process != nullptr) Reap(ProcessOf(std::move(untaken->process)));
   }
   record.Write(engines);
   const std::lock_guard lock(mutex);
@@ -130,7 +130,7 @@ void EngineStarter::Thread::StartAndRecord(EngineOrder* order) {
   order->process = std::move(*process);
 }
 
-void EngineStarter::Thread::Bury(std::unique_ptr<EngineProcess> process) {
+void EngineStarter::Thread::Reap(std::unique_ptr<EngineProcess> process) {
   process->Kill();
   process->Reap();
   std::erase(engines, process->pid());
@@ -140,12 +140,12 @@ void EngineStarter::Thread::Bury(std::unique_ptr<EngineProcess> process) {
 base::Result<std::unique_ptr<EngineStarter>> EngineStarter::Create(EngineRecord record) {
   cpu_set_t cpus{};
   sched_getaffinity(0, sizeof cpus, &cpus);
-  auto messages = Mailbox<Message>::Create(kMessagesMax);
-  if (!messages) return tl::make_unexpected(messages.error());
+  auto items = Mailbox<Item>::Create(kItemsMax);
+  if (!items) return tl::make_unexpected(items.error());
   auto answers = Mailbox<EngineOrder*>::Create(kOrdersMax);
   if (!answers) return tl::make_unexpected(answers.error());
   const auto thread = std::make_shared<Thread>(std::move(record), cpus);
-  thread->messages = std::move(*messages);
+  thread->items = std::move(*items);
   thread->answers = std::move(*answers);
   auto started = StartThread("that starts engines", [thread] { thread->Work(); });
   if (!started) return tl::make_unexpected(started.error());
@@ -154,7 +154,7 @@ base::Result<std::unique_ptr<EngineStarter>> EngineStarter::Create(EngineRecord 
 }
 
 EngineStarter::~EngineStarter() {
-  thread_->messages->Post({});
+  thread_->items->Post({});
   std::unique_lock lock(thread_->mutex);
   if (thread_->changed.wait_for(lock, kStopPatience, [this] { return thread_->ended; })) return;
   spdlog::error("an engine process, or the file system of the socket's folder, does not come to an end: it is left to the "
@@ -162,11 +162,11 @@ EngineStarter::~EngineStarter() {
 }
 
 void EngineStarter::Order(std::unique_ptr<EngineOrder> order) {
-  thread_->messages->Post({Message::Kind::kStart, order.release(), nullptr});
+  thread_->items->Post({Item::Kind::kStart, order.release(), nullptr});
 }
 
 void EngineStarter::Reap(std::unique_ptr<EngineHandle> engine) {
-  thread_->messages->Post({Message::Kind::kBury, nullptr, ProcessOf(std::move(engine)).release()});
+  thread_->items->Post({Item::Kind::kReap, nullptr, ProcessOf(std::move(engine)).release()});
 }
 
 std::unique_ptr<EngineOrder> EngineStarter::Take() {

@@ -93,8 +93,8 @@ void PrepareToSignal() { TheSignaller(); }
 void SignalOwnersEventfd(int fd) {
   if (TheSignaller().Signal(fd)) return;
   // Next best, with a gap: an owner that fills the counter between the look and the write stalls the loop.
-  pollfd look{fd, POLLOUT, 0};
-  if (poll(&look, 1, 0) == 1 && (look.revents & POLLOUT) != 0) SignalEventfd(fd);
+  pollfd watched{fd, POLLOUT, 0};
+  if (poll(&watched, 1, 0) == 1 && (watched.revents & POLLOUT) != 0) SignalEventfd(fd);
 }
 
 }  // namespace vgpu::mediator

@@ -28,8 +28,8 @@ class OwnersEventfdTest : public testing::TestWithParam<int> {
  protected:
   const base::UniqueFd fd_{eventfd(0, GetParam())};
   bool Readable() const {
-    pollfd look{fd_.get(), POLLIN, 0};
-    return poll(&look, 1, 0) == 1;
+    pollfd watched{fd_.get(), POLLIN, 0};
+    return poll(&watched, 1, 0) == 1;
   }
 };
 
@@ -57,8 +57,8 @@ TEST_P(OwnersEventfdTest, Drain_NeverBlocks) {
 
 TEST_P(OwnersEventfdTest, Signal_WakesASleeper) {
   std::thread sleeper([this] {
-    pollfd look{fd_.get(), POLLIN, 0};
-    EXPECT_EQ(poll(&look, 1, 60'000), 1);
+    pollfd watched{fd_.get(), POLLIN, 0};
+    EXPECT_EQ(poll(&watched, 1, 60'000), 1);
   });
   SignalOwnersEventfd(fd_.get());
   sleeper.join();

@@ -31,10 +31,10 @@ namespace {
 constexpr uint32_t kGpusMax = 64;
 // The engine itself says that its driver hangs; this is for one that cannot even say that.
 constexpr std::chrono::seconds kStartMargin{5};
-constexpr uint32_t kPollsPerLook = 256;
+constexpr uint32_t kPollsPerCheck = 256;
 // GPUs that were not there at the start.
-constexpr int kLookFirstS = 2;
-constexpr int kLookMaxS = 300;
+constexpr int kProbeFirstS = 2;
+constexpr int kProbeMaxS = 300;
 
 // Those that the source has. Those that are not started yet: a current and a spare one, and as many
 // cancelled.
@@ -60,7 +60,7 @@ GpuEngines::GpuEngines(EventLoop* loop, const Clock* clock, const GpuConfig& con
     : loop_(loop), config_(config), cpu_(cpu), clock_(clock) {}
 
 GpuEngines::~GpuEngines() {
-  loop_->Unwatch(look_watch_);
+  loop_->Unwatch(probe_watch_);
   loop_->Unwatch(source_watch_);
   for (const auto& gpu : gpus_) {
     for (const Engine& engine : gpu->engines) engine.process->Kill();
@@ -111,7 +111,7 @@ GpuEngines::Gpu* GpuEngines::AddGpu(const GpuChoice& choice, bool found) {
   const EnginePoolOptions options{config_.spare, config_.park_s, config_.timeout_ms};
   gpus_.push_back(std::make_unique<Gpu>(count(), choice.ordinal, options, found));
   gpus_.back()->engines.reserve(EnginePool::kEnginesMax);  // so that no turn of the loop does
-  seats_.AddGpu(choice.ordinal, choice.pools);
+  placements_.AddGpu(choice.ordinal, choice.pools);
   return gpus_.back().get();
 }
 
@@ -192,27 +192,27 @@ void GpuEngines::Started(std::unique_ptr<EngineOrder> order) {
 // ---- GPUs that were not there, or had no room, at the start ----
 
 base::Result<void> GpuEngines::WatchForGpus() {
-  look_timer_ = loop_->MakeTimer();
-  if (!look_timer_) return tl::make_unexpected(Refused("cannot create a timer", errno));
-  time_to_look_.engines = this;
-  look_watch_ = loop_->Watch(look_timer_.get(), &time_to_look_);
-  if (look_watch_ < 0) return tl::make_unexpected(std::string("the event loop has no room"));
-  LookLater();
+  probe_timer_ = loop_->MakeTimer();
+  if (!probe_timer_) return tl::make_unexpected(Refused("cannot create a timer", errno));
+  time_to_probe_.engines = this;
+  probe_watch_ = loop_->Watch(probe_timer_.get(), &time_to_probe_);
+  if (probe_watch_ < 0) return tl::make_unexpected(std::string("the event loop has no room"));
+  ProbeLater();
   return {};
 }
 
-void GpuEngines::LookLater() {
-  const int delay_s = std::min(kLookMaxS, kLookFirstS << std::min(looks_++, 10u));
-  loop_->SetTimer(look_timer_.get(), int64_t{delay_s} * 1'000'000'000);
+void GpuEngines::ProbeLater() {
+  const int delay_s = std::min(kProbeMaxS, kProbeFirstS << std::min(probes_++, 10u));
+  loop_->SetTimer(probe_timer_.get(), int64_t{delay_s} * 1'000'000'000);
 }
 
-void GpuEngines::LookForGpus() {
+void GpuEngines::ProbeGpus() {
   uint64_t times;
-  [[maybe_unused]] const ssize_t got = read(look_timer_.get(), &times, sizeof times);
+  [[maybe_unused]] const ssize_t got = read(probe_timer_.get(), &times, sizeof times);
   const auto found = [](const auto& gpu) { return gpu->pool.found(); };
   if (std::all_of(gpus_.begin(), gpus_.end(), found)) return;
-  LookLater();
-  for (const auto& gpu : gpus_) CarryOut(gpu.get(), gpu->pool.Look());
+  ProbeLater();
+  for (const auto& gpu : gpus_) CarryOut(gpu.get(), gpu->pool.Probe());
 }
 
 // ---- what engines say ----
@@ -244,18 +244,18 @@ void GpuEngines::OnEngineReady(EngineHandle* process) {
 }
 
 void GpuEngines::OnRegistered(EngineHandle* process, uint32_t region, const std::string& error) {
-  Session* session = seats_.session(region);
+  Session* session = placements_.session(region);
   if (session == nullptr) return;
-  Gpu* gpu = gpus_[session->seat().gpu()].get();
+  Gpu* gpu = gpus_[session->placement().gpu()].get();
   const bool is_current = ReadyProcess(gpu, gpu->pool.current()) == process;
   if (!error.empty()) {
     if (is_current) {
       spdlog::warn("VM {} stays on the CPU: the GPU cannot use its memory: {}", session->vm_id(), error);
-      seats_.Refuse(region);
+      placements_.Refuse(region);
     }
     return MemoryMayBeFree();
   }
-  if (!is_current || !seats_.Serve(region)) return;
+  if (!is_current || !placements_.Serve(region)) return;
   listener_->OnPlacement(session, true);
   if (EngineHandle* spare = ReadyProcess(gpu, gpu->pool.spare())) Register(region, spare);
 }
@@ -338,7 +338,7 @@ void GpuEngines::CarryOut(Gpu* gpu, const EngineAction& action, const std::strin
       return Park(gpu);
     case Kind::kUnpark:
       spdlog::debug("GPU {}: asked for", gpu->ordinal);
-      return seats_.Unpark(gpu->index);
+      return placements_.Unpark(gpu->index);
   }
 }
 
@@ -369,24 +369,24 @@ void GpuEngines::NoteHello(Gpu* gpu, EngineId id) {
 void GpuEngines::Lose(Gpu* gpu, const std::string& reason) {
   const auto level = gpu->pool.found() ? spdlog::level::err : spdlog::level::debug;
   spdlog::log(level, "GPU {}: {}; its engine is replaced", gpu->ordinal, reason);
-  MoveToCpu(seats_.LoseEngine(gpu->index));
+  MoveToCpu(placements_.LoseEngine(gpu->index));
 }
 
 void GpuEngines::Promote(Gpu* gpu, EngineId id) {
   EngineHandle* process = Find(gpu, id)->process.get();
   spdlog::info("GPU {}: the spare engine has taken over", gpu->ordinal);
   SignalEventfd(process->kick_fd());  // its idle time begins now
-  const Seats::Regions regions = seats_.On(gpu->index);
+  const Placements::Regions regions = placements_.On(gpu->index);
   for (uint32_t region = 0; region < regions.size(); ++region) {
-    if (!regions[region] || !process->Uses(region) || !seats_.Serve(region)) continue;
-    listener_->OnPlacement(seats_.session(region), true);
+    if (!regions[region] || !process->Uses(region) || !placements_.Serve(region)) continue;
+    listener_->OnPlacement(placements_.session(region), true);
   }
   RegisterAll(gpu, process);  // what the one before had not come to
 }
 
 void GpuEngines::Park(Gpu* gpu) {
   spdlog::debug("GPU {}: parked", gpu->ordinal);
-  if (gpu->pool.found()) MoveToCpu(seats_.Park(gpu->index));
+  if (gpu->pool.found()) MoveToCpu(placements_.Park(gpu->index));
 }
 
 void GpuEngines::FindPort(Gpu* gpu) {
@@ -395,8 +395,8 @@ void GpuEngines::FindPort(Gpu* gpu) {
 }
 
 void GpuEngines::Wake(Session* session) {
-  if (!session->seat().parked()) return;
-  Gpu* gpu = gpus_[session->seat().gpu()].get();
+  if (!session->placement().parked()) return;
+  Gpu* gpu = gpus_[session->placement().gpu()].get();
   CarryOut(gpu, gpu->pool.Wanted(clock_->Now()));
 }
 
@@ -404,9 +404,9 @@ void GpuEngines::Wake(Session* session) {
 
 void GpuEngines::Attach(Session* session) {
   if (session->memory().layout.ring_count == 0) return;  // the window ring alone: the loop serves it
-  const uint32_t index = seats_.ChooseGpu(session->pool());
-  const bool in_a_pool = index != Seats::kNone;
-  if (!in_a_pool || seats_.full()) {
+  const uint32_t index = placements_.ChooseGpu(session->pool());
+  const bool in_a_pool = index != Placements::kNone;
+  if (!in_a_pool || placements_.full()) {
     if (in_a_pool && !gpus_[index]->pool.found()) return;
     spdlog::warn("VM {} is served by the CPU: {}", session->vm_id(),
                  in_a_pool ? "the GPUs have all the VMs they can have" : "no GPU is in its pool");
@@ -414,9 +414,9 @@ void GpuEngines::Attach(Session* session) {
   }
   Gpu* gpu = gpus_[index].get();
   const bool parked = gpu->pool.use() != GpuUse::kInUse && gpu->pool.found();
-  const Tenant tenant{session, session->mutable_placement(), session->vm_id()};
-  const uint32_t region = seats_.Place(tenant, index, parked);
-  if (seats_.IsBlamed(session->vm_id())) {
+  const PlacedVm vm{session, session->mutable_placement(), session->vm_id()};
+  const uint32_t region = placements_.Place(vm, index, parked);
+  if (placements_.IsBlamed(session->vm_id())) {
     spdlog::warn("VM {} stays on the CPU: engines ended while they registered its memory before",
                  session->vm_id());
   }
@@ -424,12 +424,12 @@ void GpuEngines::Attach(Session* session) {
 }
 
 bool GpuEngines::Release(Session* session) {
-  const Placement& seat = session->seat();
-  const uint32_t region = seat.region();
+  const Placement& placement = session->placement();
+  const uint32_t region = placement.region();
   if (region == Placement::kNone) return true;
-  Gpu* gpu = gpus_[seat.gpu()].get();
-  if (seat.state() != PlacementState::kReleasing) {
-    if (seats_.BeginRelease(region)) listener_->OnPlacement(session, false);
+  Gpu* gpu = gpus_[placement.gpu()].get();
+  if (placement.state() != PlacementState::kReleasing) {
+    if (placements_.BeginRelease(region)) listener_->OnPlacement(session, false);
     // Found before any of them is spoken to: one that turns out to be dead changes places with the other.
     const std::array<EngineHandle*, 2> ready{ReadyProcess(gpu, gpu->pool.current()),
                                              ReadyProcess(gpu, gpu->pool.spare())};
@@ -438,20 +438,20 @@ bool GpuEngines::Release(Session* session) {
     }
   }
   if (AnyHolds(*gpu, region)) return false;
-  seats_.EndRelease(region);
+  placements_.EndRelease(region);
   return true;
 }
 
 void GpuEngines::Register(uint32_t region, EngineHandle* process) {
-  if (!seats_.MayRegister(region) || process->Holds(region)) return;
-  const SessionMemory& memory = seats_.session(region)->memory();
+  if (!placements_.MayRegister(region) || process->Holds(region)) return;
+  const SessionMemory& memory = placements_.session(region)->memory();
   process->Register(region, memory.layout, {memory.region_fd.get(), memory.rings_fd.get()});
 }
 
 // A spare engine gets what the current one has survived.
 void GpuEngines::RegisterAll(Gpu* gpu, EngineHandle* process) {
   const EngineHandle* current = ReadyProcess(gpu, gpu->pool.current());
-  const Seats::Regions regions = seats_.On(gpu->index);
+  const Placements::Regions regions = placements_.On(gpu->index);
   for (uint32_t region = 0; region < regions.size(); ++region) {
     if (regions[region] && (process == current || current->Uses(region))) Register(region, process);
   }
@@ -464,24 +464,24 @@ bool GpuEngines::AnyHolds(const Gpu& gpu, uint32_t region) {
 
 // Whoever's memory ends engines stays on the CPU, also when it comes back under the same number.
 void GpuEngines::Blame(const EngineHandle& process) {
-  if (process.culprit() < 0) return;
-  const auto region = static_cast<uint32_t>(process.culprit());
-  const Session* session = seats_.session(region);
-  if (session == nullptr || !seats_.Blame(region)) return;
+  if (process.blamed_region() < 0) return;
+  const auto region = static_cast<uint32_t>(process.blamed_region());
+  const Session* session = placements_.session(region);
+  if (session == nullptr || !placements_.Blame(region)) return;
   spdlog::warn("VM {} stays on the CPU: {} engines ended while they registered its memory", session->vm_id(),
-               Seats::kEnginesEndedMax);
+               Placements::kEnginesEndedMax);
 }
 
-void GpuEngines::MoveToCpu(const Seats::Regions& regions) {
+void GpuEngines::MoveToCpu(const Placements::Regions& regions) {
   for (uint32_t region = 0; region < regions.size(); ++region) {
-    if (regions[region]) listener_->OnPlacement(seats_.session(region), false);
+    if (regions[region]) listener_->OnPlacement(placements_.session(region), false);
   }
 }
 
 void GpuEngines::MemoryMayBeFree() {
-  const Seats::Regions regions = seats_.Releasing();
+  const Placements::Regions regions = placements_.Releasing();
   for (uint32_t region = 0; region < regions.size(); ++region) {
-    if (regions[region]) listener_->OnMemoryFree(seats_.session(region));
+    if (regions[region]) listener_->OnMemoryFree(placements_.session(region));
   }
 }
 
@@ -509,7 +509,7 @@ void GpuEngines::WorkersHaveRoom() {
   for (; !again_.empty() && cpu_.workers->HasRoom(); again_.pop_back()) cpu_.workers->Submit(again_.back());
 }
 
-void GpuEngines::LookForOverdue() {
+void GpuEngines::CheckOverdue() {
   const int64_t watched_ns = watched_.Now();
   for (const auto& gpu : gpus_) {
     if (gpu->port == nullptr) continue;
@@ -523,8 +523,8 @@ void GpuEngines::LookForOverdue() {
 // ---- work ----
 
 GpuEngines::Gpu& GpuEngines::GpuOf(const GuestRing& ring) const {
-  assert(ring.session()->seat().on_device());
-  return *gpus_[ring.session()->seat().gpu()];
+  assert(ring.session()->placement().on_device());
+  return *gpus_[ring.session()->placement().gpu()];
 }
 
 uint32_t GpuEngines::SlotRoom(const GuestRing& ring) { return GpuOf(ring).port->AddRoom(); }
@@ -573,7 +573,7 @@ void GpuEngines::Poll(std::vector<Piece>* finished) {
     if (gpu->port != nullptr) gpu->port->Poll(finished);
   }
   PollRetired(finished);
-  if (++polls_ % kPollsPerLook == 0) LookForOverdue();
+  if (++polls_ % kPollsPerCheck == 0) CheckOverdue();
 }
 
 // A resident kernel beside a hung one goes on to its last moment.
@@ -596,7 +596,7 @@ void GpuEngines::Rest() {
 
 void GpuEngines::Describe(uint32_t pool, vgpu_device_info* info) const {
   for (const auto& gpu : gpus_) {
-    if (!gpu->described || !seats_.Serves(gpu->index, pool)) continue;
+    if (!gpu->described || !placements_.Serves(gpu->index, pool)) continue;
     info->backend = VGPU_BACKEND_CUDA;
     info->memory_bytes = gpu->hello.memory_bytes;
     std::snprintf(info->name, sizeof info->name, "%s", gpu->hello.name);

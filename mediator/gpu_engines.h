@@ -4,7 +4,7 @@
 // for a VM whose region no engine has (yet): it gives the same answers, bit for bit.
 //
 // Decisions are made elsewhere: when an engine is started, promoted or retired (engine_pool.h), where a VM's
-// requests run (seats.h), how a piece travels (plan.h). This class carries them out: it has the processes
+// requests run (placements.h), how a piece travels (plan.h). This class carries them out: it has the processes
 // (engine_handle.h, engine_source.h) and their ports (engine_port.h), and hears of them from the loop.
 //
 // What a failed engine had in flight waits until that engine is gone, since until then it may still write.
@@ -34,7 +34,7 @@
 #include "mediator/event_loop.h"
 #include "mediator/memory_holder.h"
 #include "mediator/plan.h"
-#include "mediator/seats.h"
+#include "mediator/placements.h"
 #include "mediator/watched_clock.h"
 
 namespace vgpu::mediator {
@@ -112,8 +112,8 @@ class GpuEngines final : public Gpus, public MemoryHolder, public DeviceDescribe
     void OnReady() override { engines->TakeStarted(); }
     GpuEngines* engines;
   };
-  struct TimeToLook final : ReadyHandler {
-    void OnReady() override { engines->LookForGpus(); }
+  struct TimeToProbe final : ReadyHandler {
+    void OnReady() override { engines->ProbeGpus(); }
     GpuEngines* engines;
   };
 
@@ -128,8 +128,8 @@ class GpuEngines final : public Gpus, public MemoryHolder, public DeviceDescribe
   void TakeStarted();
   void Started(std::unique_ptr<EngineOrder> order);
   base::Result<void> WatchForGpus();
-  void LookForGpus();
-  void LookLater();
+  void ProbeGpus();
+  void ProbeLater();
 
   // ---- what engines say ----
   void OnEngineReady(EngineHandle* process) override;
@@ -158,13 +158,13 @@ class GpuEngines final : public Gpus, public MemoryHolder, public DeviceDescribe
   void RegisterAll(Gpu* gpu, EngineHandle* process);
   static bool AnyHolds(const Gpu& gpu, uint32_t region);
   void Blame(const EngineHandle& process);
-  void MoveToCpu(const Seats::Regions& regions);
+  void MoveToCpu(const Placements::Regions& regions);
   void MemoryMayBeFree();
 
   // ---- work ----
   void Recover(const std::vector<Piece>& pieces);
   void PollRetired(std::vector<Piece>* finished);
-  void LookForOverdue();
+  void CheckOverdue();
   Gpu& GpuOf(const GuestRing& ring) const;
 
   EventLoop* const loop_;
@@ -177,17 +177,17 @@ class GpuEngines final : public Gpus, public MemoryHolder, public DeviceDescribe
   WatchedClock watched_{clock_};  // for time-outs
   PlacementListener* listener_ = nullptr;
   std::vector<std::unique_ptr<Gpu>> gpus_;
-  Seats seats_;
+  Placements placements_;
   // Of failed engines. `again_` waits for the workers, and is empty whenever they have room: they signal when
   // they do. `ended_` has its answers; while it is not empty, polls().
   std::vector<Piece> again_;
   std::vector<Piece> ended_;
   uint32_t polls_ = 0;
   // While a GPU is not found yet.
-  base::UniqueFd look_timer_;
-  TimeToLook time_to_look_;
-  int look_watch_ = -1;
-  uint32_t looks_ = 0;
+  base::UniqueFd probe_timer_;
+  TimeToProbe time_to_probe_;
+  int probe_watch_ = -1;
+  uint32_t probes_ = 0;
 };
 
 }  // namespace vgpu::mediator

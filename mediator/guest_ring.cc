@@ -6,7 +6,7 @@
 
 namespace vgpu::mediator {
 
-using serve::Turn;
+using serve::Iteration;
 
 GuestRing::GuestRing(Session* session, RingSession* host, uint32_t index, const serve::RingPlace& place,
                      RingService service, PeerFd kick, PeerFd call)
@@ -29,32 +29,32 @@ bool GuestRing::TookForGpu(uint32_t taken) const {
   });
 }
 
-uint32_t GuestRing::SubmitSlots(uint32_t max, Gpus* gpus, const Turn& turn) {
-  return StartSlots(max, turn, [&](Request* request) { gpus->SubmitSlot(this, request, turn.now_ns); });
+uint32_t GuestRing::SubmitSlots(uint32_t max, Gpus* gpus, const Iteration& iteration) {
+  return StartSlots(max, iteration, [&](Request* request) { gpus->SubmitSlot(this, request, iteration.now_ns); });
 }
 
-size_t GuestRing::SlotsFinished(std::span<const Piece> pieces, const Turn& turn) {
+size_t GuestRing::SlotsFinished(std::span<const Piece> pieces, const Iteration& iteration) {
   auto piece = pieces.begin();
-  return RingServer::SlotsFinished(turn, [&]() -> Request* {
+  return RingServer::SlotsFinished(iteration, [&]() -> Request* {
     const bool another = piece == pieces.end() || piece->ring != this || !piece->request->in_slot;
     return another ? nullptr : (piece++)->request;
   });
 }
 
-bool GuestRing::CutPiece(uint64_t length, const Turn& turn, Piece* piece) {
+bool GuestRing::CutPiece(uint64_t length, const Iteration& iteration, Piece* piece) {
   assert(length != 0);
-  const Cut cut = NextPiece(length, turn);
+  const Cut cut = NextPiece(length, iteration);
   *piece = {this, cut.request, cut.begin, cut.end};
   return cut.more;
 }
 
-bool GuestRing::PieceCameBack(const Piece& piece, const Turn& turn) {
+bool GuestRing::PieceCameBack(const Piece& piece, const Iteration& iteration) {
   assert(piece.ring == this && !piece.request->in_slot && piece.end <= piece.request->next);
-  if (turn.trace != nullptr && piece.gpu_ns != 0) [[unlikely]] {
-    TraceStep(turn, serve::TraceEvent::kDoneByGpu, *piece.request, static_cast<uint32_t>(piece.begin),
+  if (iteration.trace != nullptr && piece.gpu_ns != 0) [[unlikely]] {
+    TraceStep(iteration, serve::TraceEvent::kDoneByGpu, *piece.request, static_cast<uint32_t>(piece.begin),
               static_cast<int64_t>(piece.gpu_ns));
   }
-  return PieceFinished(piece.request, turn);
+  return PieceFinished(piece.request, iteration);
 }
 
 // ---- waking ----

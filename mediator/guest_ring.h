@@ -54,23 +54,23 @@ class GuestRing final : public ReadyHandler, private serve::RingHost, public ser
   bool TookForGpu(uint32_t taken) const;
   // Gives requests from the head on whose way is kSlot to the session's GPU; at most `max`, which it has room for. Returns
   // how many.
-  uint32_t SubmitSlots(uint32_t max, Gpus* gpus, const serve::Turn& turn);
+  uint32_t SubmitSlots(uint32_t max, Gpus* gpus, const serve::Iteration& iteration);
   // Answers the requests at the front of `pieces` that are this ring's and went by SubmitSlots. Returns how many.
-  size_t SlotsFinished(std::span<const Piece> pieces, const serve::Turn& turn);
+  size_t SlotsFinished(std::span<const Piece> pieces, const serve::Iteration& iteration);
   // The next piece of the head, of at most `length` elements. False: that was its last one.
-  bool CutPiece(uint64_t length, const serve::Turn& turn, Piece* piece);
+  bool CutPiece(uint64_t length, const serve::Iteration& iteration, Piece* piece);
   // It came back. True: its request has ended.
-  bool PieceCameBack(const Piece& piece, const serve::Turn& turn);
+  bool PieceCameBack(const Piece& piece, const serve::Iteration& iteration);
 
   void OnReady() override;
 
   // ---- marks of the dispatcher's lists ----
-  base::Published<bool> hot = false;  // polled at each turn; otherwise armed, or not open
-  bool has_chore = false;  // in the list of those with maintenance
-  size_t hot_index = 0;    // its place in the list of hot rings
+  base::Published<bool> polled = false;  // checked in each iteration; otherwise armed, or not open
+  bool needs_maintenance = false;  // in the list of those with maintenance
+  size_t polled_index = 0;    // its place in the list of polled rings
   int watch = -1;          // of its kick; -1: not listened to
-  int64_t deaf_until_ns = 0;  // its kicks came without requests: not listened to until then
-  uint32_t ran_inline = 0;  // in this turn
+  int64_t muted_until_ns = 0;  // its kicks came without requests: not listened to until then
+  uint32_t ran_inline = 0;  // in this iteration
   bool has_answers = false; // its guest has not been called for them yet
   bool worked = false;     // of late
   uint32_t idle_kicks = 0;  // kicks in a row that brought nothing

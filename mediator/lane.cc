@@ -111,7 +111,7 @@ bool Lane::TakeReport(LaneReport* report) {
 
 void Lane::OnReady() {
   DrainEventfd(commands_->fd());
-  // One in a turn: rings are served in between, however many come and go.
+  // One in an iteration: rings are served in between, however many come and go.
   if (LaneCommand command; commands_->Take(&command)) Carry(command);
   if (!commands_->empty()) SignalEventfd(commands_->fd());
 }

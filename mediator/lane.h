@@ -92,7 +92,7 @@ class Lane final : private SessionOwner, private ReadyHandler {
   void Stop();
 
   // ---- any thread ----
-  const LoopCounters& counters() const { return dispatcher_->counters(); }
+  const LaneCounters& counters() const { return dispatcher_->counters(); }
   // Once it is broken.
   const std::string& error() const { return error_; }
   // What computes here, for a VM of this pool (device_describer.h).

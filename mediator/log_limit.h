@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "mediator/door.h"
+#include "mediator/admission.h"
 
 namespace vgpu::mediator {
 

@@ -18,8 +18,8 @@ struct Letter {
 Letter Of(uint64_t number) { return {number, 2 * number}; }
 
 bool Readable(int fd, int patience_ms) {
-  pollfd look{fd, POLLIN, 0};
-  return poll(&look, 1, patience_ms) == 1;
+  pollfd watched{fd, POLLIN, 0};
+  return poll(&watched, 1, patience_ms) == 1;
 }
 
 TEST(Mailbox, Empty_GivesNothing) {

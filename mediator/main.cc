@@ -28,7 +28,7 @@
 #include "mediator/cpu_workers.h"
 #include "mediator/engine_record.h"
 #include "mediator/engine_starter.h"
-#include "mediator/errands.h"
+#include "mediator/memory_thread.h"
 #include "mediator/event_loop.h"
 #include "mediator/gpu_engines.h"
 #include "mediator/lane.h"
@@ -171,9 +171,9 @@ LaneOptions MakeLaneOptions(const char* name, const Config& config, int64_t wake
 }
 
 // One worker, and no GPU: what isolated VMs get must not hold up what others get.
-base::Result<std::unique_ptr<Lane>> StartSuspectsLane(const Config& config, int64_t wake_cost_ns, const Clock* clock) {
+base::Result<std::unique_ptr<Lane>> StartIsolatedLane(const Config& config, int64_t wake_cost_ns, const Clock* clock) {
   LaneOptions options = MakeLaneOptions("vgpu-suspects", config, wake_cost_ns);
-  options.dispatcher.serves_suspects = true;
+  options.dispatcher.isolated = true;
   return Lane::Start(std::move(options), [](EventLoop*) { return MakeCpuBackend(1); }, nullptr, clock);
 }
 
@@ -210,11 +210,11 @@ base::Result<void> Serve(const Flags& flags) {
   auto lane = Lane::Start(MakeLaneOptions("vgpu-ring", *config, *wake_cost_ns),
                           [&](EventLoop* its_loop) { return MakeBackend(its_loop, &clock, *config); }, trace.get(), &clock);
   if (!lane) return tl::make_unexpected(lane.error());
-  auto suspects = StartSuspectsLane(*config, *wake_cost_ns, &clock);
-  if (!suspects) return tl::make_unexpected(suspects.error());
-  auto errands = Errands::Create(loop->get());
-  if (!errands) return tl::make_unexpected(errands.error());
-  ControlContext context{&*config, loop->get(), errands->get(), lane->get(), suspects->get(), &clock, {}};
+  auto isolated_lane = StartIsolatedLane(*config, *wake_cost_ns, &clock);
+  if (!isolated_lane) return tl::make_unexpected(isolated_lane.error());
+  auto memory_thread = MemoryThread::Create(loop->get());
+  if (!memory_thread) return tl::make_unexpected(memory_thread.error());
+  ControlContext context{&*config, loop->get(), memory_thread->get(), lane->get(), isolated_lane->get(), &clock, {}};
   (*lane)->Describe('A', &context.device);
   auto server = ControlServer::Create(config->socket, context);
   if (!server) return tl::make_unexpected(server.error());
@@ -223,9 +223,9 @@ base::Result<void> Serve(const Flags& flags) {
                static_cast<double>(*wake_cost_ns) / 1e3);
   (*server)->Run(signals.stop());
   (*lane)->Stop();
-  (*suspects)->Stop();
-  errands->reset();  // before the connections that its tasks refer to
-  for (const std::string* error : {&(*loop)->error(), &(*lane)->error(), &(*suspects)->error()}) {
+  (*isolated_lane)->Stop();
+  memory_thread->reset();  // before the connections that its tasks refer to
+  for (const std::string* error : {&(*loop)->error(), &(*lane)->error(), &(*isolated_lane)->error()}) {
     if (!error->empty()) return tl::make_unexpected(*error);
   }
   return {};

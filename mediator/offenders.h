@@ -13,7 +13,7 @@ namespace vgpu::mediator {
 // Not thread-safe. Bounded: of stalls, those of the lowest ids are forgotten first.
 class Offenders {
  public:
-  static constexpr size_t kStrikesMax = 4096;      // VMs
+  static constexpr size_t kStallsMax = 4096;      // VMs
   static constexpr size_t kQuarantinedMax = 4096;  // VMs
 
   enum class Added : uint8_t { kNew, kAlready, kFull };
@@ -26,24 +26,24 @@ class Offenders {
   bool Quarantined(uint32_t vm_id) const { return quarantined_.contains(vm_id); }
 
   // The VM has held up the thread that serves it. Returns how often it has done so.
-  uint32_t Strike(uint32_t vm_id) {
-    if (strikes_.size() >= kStrikesMax && !strikes_.contains(vm_id)) strikes_.erase(strikes_.begin());
-    return ++strikes_[vm_id];
+  uint32_t CountStall(uint32_t vm_id) {
+    if (stalls_.size() >= kStallsMax && !stalls_.contains(vm_id)) stalls_.erase(stalls_.begin());
+    return ++stalls_[vm_id];
   }
-  uint32_t strikes(uint32_t vm_id) const {
-    const auto found = strikes_.find(vm_id);
-    return found == strikes_.end() ? 0 : found->second;
+  uint32_t stalls(uint32_t vm_id) const {
+    const auto found = stalls_.find(vm_id);
+    return found == stalls_.end() ? 0 : found->second;
   }
 
   // Forgets both.
   void Release(uint32_t vm_id) {
     quarantined_.erase(vm_id);
-    strikes_.erase(vm_id);
+    stalls_.erase(vm_id);
   }
 
  private:
   std::set<uint32_t> quarantined_;
-  std::map<uint32_t, uint32_t> strikes_;
+  std::map<uint32_t, uint32_t> stalls_;
 };
 
 }  // namespace vgpu::mediator

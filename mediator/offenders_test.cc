@@ -28,24 +28,24 @@ TEST(OffendersTest, Full_NoMoreAreQuarantined_ThoseWhoAreStay) {
   EXPECT_EQ(offenders.Quarantine(1'000'000), Added::kNew);
 }
 
-TEST(OffendersTest, Strikes_AreCountedByVmAndForgottenWithARelease) {
+TEST(OffendersTest, Stalls_AreCountedByVmAndForgottenWithARelease) {
   Offenders offenders;
-  EXPECT_EQ(offenders.strikes(7), 0u);
-  EXPECT_EQ(offenders.Strike(7), 1u);
-  EXPECT_EQ(offenders.Strike(7), 2u);
-  EXPECT_EQ(offenders.Strike(8), 1u);
-  EXPECT_EQ(offenders.strikes(7), 2u);
+  EXPECT_EQ(offenders.stalls(7), 0u);
+  EXPECT_EQ(offenders.CountStall(7), 1u);
+  EXPECT_EQ(offenders.CountStall(7), 2u);
+  EXPECT_EQ(offenders.CountStall(8), 1u);
+  EXPECT_EQ(offenders.stalls(7), 2u);
   offenders.Release(7);
-  EXPECT_EQ(offenders.strikes(7), 0u);
-  EXPECT_EQ(offenders.strikes(8), 1u);
+  EXPECT_EQ(offenders.stalls(7), 0u);
+  EXPECT_EQ(offenders.stalls(8), 1u);
 }
 
 TEST(OffendersTest, ManyVms_TheirNumberIsBounded) {
   Offenders offenders;
-  for (uint32_t vm = 0; vm <= Offenders::kStrikesMax; ++vm) offenders.Strike(vm);
-  EXPECT_EQ(offenders.strikes(0), 0u);
-  EXPECT_EQ(offenders.strikes(1), 1u);
-  EXPECT_EQ(offenders.strikes(Offenders::kStrikesMax), 1u);
+  for (uint32_t vm = 0; vm <= Offenders::kStallsMax; ++vm) offenders.CountStall(vm);
+  EXPECT_EQ(offenders.stalls(0), 0u);
+  EXPECT_EQ(offenders.stalls(1), 1u);
+  EXPECT_EQ(offenders.stalls(Offenders::kStallsMax), 1u);
 }
 
 }  // namespace

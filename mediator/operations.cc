@@ -29,7 +29,7 @@ uint32_t DecodeDeviceInfo(const ring::SlotCopy& copy, const RingLimits& limits, 
     return VGPU_ERR_INVALID_REQUEST;
   request->at = {.a = 0, .b = 0, .c = off};
   request->count = 1;
-  request->inline_run = limits.arena_in_loop;
+  request->inline_run = limits.arena_in_lane;
   return VGPU_OK;
 }
 
@@ -61,7 +61,7 @@ uint32_t CheckVectors(uint64_t element, uint64_t count, const Offsets& at, const
   request->at = at;
   request->count = count;
   request->repeatable = c_apart_from_a && c_apart_from_b;
-  request->inline_run = bytes <= (limits.arena_in_loop ? policy::kInlineBytes : 0);
+  request->inline_run = bytes <= (limits.arena_in_lane ? policy::kInlineBytes : 0);
   return VGPU_OK;
 }
 

@@ -23,7 +23,7 @@ namespace vgpu::mediator {
 struct RingLimits {
   char* arena;
   uint64_t arena_bytes;
-  bool arena_in_loop;                  // may the loop touch it (short_file.h), or workers and GPUs only?
+  bool arena_in_lane;                  // may the lane touch it (short_file.h), or workers and GPUs only?
   bool window;                         // the register window's ring: only VGPU_OP_WINDOW
   const vgpu_device_info* device_info; // what DEVICE_INFO answers
 };

@@ -34,7 +34,7 @@ class OperationsTest : public testing::Test {
   }
 
   char* arena() { return reinterpret_cast<char*>(arena_.data()); }
-  RingLimits Limits(bool window = false) { return {arena(), kArenaBytes, arena_in_loop_, window, &info_}; }
+  RingLimits Limits(bool window = false) { return {arena(), kArenaBytes, arena_in_lane_, window, &info_}; }
 
   Request Decoded(uint32_t opcode, uint32_t type, std::initializer_list<uint64_t> args, bool window = false,
                   uint32_t idx = 0) {
@@ -60,7 +60,7 @@ class OperationsTest : public testing::Test {
   }
 
   std::vector<uint64_t> arena_;
-  bool arena_in_loop_ = true;
+  bool arena_in_lane_ = true;
   vgpu_device_info info_{};
 };
 
@@ -270,7 +270,7 @@ TEST_F(OperationsTest, VectorAdd_OnlyTinyOnesRunInline) {
 
 // Nothing that touches an arena from which a long hole could be punched, but what touches none of it, does.
 TEST_F(OperationsTest, ArenaThatTheLoopMayNotTouch_NothingThatTouchesItRunsInline) {
-  arena_in_loop_ = false;
+  arena_in_lane_ = false;
   EXPECT_FALSE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {1, 0, 4096, 8192}).inline_run);
   EXPECT_TRUE(Decoded(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {0, 0, 4096, 8192}).inline_run);
   EXPECT_TRUE(Decoded(VGPU_OP_ADD, 0, {7}).inline_run);

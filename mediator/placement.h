@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a session's requests run. Everybody reads it; only Seats (seats.h) can write it.
+// Where a session's requests run. Everybody reads it; only Placements (placements.h) can write it.
 #ifndef VGPU_MEDIATOR_PLACEMENT_H_
 #define VGPU_MEDIATOR_PLACEMENT_H_
 
@@ -73,7 +73,7 @@ class Placement {
   uint32_t region_ = kNone;
 };
 
-// Whoever writes placements derives from this. In the product that is Seats (seats.h) alone: tests/tidy checks it.
+// Whoever writes placements derives from this. In the product that is Placements (placements.h) alone: tests/tidy checks it.
 class Placement::Writer {
  protected:
   Writer() = default;

@@ -41,7 +41,7 @@ TEST(Plan, Throttled_SmallPiecesThatLeaveTheBus_WhateverTheirSize) {
   for (const uint64_t count : {uint64_t{1}, kCopyFrom}) {
     const Plan plan = PlanOnGpu(Vector(VGPU_TYPE_F32, count), /*throttled=*/true, kCopyFrom);
     EXPECT_EQ(plan.way, PieceWay::kThrottled);
-    EXPECT_EQ(plan.job_flags, engine::kJobGentle);
+    EXPECT_EQ(plan.job_flags, engine::kJobThrottled);
     EXPECT_EQ(plan.elements, (128u << 10) / 4);
   }
 }

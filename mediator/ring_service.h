@@ -17,8 +17,8 @@ class RingService {
   using Request = mediator::Request;
   using Simple = const Operation*;
 
-  // `seat`: where the VM's requests run now. It outlives this.
-  RingService(const RingLimits& limits, const Placement* seat) : limits_(limits), seat_(seat) {}
+  // `placement`: where the VM's requests run now. It outlives this.
+  RingService(const RingLimits& limits, const Placement* placement) : limits_(limits), placement_(placement) {}
 
   Simple FindSimple(uint64_t submit) const { return FindInSlot(submit); }
   static bool HasArgument(Simple op) { return op->has_operands; }
@@ -26,9 +26,9 @@ class RingService {
   void Decode(const ring::SlotCopy& copy, Request* request) const { mediator::Decode(copy, limits_, request); }
   serve::Way WayOf(const Request& request) const {
     using serve::Way;
-    if (request.refused) return Way::kLoop;
-    if (request.op->gpu_job != kNotOnGpu && seat_->on_device()) return request.in_slot ? Way::kSlot : Way::kPieces;
-    return request.inline_run ? Way::kLoop : Way::kPieces;
+    if (request.refused) return Way::kInline;
+    if (request.op->gpu_job != kNotOnGpu && placement_->on_device()) return request.in_slot ? Way::kSlot : Way::kPieces;
+    return request.inline_run ? Way::kInline : Way::kPieces;
   }
   void Run(Request* request) const {
     mediator::Run(request, limits_, 0, request->in_slot ? 0 : request->count);
@@ -38,7 +38,7 @@ class RingService {
 
  private:
   const RingLimits limits_;
-  const Placement* const seat_;
+  const Placement* const placement_;
 };
 
 }  // namespace vgpu::mediator

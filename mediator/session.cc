@@ -20,15 +20,15 @@ std::atomic<uint64_t> g_serials{0};
 
 }  // namespace
 
-Session::Session(Grant grant, SessionMemory memory, std::vector<RingEventfds> rings, RingEventfds window,
+Session::Session(Identity identity, SessionMemory memory, std::vector<RingEventfds> rings, RingEventfds window,
                  const vgpu_device_info& device)
-    : grant_(grant), memory_(std::move(memory)), device_info_(device), serial_(g_serials.fetch_add(1) + 1) {
+    : identity_(identity), memory_(std::move(memory)), device_info_(device), serial_(g_serials.fetch_add(1) + 1) {
   const vgpu_layout& layout = memory_.layout;
   assert(rings.size() == layout.ring_count);
   device_info_.abi_version = VGPU_ABI_VERSION;
-  device_info_.vm_id = grant.vm_id;
-  device_info_.pool = grant.pool;
-  device_info_.priority = grant.priority;
+  device_info_.vm_id = identity.vm_id;
+  device_info_.pool = identity.pool;
+  device_info_.priority = identity.priority;
   device_info_.entries = layout.entries;
   device_info_.vector_max = VectorMax(layout.arena_bytes);
   for (uint32_t q = 0; q < layout.ring_count; ++q) {
@@ -39,9 +39,9 @@ Session::Session(Grant grant, SessionMemory memory, std::vector<RingEventfds> ri
   char* base = memory_.private_file.data() + VGPU_WINDOW_RING_OFF;
   AddRing({base + VGPU_WINDOW_ARENA_OFF, VGPU_WINDOW_ARENA_BYTES, true, true, &device_info_}, base,
           VGPU_WINDOW_ENTRIES, JournalOf(memory_, VGPU_RINGS_MAX), std::move(window));
-  for (Work* work : {&inline_work, &worker_work, &slot_work, &gpu_work, &chore_work}) {
+  for (Work* work : {&inline_work, &worker_work, &slot_work, &gpu_work, &maintenance_work}) {
     work->session = this;
-    work->priority = static_cast<uint8_t>(grant.priority);
+    work->priority = static_cast<uint8_t>(identity.priority);
   }
 }
 
@@ -51,7 +51,7 @@ void Session::AddRing(const RingLimits& limits, char* base, uint32_t entries, vg
   const serve::RingName name{vm_id(), static_cast<uint8_t>(index), static_cast<uint8_t>(priority())};
   const serve::RingPlace place{base, entries, journal, limits.window, name, &queue_wait, &service};
   RingSession* const host = this;
-  rings_.push_back(std::make_unique<GuestRing>(this, host, index, place, RingService(limits, &seat()),
+  rings_.push_back(std::make_unique<GuestRing>(this, host, index, place, RingService(limits, &placement()),
                                                std::move(eventfds.kick), std::move(eventfds.call)));
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One attached VM (or host process): its mappings, its rings, and where it is in its life (session_life.h). Without sockets.
 //
-// The memory thread makes it and destroys it (attach_errand.h). In between one dispatcher at a time has it. Other threads
+// The memory thread makes it and destroys it (attach_task.h). In between one dispatcher at a time has it. Other threads
 // read only what is marked so, and what is Published.
 #ifndef VGPU_MEDIATOR_SESSION_H_
 #define VGPU_MEDIATOR_SESSION_H_
@@ -62,7 +62,7 @@ class SessionOwner {
 };
 
 // What was granted at attach.
-struct Grant {
+struct Identity {
   uint32_t vm_id;
   uint32_t pool;      // ASCII
   uint32_t priority;  // 0 low, 1 medium, 2 high
@@ -89,13 +89,13 @@ struct RingEventfds {
 class Session final : private RingSession {
  public:
   // `rings` has an entry for each ring of the layout; `window` is the register window's. No dispatcher has it yet.
-  Session(Grant grant, SessionMemory memory, std::vector<RingEventfds> rings, RingEventfds window,
+  Session(Identity identity, SessionMemory memory, std::vector<RingEventfds> rings, RingEventfds window,
           const vgpu_device_info& device);
 
   // ---- any thread: fixed until TakeMemory ----
-  uint32_t vm_id() const { return grant_.vm_id; }
-  uint32_t pool() const { return grant_.pool; }
-  uint32_t priority() const { return grant_.priority; }
+  uint32_t vm_id() const { return identity_.vm_id; }
+  uint32_t pool() const { return identity_.pool; }
+  uint32_t priority() const { return identity_.priority; }
   const SessionMemory& memory() const { return memory_; }
   // The rings of the region, then the window ring. What of a ring is Published, any thread may read.
   const std::vector<std::unique_ptr<GuestRing>>& rings() const { return rings_; }
@@ -129,7 +129,7 @@ class Session final : private RingSession {
   // That dispatcher has it from now on.
   void BeServedBy(SessionServer* server);
   // Its kicks are not heard and nothing of it begins until another dispatcher has it. What runs comes back.
-  void Hold() { life_.GoTo(SessionState::kHeld); }
+  void Suspend() { life_.GoTo(SessionState::kSuspended); }
   void Leave() { life_.GoTo(SessionState::kLeaving); }
   void Left();
   void End() { life_.GoTo(SessionState::kEnding); }
@@ -139,13 +139,13 @@ class Session final : private RingSession {
   bool BeginReset();
   void EndReset() { life_.EndReset(); }
 
-  // How many requests it has given in the turn of this number.
-  uint32_t TakenIn(uint32_t turn) const {
-    return turn == turn_ || VGPU_MUTANT("budget_not_reset") ? taken_in_turn_ : 0;
+  // How many requests it has given in the iteration of this number.
+  uint32_t TakenIn(uint32_t iteration) const {
+    return iteration == iteration_ || VGPU_MUTANT("budget_not_reset") ? taken_in_iteration_ : 0;
   }
-  void CountTaken(uint32_t turn, uint32_t count) {
-    taken_in_turn_ = TakenIn(turn) + count;
-    turn_ = turn;
+  void CountTaken(uint32_t iteration, uint32_t count) {
+    taken_in_iteration_ = TakenIn(iteration) + count;
+    iteration_ = iteration;
   }
 
   // Which rings have work of which kind: a bit a ring. Kept by the dispatcher.
@@ -161,13 +161,13 @@ class Session final : private RingSession {
   Work worker_work;  // pieces for the CPU's workers
   Work slot_work;    // small requests for its GPU; none while the CPU serves it
   Work gpu_work;     // pieces for its GPU; likewise
-  Work chore_work;   // maintenance: nobody's turn in a scheduler
+  Work maintenance_work;   // maintenance: nobody's turn in a scheduler
   // Has it a place in a run queue?
   bool queued() const { return inline_work.queued || worker_work.queued || slot_work.queued || gpu_work.queued; }
 
   // Where its requests run.
-  const Placement& seat() const { return placement_; }
-  // The same for Seats (seats.h), which alone can change it.
+  const Placement& placement() const { return placement_; }
+  // The same for Placements (placements.h), which alone can change it.
   Placement* mutable_placement() { return &placement_; }
 
   // Nanoseconds.
@@ -187,7 +187,7 @@ class Session final : private RingSession {
   void Timed(const Call& call);
 
   SessionServer* server_ = nullptr;  // that has it, or had it last
-  const Grant grant_;
+  const Identity identity_;
   SessionMemory memory_;
   vgpu_device_info device_info_;
   Placement placement_;
@@ -196,8 +196,8 @@ class Session final : private RingSession {
   const std::shared_ptr<std::atomic<bool>> mapped_ = std::make_shared<std::atomic<bool>>(true);
   SessionLife life_;
   SlowCalls slow_calls_;
-  uint32_t turn_ = 0;  // the last one in which it gave requests
-  uint32_t taken_in_turn_ = 0;
+  uint32_t iteration_ = 0;  // the last one in which it gave requests
+  uint32_t taken_in_iteration_ = 0;
 };
 
 }  // namespace vgpu::mediator

@@ -11,7 +11,7 @@ const char* ToText(SessionState state) {
   switch (state) {
     case SessionState::kWaiting: return "waiting";
     case SessionState::kServed: return "served";
-    case SessionState::kHeld: return "held";
+    case SessionState::kSuspended: return "held";
     case SessionState::kLeaving: return "leaving";
     case SessionState::kEnding: return "ending";
     case SessionState::kEnded: return "ended";
@@ -34,8 +34,8 @@ bool MayFollow(SessionState from, SessionState to) {
   using enum SessionState;
   switch (from) {
     case kWaiting: return to == kServed;
-    case kServed: return to == kHeld || to == kLeaving || to == kEnding;
-    case kHeld: return to == kLeaving || to == kEnding;
+    case kServed: return to == kSuspended || to == kLeaving || to == kEnding;
+    case kSuspended: return to == kLeaving || to == kEnding;
     case kLeaving: return to == kWaiting;
     case kEnding: return to == kEnded;
     case kEnded: return false;

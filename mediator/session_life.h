@@ -12,7 +12,7 @@ namespace vgpu::mediator {
 enum class SessionState : uint8_t {
   kWaiting,  // no dispatcher has it: it is new, or the last dispatcher has given it up
   kServed,   // its kicks are heard and its rings are looked at
-  kHeld,     // it was slow: its kicks are not heard and nothing of it begins until another dispatcher has it
+  kSuspended,     // it was slow: its kicks are not heard and nothing of it begins until another dispatcher has it
   kLeaving,  // it goes to another dispatcher, once nothing of it is with the backend
   kEnding,   // its connection closed: it ends once nothing of it is with the backend
   kEnded,
@@ -51,7 +51,7 @@ class SessionLife {
   // Gone, or about to go, from the dispatcher that has it.
   bool going() const { return leaving() || ending(); }
   // Its rings are not looked at, and nothing new of it begins.
-  bool held() const { return state_ == SessionState::kHeld || leaving(); }
+  bool suspended() const { return state_ == SessionState::kSuspended || leaving(); }
   // May its owner's descriptors be used? In kWaiting nobody has the session, but for the one who prepares it.
   bool may_signal() const { return served() || state_ == SessionState::kWaiting; }
 

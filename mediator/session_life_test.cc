@@ -12,13 +12,13 @@ namespace {
 
 using enum SessionState;
 
-const std::vector<SessionState> kAll = {kWaiting, kServed, kHeld, kLeaving, kEnding, kEnded};
+const std::vector<SessionState> kAll = {kWaiting, kServed, kSuspended, kLeaving, kEnding, kEnded};
 // A way to each state.
 const std::vector<std::vector<SessionState>> kWays = {
-    {}, {kServed}, {kServed, kHeld}, {kServed, kLeaving}, {kServed, kEnding}, {kServed, kEnding, kEnded}};
+    {}, {kServed}, {kServed, kSuspended}, {kServed, kLeaving}, {kServed, kEnding}, {kServed, kEnding, kEnded}};
 const std::set<std::pair<SessionState, SessionState>> kEdges = {
-    {kWaiting, kServed}, {kServed, kHeld},    {kServed, kLeaving},  {kServed, kEnding},
-    {kHeld, kLeaving},   {kHeld, kEnding},    {kLeaving, kWaiting}, {kEnding, kEnded},
+    {kWaiting, kServed}, {kServed, kSuspended},    {kServed, kLeaving},  {kServed, kEnding},
+    {kSuspended, kLeaving},   {kSuspended, kEnding},    {kLeaving, kWaiting}, {kEnding, kEnded},
 };
 
 SessionLife At(const std::vector<SessionState>& way) {
@@ -47,14 +47,14 @@ TEST(SessionLifeDeathTest, EachOtherEdge_EndsTheProgram) {
 }
 
 TEST(SessionLifeTest, Signals_OnlyWhileItIsServedOrPrepared) {
-  std::set<SessionState> may, held;
+  std::set<SessionState> may, suspended;
   for (const auto& way : kWays) {
     const SessionLife life = At(way);
     if (life.may_signal()) may.insert(life.state());
-    if (life.held()) held.insert(life.state());
+    if (life.suspended()) suspended.insert(life.state());
   }
   EXPECT_EQ(may, (std::set{kWaiting, kServed}));
-  EXPECT_EQ(held, (std::set{kHeld, kLeaving}));
+  EXPECT_EQ(suspended, (std::set{kSuspended, kLeaving}));
 }
 
 TEST(SessionLifeTest, Fence_StrongerReasonsReplaceWeakerOnes) {

@@ -28,7 +28,7 @@ constexpr int kLockTries = 16;
 constexpr int kConnectTries = 3;
 constexpr int kConnectPatienceMs = 500;
 constexpr int kDeadPatienceMs = 20'000;
-constexpr int kDeadLookMs = 5;
+constexpr int kDeadCheckMs = 5;
 constexpr size_t kLockBytesMax = 32;  // a pid and a newline
 
 tl::unexpected<std::string> SystemError(const std::string& what, const char* remedy = "") {
@@ -105,13 +105,13 @@ bool IsGone(pid_t pid) { return pid > 0 && kill(pid, 0) != 0 && errno == ESRCH; 
 // False: somebody holds it (EWOULDBLOCK), or it cannot be locked. A mediator that was killed may hold it for a moment longer:
 // the kernel closes its files in the background.
 bool Lock(int fd) {
-  for (int waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms += kDeadLookMs) {
+  for (int waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms += kDeadCheckMs) {
     const int error = errno;
     if (error != EWOULDBLOCK || waited_ms >= kDeadPatienceMs || !IsGone(HolderPid(fd))) {
       errno = error;
       return false;
     }
-    poll(nullptr, 0, kDeadLookMs);
+    poll(nullptr, 0, kDeadCheckMs);
   }
   return true;
 }

@@ -39,7 +39,7 @@ json RingStatus(const GuestRing& ring) {
   return {{"ring", ring.window() ? json("window") : json(ring.index())},
           {"phase", PhaseName(ring.state())},
           {"epoch", ring.epoch_shown()},
-          {"polled", ring.hot.Get()},
+          {"polled", ring.polled.Get()},
           {"waiting", ring.waiting_shown()},
           {"taken", counters.taken.Get()},
           {"answered", counters.answered.Get()},
@@ -50,10 +50,10 @@ json RingStatus(const GuestRing& ring) {
           {"arms_lost", counters.arms_lost.Get()}};
 }
 
-std::string RunsOn(const Placement& seat) {
-  const PlacementState state = seat.state();
+std::string RunsOn(const Placement& placement) {
+  const PlacementState state = placement.state();
   if (state != PlacementState::kServed && state != PlacementState::kParked) return "cpu";
-  return (state == PlacementState::kParked ? "parked gpu " : "gpu ") + std::to_string(seat.ordinal());
+  return (state == PlacementState::kParked ? "parked gpu " : "gpu ") + std::to_string(placement.ordinal());
 }
 
 const char* StateName(const VmView& vm) {
@@ -74,13 +74,13 @@ json VmStatus(const VmView& vm) {
           {"pool", std::string(1, static_cast<char>(session.pool()))},
           {"priority", kPriorityNames[session.priority()]},
           {"state", StateName(vm)},
-          {"apart", vm.apart},
-          {"why_apart", vm.why_apart},
-          {"stalls", vm.strikes},
+          {"apart", vm.isolated},
+          {"why_apart", vm.why_isolated},
+          {"stalls", vm.stalls},
           {"owner_uid", vm.owner.uid},
           {"owner_pid", vm.owner.pid},
           {"region_bytes", session.memory().layout.region_bytes},
-          {"runs_on", RunsOn(session.seat())},
+          {"runs_on", RunsOn(session.placement())},
           {"gpu_pieces", session.gpu_pieces.Get()},
           {"answered", answered},
           {"fences", session.fences.Get()},
@@ -103,9 +103,9 @@ std::string StatusJson(const StatusView& view) {
                        {"uptime_s", static_cast<double>(view.uptime_ns) / 1e9},
                        {"log_lines_dropped", LogLinesDropped()},
                        {"loop",
-                        {{"sleeps", view.loop.sleeps.Get()},
-                         {"requests", view.loop.requests.Get()},
-                         {"gaps", view.loop.gaps.Get()}}},
+                        {{"sleeps", view.lane.sleeps.Get()},
+                         {"requests", view.lane.requests.Get()},
+                         {"gaps", view.lane.long_iterations.Get()}}},
                        {"vms", vms}};
   return base::JsonText(status);
 }

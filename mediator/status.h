@@ -9,7 +9,7 @@
 
 #include "api/device_info.h"
 #include "mediator/dispatcher.h"
-#include "mediator/door.h"
+#include "mediator/admission.h"
 
 namespace vgpu::mediator {
 
@@ -18,15 +18,15 @@ struct VmView {
   const Session* session;
   PeerId owner;
   bool quarantined;
-  bool apart;        // isolated: served by the second lane
-  std::string why_apart;  // "" if it is not
-  uint32_t strikes;  // how often it has held up its lane, since the mediator's start or its release
+  bool isolated;        // isolated: served by the second lane
+  std::string why_isolated;  // "" if it is not
+  uint32_t stalls;  // how often it has held up its lane, since the mediator's start or its release
 };
 
 struct StatusView {
   const vgpu_device_info& device;  // of the backend: only its name, driver and kind are shown
   int64_t uptime_ns;
-  const LoopCounters& loop;  // of the common lane
+  const LaneCounters& lane;  // of the common lane
   std::vector<VmView> vms;
 };
 

@@ -12,7 +12,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "base/bus_error_guard.h"
-#include "serve/turn.h"
+#include "serve/iteration.h"
 
 namespace vgpu::mediator {
 

@@ -62,7 +62,7 @@ class UringLoop final : public EventLoop {
   void Arm(uint32_t id);
   void Disarm(int id);
   io_uring_sqe* NextSqe();  // null: the loop is broken
-  void LookAt(int entered);
+  void CheckEntered(int entered);
   base::Result<void> Try();
 
   io_uring ring_{};
@@ -104,7 +104,7 @@ UringLoop::~UringLoop() {
 }
 
 // What io_uring_enter returned: interrupted, and full, are moments; anything else stays so.
-void UringLoop::LookAt(int entered) {
+void UringLoop::CheckEntered(int entered) {
   if (entered >= 0 || entered == -EINTR || entered == -EAGAIN || entered == -EBUSY) return;
   Break(SetupError(-entered));
 }
@@ -112,7 +112,7 @@ void UringLoop::LookAt(int entered) {
 io_uring_sqe* UringLoop::NextSqe() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
   while (sqe == nullptr && error().empty()) {
-    LookAt(io_uring_submit(&ring_));
+    CheckEntered(io_uring_submit(&ring_));
     sqe = io_uring_get_sqe(&ring_);
   }
   return sqe;
@@ -123,7 +123,7 @@ base::Result<void> UringLoop::Try() {
   io_uring_sqe* sqe = NextSqe();
   io_uring_prep_nop(sqe);
   sqe->user_data = kIgnored;
-  LookAt(io_uring_submit_and_wait(&ring_, 1));
+  CheckEntered(io_uring_submit_and_wait(&ring_, 1));
   if (!error().empty()) return tl::make_unexpected(error());
   RunReady();
   return {};
@@ -151,7 +151,7 @@ int UringLoop::Watch(int fd, ReadyHandler* handler, uint32_t events) {
 void UringLoop::UnwatchAll(std::span<const int> ids) {
   for (const int id : ids) Disarm(id);
   // A poll holds the open file, not the number: submit before the caller closes the descriptor.
-  if (io_uring_sq_ready(&ring_) != 0) LookAt(io_uring_submit(&ring_));
+  if (io_uring_sq_ready(&ring_) != 0) CheckEntered(io_uring_submit(&ring_));
 }
 
 void UringLoop::Disarm(int id) {
@@ -190,8 +190,8 @@ int UringLoop::Poll() {
   // With DEFER_TASKRUN the queue looks empty until this thread enters the kernel; the flag says when that pays.
   const bool pending = IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
   if (io_uring_sq_ready(&ring_) != 0 || pending) {
-    LookAt(io_uring_submit(&ring_));
-    if (pending) LookAt(io_uring_get_events(&ring_));
+    CheckEntered(io_uring_submit(&ring_));
+    if (pending) CheckEntered(io_uring_get_events(&ring_));
   } else if (io_uring_cq_ready(&ring_) == 0) {
     return 0;
   }
@@ -200,11 +200,11 @@ int UringLoop::Poll() {
 
 void UringLoop::Wait(int64_t timeout_ns) {
   CountSleep();
-  if (timeout_ns == kForever) return LookAt(io_uring_submit_and_wait(&ring_, 1));
+  if (timeout_ns == kForever) return CheckEntered(io_uring_submit_and_wait(&ring_, 1));
   __kernel_timespec timeout{timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
   io_uring_cqe* cqe = nullptr;
   const int entered = io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr);
-  if (entered != -ETIME) LookAt(entered);
+  if (entered != -ETIME) CheckEntered(entered);
 }
 
 base::UniqueFd UringLoop::MakeTimer() {

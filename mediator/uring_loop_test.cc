@@ -100,7 +100,7 @@ TEST_F(EventLoopTest, Timer_IsReadyOnceForEachTimeThatItIsSet) {
 }
 
 // A loop that is never idle must hear of new things all the same.
-TEST_F(EventLoopTest, PollAlone_SeesSignals) {
+TEST_F(EventLoopTest, PollOnly_SeesSignals) {
   Bell bell;
   loop_->Watch(bell.fd.get(), &bell.handler);
   loop_->Poll();
@@ -110,7 +110,7 @@ TEST_F(EventLoopTest, PollAlone_SeesSignals) {
   }
 }
 
-TEST_F(EventLoopTest, PollAlone_SeesOthersBesideOneThatIsAlwaysReady) {
+TEST_F(EventLoopTest, PollOnly_SeesOthersBesideOneThatIsAlwaysReady) {
   Bell bell;
   Handler noisy;  // never drains
   const base::UniqueFd always = MakeEventfd();
@@ -125,7 +125,7 @@ TEST_F(EventLoopTest, PollAlone_SeesOthersBesideOneThatIsAlwaysReady) {
   ASSERT_TRUE(PollUntil([&] { return noisy.calls >= before + 10; }));
 }
 
-TEST_F(EventLoopTest, PollAlone_SeesSignalsOfAnotherThread) {
+TEST_F(EventLoopTest, PollOnly_SeesSignalsOfAnotherThread) {
   Bell bell;
   loop_->Watch(bell.fd.get(), &bell.handler);
   std::atomic<bool> stop{false};

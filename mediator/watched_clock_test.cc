@@ -6,7 +6,7 @@
 namespace vgpu::mediator {
 namespace {
 
-TEST(WatchedClockTest, TimeThatNobodyLooked_CountsAsOneStep) {
+TEST(WatchedClockTest, TimeThatNobodyChecked_CountsAsOneStep) {
   ClockHands hands;
   const Clock clock(&hands);
   WatchedClock watched(&clock);
@@ -17,7 +17,7 @@ TEST(WatchedClockTest, TimeThatNobodyLooked_CountsAsOneStep) {
   EXPECT_EQ(watched.Now() - start_ns, WatchedClock::kStepMaxNs + 30);
 }
 
-TEST(WatchedClockTest, TimeThatSomebodyLooked_Counts) {
+TEST(WatchedClockTest, TimeThatSomebodyChecked_Counts) {
   const Clock clock;
   WatchedClock watched(&clock);
   const int64_t start_ns = watched.Now();

@@ -238,10 +238,10 @@ static bool vgpu_stub_event_take(EventNotifier *event)
     int fd = event_notifier_get_fd(event);
     uint64_t count;
     struct iovec piece = { .iov_base = &count, .iov_len = sizeof(count) };
-    struct pollfd look = { .fd = fd, .events = POLLIN };
+    struct pollfd watched = { .fd = fd, .events = POLLIN };
     ssize_t got = preadv2(fd, &piece, 1, -1, RWF_NOWAIT);
 
-    if (got < 0 && errno != EAGAIN && poll(&look, 1, 0) == 1) {
+    if (got < 0 && errno != EAGAIN && poll(&watched, 1, 0) == 1) {
         /* Linux before 5.8, or a sandbox: next best, with a gap after the look. */
         got = read(fd, &count, sizeof(count));
     }
@@ -283,13 +283,13 @@ static bool vgpu_stub_event_set_async(int fd)
 
 static void vgpu_stub_event_set(EventNotifier *event)
 {
-    struct pollfd look = { .fd = event_notifier_get_fd(event), .events = POLLOUT };
+    struct pollfd watched = { .fd = event_notifier_get_fd(event), .events = POLLOUT };
 
-    if (vgpu_stub_event_set_async(look.fd)) {
+    if (vgpu_stub_event_set_async(watched.fd)) {
         return;
     }
     /* Next best, with a gap after the look. One that is full is signalled already. */
-    if (poll(&look, 1, 0) == 1 && (look.revents & POLLOUT)) {
+    if (poll(&watched, 1, 0) == 1 && (watched.revents & POLLOUT)) {
         event_notifier_set(event);
     }
 }

@@ -1064,7 +1064,7 @@ class InterruptTest(DeviceTest):
         self.wait_fired(3)
         self.assertFalse(self.dev.vector_pending(3))
 
-    def test_call_while_masked_fires_when_unmasked_without_a_look_at_the_pending_bits(self):
+    def test_call_while_masked_fires_when_unmasked_without_a_check_of_the_pending_bits(self):
         peer = self.attach()
         self.dev.msix_enable()
         self.dev.vector_mask(3, True)

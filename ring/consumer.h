@@ -19,7 +19,7 @@ class Consumer {
   // `cons` is 0 on a fresh ring; after a restart it comes from the journal, and `completed` is the number of
   // requests before `cons` that were answered (modulo 2^32).
   Consumer(RingRef<M> ring, uint32_t epoch, uint32_t cons, uint32_t completed)
-      : ring_(ring), epoch_(epoch), cons_(cons), completed_(completed), notified_(completed) {}
+      : ring_(ring), epoch_(epoch), cons_(cons), completed_(completed), called_(completed) {}
   Consumer(RingRef<M> ring, uint32_t epoch, uint32_t first_idx = 0) : Consumer(ring, epoch, first_idx, first_idx) {}
 
   uint32_t cons() const { return cons_; }
@@ -84,9 +84,9 @@ class Consumer {
   // After one or more Complete or Confirm: true if the guest sleeps and must be called. Pairs with
   // Producer::ArmCall.
   bool NeedCall() {
-    const uint32_t old_count = notified_;
+    const uint32_t old_count = called_;
     if (old_count == completed_) return false;
-    notified_ = completed_;
+    called_ = completed_;
     M::template FullFence<Fence::kComplete>();
     const uint64_t event = M::LoadRelaxed(ring_.call_event);
     return vgpu_word_seq(event) == epoch_ && vgpu_need_event(vgpu_word_data(event), completed_, old_count);
@@ -122,7 +122,7 @@ class Consumer {
   uint32_t epoch_ = 0;
   uint32_t cons_ = 0;       // next index to take
   uint32_t completed_ = 0;  // answers given, counted from the first index
-  uint32_t notified_ = 0;   // the count at the last NeedCall
+  uint32_t called_ = 0;   // the count at the last NeedCall
 };
 
 }  // namespace vgpu::ring

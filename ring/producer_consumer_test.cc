@@ -350,18 +350,18 @@ TEST_F(Ring, Epoch_AnyWordInShared_NextOneIsValid) {
 
 // ---- restart ----
 
-TEST_F(WrappingRing, Restart_LooksBehindCons_FindsWhatIsUnanswered) {
+TEST_F(WrappingRing, Restart_ChecksBehindCons_FindsWhatIsUnanswered) {
   for (uint32_t i = 0; i < 3; ++i) Submit(100 + i);
   for (uint32_t i = 0; i < 3; ++i) TakeArg();
   consumer.Complete(0u - 5, {VGPU_OK, 7});
   Submit(103);  // not taken
 
   const uint32_t cons = consumer.cons();  // from the journal
-  const Consumer<RealMemory> look(ref, kEpoch, cons);
+  const Consumer<RealMemory> second(ref, kEpoch, cons);
   std::deque<uint32_t> unanswered;
   for (uint32_t idx = cons - kEntries; idx != cons; ++idx) {
     SlotCopy copy;
-    if (look.HasAnswer(idx) || !look.Peek(idx, &copy)) continue;
+    if (second.HasAnswer(idx) || !second.Peek(idx, &copy)) continue;
     EXPECT_EQ(copy.arg[0], 100 + (idx - (0u - 6)));
     unanswered.push_back(idx);
   }

@@ -151,7 +151,7 @@ class Server {
   void DrainKick() const { bells_->kick.Drain(); }
 
   // Does all there is to do. True: it is safe to sleep until the kick.
-  bool Turn() {
+  bool Iterate() {
     const uint64_t asked = RequestedEpoch(ref_);
     if (asked != carried_out_) CarryOut(asked);
     if (!consumer_) return true;
@@ -205,8 +205,8 @@ pid_t StartGuest(int region_fd, const vgpu_layout& layout, uint32_t q, const Doo
 // Serves both rings until both are closed. False: the wake-up was lost.
 bool Serve(Server* one, Server* other) {
   while (!one->closed() || !other->closed()) {
-    bool idle = one->Turn();
-    idle = other->Turn() && idle;
+    bool idle = one->Iterate();
+    idle = other->Iterate() && idle;
     if (!idle || (one->closed() && other->closed())) continue;
     pollfd wait[] = {{one->kick_fd(), POLLIN, 0}, {other->kick_fd(), POLLIN, 0}};
     if (poll(wait, 2, kLostMs) <= 0) return false;

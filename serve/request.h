@@ -10,7 +10,7 @@ namespace vgpu::serve {
 
 // Who runs a request.
 enum class Way : uint8_t {
-  kLoop,    // the thread that serves the ring, at once
+  kInline,    // the thread that serves the ring, at once
   kSlot,    // another processor, which writes the answer into the slot; many of a ring at a time
   kPieces,  // the backend, piece by piece
 };

@@ -73,7 +73,7 @@ void RingLife::RecoverFenced(uint64_t word, bool seen) {
 
 // ---- epochs ----
 
-bool RingLife::LookAtEpoch() {
+bool RingLife::CheckEpoch() {
   if (in_progress() || state_ == RingState::kFenced || asked_ == Asked::kFence) return false;
   const uint64_t word = ring::RequestedEpoch(ring_);
   const uint32_t known = asked_ == Asked::kEpoch ? vgpu_word_seq(asked_epoch_) : epoch();

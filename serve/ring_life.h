@@ -76,7 +76,7 @@ class RingLife {
 
   // Does the guest ask for another epoch? Then nothing more is taken, and the new epoch is due as soon as
   // nothing runs. The caller drops what is queued.
-  bool LookAtEpoch();
+  bool CheckEpoch();
   // The device was reset: this closes the ring, as if the guest had asked for it. It ends a fence, too.
   void RequestClose();
   // The guest broke a rule: the fence is due as soon as nothing runs.

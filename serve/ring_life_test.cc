@@ -25,7 +25,7 @@ class RingLifeTest : public testing::Test {
   }
   void Open(RingLife* life) {
     ring_.Ask(true);
-    ASSERT_TRUE(life->LookAtEpoch());
+    ASSERT_TRUE(life->CheckEpoch());
     Finish(life);
     ASSERT_EQ(life->state(), kOpen);
   }
@@ -39,14 +39,14 @@ class RingLifeTest : public testing::Test {
 TEST_F(RingLifeTest, Fresh_IsClosedAndNothingIsDue) {
   EXPECT_EQ(life_.state(), kClosed);
   EXPECT_FALSE(life_.due());
-  EXPECT_FALSE(life_.LookAtEpoch());
+  EXPECT_FALSE(life_.CheckEpoch());
 }
 
 TEST_F(RingLifeTest, Epoch_AskedFor_IsAnsweredOnceAllSlotsAreCleared) {
   ring_.Ask(true);
-  EXPECT_TRUE(life_.LookAtEpoch());
+  EXPECT_TRUE(life_.CheckEpoch());
   EXPECT_TRUE(life_.epoch_pending());
-  EXPECT_FALSE(life_.LookAtEpoch()) << "the same request";
+  EXPECT_FALSE(life_.CheckEpoch()) << "the same request";
   life_.BeginDue();
   EXPECT_EQ(life_.state(), kClearing);
   EXPECT_TRUE(life_.epoch_pending());
@@ -60,13 +60,13 @@ TEST_F(RingLifeTest, Epoch_AskedFor_IsAnsweredOnceAllSlotsAreCleared) {
 
 TEST_F(RingLifeTest, Epoch_ThatNoTagCanHave_IsIgnored) {
   TestRing::Memory::StoreRelease(ring_.ref().epoch_req, vgpu_word(VGPU_EPOCH_OPEN, 0x100));
-  EXPECT_FALSE(life_.LookAtEpoch());
+  EXPECT_FALSE(life_.CheckEpoch());
   EXPECT_FALSE(life_.due());
 }
 
 TEST_F(RingLifeTest, AnotherEpoch_AskedForMeanwhile_IsNextAndTheFirstNeverOpen) {
   ring_.Ask(true);
-  life_.LookAtEpoch();
+  life_.CheckEpoch();
   life_.BeginDue();
   life_.RequestClose();  // a reset, while slots are cleared
   EXPECT_FALSE(life_.due()) << "first what is in progress";
@@ -87,7 +87,7 @@ TEST_F(RingLifeTest, Fence_EndsWithAnAnswerAndNoOtherEpochUntilReset) {
   EXPECT_EQ(life_.state(), kFenced);
   EXPECT_TRUE(ring_.Answered(VGPU_EPOCH_FENCED));
   ring_.Ask(true);
-  EXPECT_FALSE(life_.LookAtEpoch());
+  EXPECT_FALSE(life_.CheckEpoch());
   life_.RequestClose();
   Finish(&life_);
   EXPECT_EQ(life_.state(), kClosed);
@@ -98,7 +98,7 @@ TEST_F(RingLifeTest, Fence_EndsWithAnAnswerAndNoOtherEpochUntilReset) {
 TEST_F(RingLifeTest, Fence_WhileSlotsAreCleared_AnswersTheNewEpoch) {
   Open(&life_);
   ring_.Ask(true);
-  life_.LookAtEpoch();
+  life_.CheckEpoch();
   life_.BeginDue();
   life_.RequestFence();
   Finish(&life_);
@@ -134,7 +134,7 @@ TEST_F(RingLifeTest, WindowRing_FenceThatHasNotBegun_IsForgotten) {
 
 TEST_F(RingLifeTest, Abandoned_NothingIsDue) {
   ring_.Ask(true);
-  life_.LookAtEpoch();
+  life_.CheckEpoch();
   life_.BeginDue();
   life_.Abandon();
   EXPECT_FALSE(life_.in_progress());

@@ -12,8 +12,8 @@
 //   static bool HasArgument(Simple);
 //   static uint32_t AnswerSimple(Simple, uint64_t arg);
 //   void Decode(const ring::SlotCopy&, Request*) const;  // sets `refused` and `code`, or all that Run needs
-//   Way WayOf(const Request&) const;              // how it runs now; a refused one's is kLoop
-//   void Run(Request*) const;                     // all of it, on this thread; its way is kLoop
+//   Way WayOf(const Request&) const;              // how it runs now; a refused one's is kInline
+//   void Run(Request*) const;                     // all of it, on this thread; its way is kInline
 //   static uint32_t Cost(const Request&);         // of Run, in requests that need their slot only
 #ifndef VGPU_SERVE_RING_SERVER_H_
 #define VGPU_SERVE_RING_SERVER_H_
@@ -33,7 +33,7 @@
 #include "serve/ring_host.h"
 #include "serve/ring_life.h"
 #include "serve/same_time.h"
-#include "serve/turn.h"
+#include "serve/iteration.h"
 
 namespace vgpu::serve {
 
@@ -45,7 +45,7 @@ struct RingPlace {
   bool one_epoch;    // the window ring
   RingName name;     // in traces
   base::PublishedHistogram* queue_wait;  // ns, taken -> started
-  base::PublishedHistogram* service;     // ns, started -> answered; but for kLoop, which the caller records
+  base::PublishedHistogram* service;     // ns, started -> answered; but for kInline, which the caller records
 };
 
 // A ring's requests, by slot. A base class, so that it is made before RingLife, which uses their states.
@@ -79,10 +79,10 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
 
   // Goes on where an earlier process stopped. Requests that were taken and not answered are queued again, or
   // refused with code 12 if they had begun and are not harmless to repeat. On a fresh ring it does nothing.
-  void Recover(const Turn& turn);
+  void Recover(const Iteration& iteration);
   // As in RingLife. When another epoch is asked for, or a reset closes the ring, what is queued and what runs
   // is dropped.
-  bool LookAtEpoch();
+  bool CheckEpoch();
   void RequestClose();
   // As in RingLife. What runs gets no further pieces and no result.
   void RequestFence();
@@ -102,13 +102,13 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
   // server has seen the answer, too.
   enum class TakeStatus : uint8_t { kOk, kLied };
   // Takes up to `max` requests into the table and adds their number to *taken.
-  TakeStatus Take(uint32_t max, const Turn& turn, uint32_t* taken);
+  TakeStatus Take(uint32_t max, const Iteration& iteration, uint32_t* taken);
   // Takes up to `max` requests and answers small ones at once: one pass, without the table. A request of
   // another kind, or one that is refused, ends the pass. It is queued, and run at once, too, if its way is
-  // kLoop. Needs idle(), that no other ring has requests, and that nobody traces. Returns how many it
+  // kInline. Needs idle(), that no other ring has requests, and that nobody traces. Returns how many it
   // answered, and adds all that it took to *taken. Call it when Ready(), for speed: it fetches the lines of
   // as many slots as came the last time, which is a loss if the guest still writes to them.
-  uint32_t TakeAndAnswer(uint32_t max, const Turn& turn, uint32_t* taken);
+  uint32_t TakeAndAnswer(uint32_t max, const Iteration& iteration, uint32_t* taken);
   // Does the predicate hold for one of the last `taken` requests?
   template <class Predicate>
   bool AnyOfTaken(uint32_t taken, Predicate predicate) const {
@@ -132,16 +132,16 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
   Request* Head();
   Way WayOf(const Request& request) const { return service_.WayOf(request); }
 
-  // From the head on, runs and answers requests whose way is kLoop, at least one, until they cost `max`.
+  // From the head on, runs and answers requests whose way is kInline, at least one, until they cost `max`.
   // Returns how many, and adds their cost to *cost.
-  uint32_t RunInLoop(uint32_t max, const Turn& turn, uint32_t* cost);
+  uint32_t RunInline(uint32_t max, const Iteration& iteration, uint32_t* cost);
   // From the head on, gives at most `max` requests whose way is kSlot to `submit`. Returns how many.
   template <class Submit>
-  uint32_t StartSlots(uint32_t max, const Turn& turn, Submit submit);
+  uint32_t StartSlots(uint32_t max, const Iteration& iteration, Submit submit);
   // The answers of some of these are in their slots, or about to be: of those that `next` returns, until it
   // returns null. Returns how many.
   template <class Next>
-  uint32_t SlotsFinished(const Turn& turn, Next next);
+  uint32_t SlotsFinished(const Iteration& iteration, Next next);
   // Cuts the next piece, of at most `length` elements, off the head, whose way is kPieces. `more`: it was not
   // the last.
   struct Cut {
@@ -150,9 +150,9 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
     uint64_t end;
     bool more;
   };
-  Cut NextPiece(uint64_t length, const Turn& turn);
+  Cut NextPiece(uint64_t length, const Iteration& iteration);
   // A piece came back. True if the request has ended (answered, or dropped with its epoch): !busy() again.
-  bool PieceFinished(Request* request, const Turn& turn);
+  bool PieceFinished(Request* request, const Iteration& iteration);
 
   // Where the answer of a request goes, and the sequence half of an answer VGPU_OK.
   const uint64_t* DoneWord(uint32_t idx) const { return ring_.done(idx); }
@@ -172,12 +172,12 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
   void Call();
 
  protected:
-  void TraceStep(const Turn& turn, TraceEvent event, const Request& request, uint32_t idx, int64_t time_ns) const {
+  void TraceStep(const Iteration& iteration, TraceEvent event, const Request& request, uint32_t idx, int64_t time_ns) const {
     const bool answered = event == TraceEvent::kAnswered;
-    turn.trace->Add(name_, event, idx, static_cast<uint8_t>(answered ? request.code : 0), time_ns);
+    iteration.trace->Add(name_, event, idx, static_cast<uint8_t>(answered ? request.code : 0), time_ns);
   }
-  void TraceStep(const Turn& turn, TraceEvent event, const Request& request) const {
-    if (turn.trace != nullptr) [[unlikely]] TraceStep(turn, event, request, request.idx, turn.now_ns);
+  void TraceStep(const Iteration& iteration, TraceEvent event, const Request& request) const {
+    if (iteration.trace != nullptr) [[unlikely]] TraceStep(iteration, event, request, request.idx, iteration.now_ns);
   }
 
  private:
@@ -192,10 +192,10 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
   void Taken(const Consumer& consumer, uint32_t count);
   template <class AnswerOf>
   static void AnswerBackwards(uint32_t begin, uint32_t end, Consumer* consumer, AnswerOf answer_of);
-  void AnswerRun(uint32_t* begin, const Turn& turn);
-  void AnswerResult(Request* request, const Turn& turn);
-  void RunOne(Request* request, const Turn& turn);
-  void Start(Request* request, const Turn& turn);
+  void AnswerRun(uint32_t* begin, const Iteration& iteration);
+  void AnswerResult(Request* request, const Iteration& iteration);
+  void RunOne(Request* request, const Iteration& iteration);
+  void Start(Request* request, const Iteration& iteration);
   void DropAll();
   void DropRunning();
   void EndDropped();
@@ -214,7 +214,7 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
 // ---- life ----
 
 template <class Service>
-void RingServer<Service>::Recover(const Turn& turn) {
+void RingServer<Service>::Recover(const Iteration& iteration) {
   if (!RecoverEpoch()) return;
   const uint32_t cons = consumer_.cons();
   uint32_t queued = 0;
@@ -222,7 +222,7 @@ void RingServer<Service>::Recover(const Turn& turn) {
     ring::SlotCopy copy;
     if (!consumer_.Peek(idx, &copy)) continue;
     if (consumer_.HasAnswer(idx) && !VGPU_MUTANT("double_settle_after_restart")) continue;
-    Queue(copy, idx, turn.now_ns);
+    Queue(copy, idx, iteration.now_ns);
     ++queued;
     if (!journal_.HasStarted(slot(idx), StartedMark(idx))) continue;
     At(idx).refused = true;
@@ -233,8 +233,8 @@ void RingServer<Service>::Recover(const Turn& turn) {
 }
 
 template <class Service>
-bool RingServer<Service>::LookAtEpoch() {
-  if (!RingLife::LookAtEpoch()) return false;
+bool RingServer<Service>::CheckEpoch() {
+  if (!RingLife::CheckEpoch()) return false;
   DropAll();
   return true;
 }
@@ -319,7 +319,7 @@ void RingServer<Service>::Taken(const Consumer& consumer, uint32_t count) {
 }
 
 template <class Service>
-auto RingServer<Service>::Take(uint32_t max, const Turn& turn, uint32_t* taken) -> TakeStatus {
+auto RingServer<Service>::Take(uint32_t max, const Iteration& iteration, uint32_t* taken) -> TakeStatus {
   bool lied = false;
   auto consumer = consumer_;
   const uint32_t count = TakeEach(max, &consumer, [&](uint64_t submit, Consumer* next) {
@@ -330,8 +330,8 @@ auto RingServer<Service>::Take(uint32_t max, const Turn& turn, uint32_t* taken) 
     if (lied) [[unlikely]] return false;
     ring::SlotCopy copy{submit, {}};
     next->TakeArgs(&copy);
-    Queue(copy, idx, turn.now_ns);
-    TraceStep(turn, TraceEvent::kTaken, At(idx));
+    Queue(copy, idx, iteration.now_ns);
+    TraceStep(iteration, TraceEvent::kTaken, At(idx));
     return true;
   });
   Taken(consumer, count);
@@ -340,8 +340,8 @@ auto RingServer<Service>::Take(uint32_t max, const Turn& turn, uint32_t* taken) 
 }
 
 template <class Service>
-uint32_t RingServer<Service>::TakeAndAnswer(uint32_t max, const Turn& turn, uint32_t* taken) {
-  assert(idle() && turn.trace == nullptr);
+uint32_t RingServer<Service>::TakeAndAnswer(uint32_t max, const Iteration& iteration, uint32_t* taken) {
+  assert(idle() && iteration.trace == nullptr);
   std::array<uint32_t, kResultsMax> results;
   max = std::min({max, kResultsMax, entries()});  // so that no slot is taken twice before its answer
   const uint32_t first = consumer_.cons();
@@ -352,7 +352,7 @@ uint32_t RingServer<Service>::TakeAndAnswer(uint32_t max, const Turn& turn, uint
     if (!simple) [[unlikely]] {
       ring::SlotCopy copy{submit, {}};
       next->TakeArgs(&copy);
-      Queue(copy, first + ran, turn.now_ns);
+      Queue(copy, first + ran, iteration.now_ns);
       return false;
     }
     const uint64_t arg = next->TakeArg();
@@ -368,7 +368,7 @@ uint32_t RingServer<Service>::TakeAndAnswer(uint32_t max, const Turn& turn, uint
   CountAnswered(ran);
   queue_wait_->RecordMany(0, ran);
   uint32_t cost = 0;
-  if (count != ran) ran += RunInLoop(1, turn, &cost);  // the one of another kind, if it is small
+  if (count != ran) ran += RunInline(1, iteration, &cost);  // the one of another kind, if it is small
   return ran;
 }
 
@@ -389,19 +389,19 @@ template <class AnswerOf>
 }
 
 template <class Service>
-void RingServer<Service>::AnswerResult(Request* request, const Turn& turn) {
+void RingServer<Service>::AnswerResult(Request* request, const Iteration& iteration) {
   assert(request->state != SlotState::kFree);  // taken, and not answered yet
   AnswerOne(request->idx, {request->code, request->result});
   if (!request->repeatable) [[unlikely]] journal_.Answered(slot(request->idx));
-  TraceStep(turn, TraceEvent::kAnswered, *request);
+  TraceStep(iteration, TraceEvent::kAnswered, *request);
 }
 
 // Answers what ran of [*begin, next_). Sets *begin to next_.
 template <class Service>
-void RingServer<Service>::AnswerRun(uint32_t* begin, const Turn& turn) {
+void RingServer<Service>::AnswerRun(uint32_t* begin, const Iteration& iteration) {
   for (uint32_t idx = next_; idx != *begin;) {
     --idx;
-    if (At(idx).state == SlotState::kQueued) AnswerResult(&At(idx), turn);
+    if (At(idx).state == SlotState::kQueued) AnswerResult(&At(idx), iteration);
   }
   *begin = next_;
 }
@@ -419,36 +419,36 @@ auto RingServer<Service>::Head() -> Request* {
 }
 
 template <class Service>
-uint32_t RingServer<Service>::RunInLoop(uint32_t max, const Turn& turn, uint32_t* cost) {
+uint32_t RingServer<Service>::RunInline(uint32_t max, const Iteration& iteration, uint32_t* cost) {
   uint32_t ran = 0;
   uint32_t used = 0;
-  SameTime waits(queue_wait_, turn.now_ns);
+  SameTime waits(queue_wait_, iteration.now_ns);
   uint32_t unanswered = next_;  // [unanswered, next_) ran and have no answer yet
   for (; used < max && next_ != consumer_.cons(); ++next_) {
     Request& request = At(next_);
     if (request.state != SlotState::kQueued) continue;
-    if (WayOf(request) != Way::kLoop) break;
+    if (WayOf(request) != Way::kInline) break;
     // A request that touches the arena is answered before the next one runs. A restart repeats requests
     // without an answer, and that is harmless only while no later one has changed their operands.
-    const bool alone = !request.refused && !request.in_slot;
-    if (alone) AnswerRun(&unanswered, turn);
+    const bool answered_singly = !request.refused && !request.in_slot;
+    if (answered_singly) AnswerRun(&unanswered, iteration);
     waits.Add(request.since_ns);
-    RunOne(&request, turn);
+    RunOne(&request, iteration);
     used += Service::Cost(request);
     ++ran;
-    if (!alone) continue;
-    AnswerResult(&request, turn);
+    if (!answered_singly) continue;
+    AnswerResult(&request, iteration);
     unanswered = next_ + 1;
   }
-  AnswerRun(&unanswered, turn);
+  AnswerRun(&unanswered, iteration);
   ShowWaiting();
   *cost += used;
   return ran;
 }
 
 template <class Service>
-void RingServer<Service>::RunOne(Request* request, const Turn& turn) {
-  TraceStep(turn, TraceEvent::kStarted, *request);
+void RingServer<Service>::RunOne(Request* request, const Iteration& iteration) {
+  TraceStep(iteration, TraceEvent::kStarted, *request);
   if (!request->repeatable) [[unlikely]] journal_.Started(slot(request->idx), StartedMark(request->idx));
   if (request->refused) return;
   service_.Run(request);
@@ -457,24 +457,24 @@ void RingServer<Service>::RunOne(Request* request, const Turn& turn) {
 
 // The request begins to run on another thread or a GPU.
 template <class Service>
-void RingServer<Service>::Start(Request* request, const Turn& turn) {
+void RingServer<Service>::Start(Request* request, const Iteration& iteration) {
   assert(request->state == SlotState::kQueued);
   request->state = SlotState::kRunning;
-  request->since_ns = turn.now_ns;
-  TraceStep(turn, TraceEvent::kStarted, *request);
+  request->since_ns = iteration.now_ns;
+  TraceStep(iteration, TraceEvent::kStarted, *request);
 }
 
 template <class Service>
 template <class Submit>
-uint32_t RingServer<Service>::StartSlots(uint32_t max, const Turn& turn, Submit submit) {
+uint32_t RingServer<Service>::StartSlots(uint32_t max, const Iteration& iteration, Submit submit) {
   uint32_t count = 0;
-  SameTime waits(queue_wait_, turn.now_ns);
+  SameTime waits(queue_wait_, iteration.now_ns);
   for (; count < max && running_ == nullptr && next_ != consumer_.cons(); ++next_) {
     Request& request = At(next_);
     if (request.state != SlotState::kQueued) continue;
     if (WayOf(request) != Way::kSlot) break;
     waits.Add(request.since_ns);
-    Start(&request, turn);
+    Start(&request, iteration);
     submit(&request);
     ++count;
   }
@@ -488,15 +488,15 @@ uint32_t RingServer<Service>::StartSlots(uint32_t max, const Turn& turn, Submit 
 // is the answer there for certain, so that CallIfNeeded may check whether the guest sleeps.
 template <class Service>
 template <class Next>
-uint32_t RingServer<Service>::SlotsFinished(const Turn& turn, Next next) {
+uint32_t RingServer<Service>::SlotsFinished(const Iteration& iteration, Next next) {
   uint32_t count = 0;
-  SameTime times(service_time_, turn.now_ns);
+  SameTime times(service_time_, iteration.now_ns);
   for (Request* request; (request = next()) != nullptr; ++count) {
     assert(request->state == SlotState::kRunning && count < slots_in_flight_);
     times.Add(request->since_ns);
     consumer_.Confirm(request->idx, {request->code, request->result});
     request->state = SlotState::kFree;
-    TraceStep(turn, TraceEvent::kAnswered, *request);
+    TraceStep(iteration, TraceEvent::kAnswered, *request);
   }
   CountAnswered(count);
   slots_in_flight_ -= count;
@@ -504,7 +504,7 @@ uint32_t RingServer<Service>::SlotsFinished(const Turn& turn, Next next) {
 }
 
 template <class Service>
-auto RingServer<Service>::NextPiece(uint64_t length, const Turn& turn) -> Cut {
+auto RingServer<Service>::NextPiece(uint64_t length, const Iteration& iteration) -> Cut {
   Request* request = Head();
   assert(request != nullptr && WayOf(*request) == Way::kPieces);
   if (running_ == nullptr) {
@@ -512,22 +512,22 @@ auto RingServer<Service>::NextPiece(uint64_t length, const Turn& turn) -> Cut {
     running_dropped_ = false;
     ++next_;
     ShowWaiting();
-    queue_wait_->Record(static_cast<uint64_t>(turn.now_ns - request->since_ns));
+    queue_wait_->Record(static_cast<uint64_t>(iteration.now_ns - request->since_ns));
     if (!request->repeatable) journal_.Started(slot(request->idx), StartedMark(request->idx));
-    Start(request, turn);
+    Start(request, iteration);
   }
   assert(request->state == SlotState::kRunning);
   const uint64_t begin = request->next;
   request->next = begin + std::min(length, request->count - begin);
   ++request->pieces;
-  if (turn.trace != nullptr) [[unlikely]] {
-    TraceStep(turn, TraceEvent::kPiece, *request, static_cast<uint32_t>(begin), turn.now_ns);
+  if (iteration.trace != nullptr) [[unlikely]] {
+    TraceStep(iteration, TraceEvent::kPiece, *request, static_cast<uint32_t>(begin), iteration.now_ns);
   }
   return {request, begin, request->next, request->next != request->count};
 }
 
 template <class Service>
-bool RingServer<Service>::PieceFinished(Request* request, const Turn& turn) {
+bool RingServer<Service>::PieceFinished(Request* request, const Iteration& iteration) {
   assert(request == running_ && request->pieces > 0);
   if (--request->pieces != 0) return false;
   if (running_dropped_) {
@@ -536,8 +536,8 @@ bool RingServer<Service>::PieceFinished(Request* request, const Turn& turn) {
   }
   if (request->next != request->count) return false;
   if (host_->MemoryLost()) [[unlikely]] request->code = VGPU_ERR_FENCED;
-  service_time_->Record(static_cast<uint64_t>(turn.now_ns - request->since_ns));
-  AnswerResult(request, turn);
+  service_time_->Record(static_cast<uint64_t>(iteration.now_ns - request->since_ns));
+  AnswerResult(request, iteration);
   running_ = nullptr;
   return true;
 }

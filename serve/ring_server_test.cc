@@ -53,9 +53,9 @@ struct Toy {
     request->repeatable = request->opcode != kInPlace && !(request->opcode == kLong && copy.arg[1] != 0);
   }
   Way WayOf(const Request& request) const {
-    if (request.refused) return Way::kLoop;
+    if (request.refused) return Way::kInline;
     if (request.opcode == kLong) return Way::kPieces;
-    return request.opcode == kDouble && log->on_gpu ? Way::kSlot : Way::kLoop;
+    return request.opcode == kDouble && log->on_gpu ? Way::kSlot : Way::kInline;
   }
   void Run(Request* request) const {
     log->ran.push_back(request->idx);
@@ -101,7 +101,7 @@ class RingServerTest : public testing::Test {
     server_ = std::make_unique<Server>(
         RingPlace{ring_.base(), TestRing::kEntries, ring_.journal(), false, {7, 0, 1}, &queue_wait_, &service_},
         &host_, Toy{&log_});
-    server_->Recover(turn_);
+    server_->Recover(iteration_);
   }
   void Finish() {
     server_->BeginIfDue();
@@ -110,18 +110,18 @@ class RingServerTest : public testing::Test {
   }
   void Open() {
     ring_.Ask(true);
-    ASSERT_TRUE(server_->LookAtEpoch());
+    ASSERT_TRUE(server_->CheckEpoch());
     Finish();
     ring_.Begin();
   }
   uint32_t Take(uint32_t max = 32) {
     uint32_t taken = 0;
-    EXPECT_EQ(server_->Take(max, turn_, &taken), Server::TakeStatus::kOk);
+    EXPECT_EQ(server_->Take(max, iteration_, &taken), Server::TakeStatus::kOk);
     return taken;
   }
   uint32_t Run(uint32_t max = 1000) {
     uint32_t cost = 0;
-    return server_->RunInLoop(max, turn_, &cost);
+    return server_->RunInline(max, iteration_, &cost);
   }
   void ExpectAnswer(uint32_t idx, uint32_t code, uint32_t data) {
     const ring::Answer answer = ring_.Take(idx);
@@ -132,7 +132,7 @@ class RingServerTest : public testing::Test {
   TestRing ring_;
   Host host_;
   Log log_;
-  Turn turn_{1000, nullptr};
+  Iteration iteration_{1000, nullptr};
   base::PublishedHistogram queue_wait_, service_;
   std::unique_ptr<Server> server_;
 };
@@ -155,7 +155,7 @@ TEST_F(RingServerTest, TakeAndAnswer_DoesTheSameInOnePass) {
   Open();
   for (uint32_t i = 0; i < 3; ++i) ring_.Submit(kDouble, 10 + i);
   uint32_t taken = 0;
-  EXPECT_EQ(server_->TakeAndAnswer(32, turn_, &taken), 3u);
+  EXPECT_EQ(server_->TakeAndAnswer(32, iteration_, &taken), 3u);
   EXPECT_EQ(taken, 3u);
   EXPECT_TRUE(log_.ran.empty()) << "not by way of the table";
   for (uint32_t i = 0; i < 3; ++i) ExpectAnswer(i, VGPU_OK, 20 + 2 * i);
@@ -169,7 +169,7 @@ TEST_F(RingServerTest, TakeAndAnswer_StopsAtAnotherKindAndRunsItIfTheLoopDoes) {
   ring_.Submit(kCount, 2);
   ring_.Submit(kDouble, 3);
   uint32_t taken = 0;
-  EXPECT_EQ(server_->TakeAndAnswer(32, turn_, &taken), 2u);
+  EXPECT_EQ(server_->TakeAndAnswer(32, iteration_, &taken), 2u);
   EXPECT_EQ(taken, 2u);
   ExpectAnswer(0, VGPU_OK, 2);
   ExpectAnswer(1, VGPU_OK, 4);
@@ -180,7 +180,7 @@ TEST_F(RingServerTest, TakeAndAnswer_WhatRunsInPiecesStaysQueued) {
   Open();
   ring_.Submit(kLong, 100);
   uint32_t taken = 0;
-  EXPECT_EQ(server_->TakeAndAnswer(32, turn_, &taken), 0u);
+  EXPECT_EQ(server_->TakeAndAnswer(32, iteration_, &taken), 0u);
   EXPECT_EQ(taken, 1u);
   EXPECT_FALSE(server_->idle());
   ASSERT_NE(server_->Head(), nullptr);
@@ -204,7 +204,7 @@ TEST_F(RingServerTest, SlotReusedBeforeItsAnswer_IsALie) {
   liar.Stage(kDouble, 0, nullptr, 0);
   liar.Publish();
   uint32_t taken = 0;
-  EXPECT_EQ(server_->Take(32, turn_, &taken), Server::TakeStatus::kLied);
+  EXPECT_EQ(server_->Take(32, iteration_, &taken), Server::TakeStatus::kLied);
   EXPECT_EQ(taken, 0u);
 }
 
@@ -213,7 +213,7 @@ TEST_F(RingServerTest, Budget_EndsARun) {
   for (uint32_t i = 0; i < 6; ++i) ring_.Submit(kCount, 1);
   Take();
   uint32_t cost = 0;
-  EXPECT_EQ(server_->RunInLoop(3, turn_, &cost), 2u);
+  EXPECT_EQ(server_->RunInline(3, iteration_, &cost), 2u);
   EXPECT_EQ(cost, 4u);
   EXPECT_EQ(server_->waiting(), 4u);
 }
@@ -224,20 +224,20 @@ TEST_F(RingServerTest, Pieces_TheLastOneBackAnswers) {
   Open();
   const uint32_t idx = ring_.Submit(kLong, 25);
   Take();
-  const auto first = server_->NextPiece(10, turn_);
+  const auto first = server_->NextPiece(10, iteration_);
   EXPECT_EQ(first.begin, 0u);
   EXPECT_EQ(first.end, 10u);
   EXPECT_TRUE(first.more);
-  const auto second = server_->NextPiece(10, turn_);
-  const auto third = server_->NextPiece(10, turn_);
+  const auto second = server_->NextPiece(10, iteration_);
+  const auto third = server_->NextPiece(10, iteration_);
   EXPECT_EQ(third.end, 25u);
   EXPECT_FALSE(third.more);
   EXPECT_EQ(server_->Head(), nullptr) << "the next request waits for its end";
   EXPECT_TRUE(server_->busy());
-  EXPECT_FALSE(server_->PieceFinished(second.request, turn_));
-  EXPECT_FALSE(server_->PieceFinished(first.request, turn_));
+  EXPECT_FALSE(server_->PieceFinished(second.request, iteration_));
+  EXPECT_FALSE(server_->PieceFinished(first.request, iteration_));
   ExpectAnswer(idx, 255, 0);
-  EXPECT_TRUE(server_->PieceFinished(third.request, turn_));
+  EXPECT_TRUE(server_->PieceFinished(third.request, iteration_));
   ExpectAnswer(idx, VGPU_OK, 0);
   EXPECT_TRUE(server_->idle());
 }
@@ -246,9 +246,9 @@ TEST_F(RingServerTest, Pieces_MemoryLost_IsAnswered13) {
   Open();
   const uint32_t idx = ring_.Submit(kLong, 1);
   Take();
-  const auto piece = server_->NextPiece(10, turn_);
+  const auto piece = server_->NextPiece(10, iteration_);
   host_.lost = true;
-  EXPECT_TRUE(server_->PieceFinished(piece.request, turn_));
+  EXPECT_TRUE(server_->PieceFinished(piece.request, iteration_));
   ExpectAnswer(idx, VGPU_ERR_FENCED, 0);
 }
 
@@ -256,12 +256,12 @@ TEST_F(RingServerTest, AnotherEpochWhileAPieceIsUnderWay_WaitsForItAndAnswersNot
   Open();
   ring_.Submit(kLong, 25);
   Take();
-  const auto piece = server_->NextPiece(10, turn_);
+  const auto piece = server_->NextPiece(10, iteration_);
   ring_.Ask(true);
-  ASSERT_TRUE(server_->LookAtEpoch());
+  ASSERT_TRUE(server_->CheckEpoch());
   server_->BeginIfDue();
   EXPECT_FALSE(server_->in_progress());
-  EXPECT_TRUE(server_->PieceFinished(piece.request, turn_)) << "no further pieces";
+  EXPECT_TRUE(server_->PieceFinished(piece.request, iteration_)) << "no further pieces";
   EXPECT_EQ(server_->counters().answered, 0u);
   Finish();
   EXPECT_TRUE(ring_.Answered(VGPU_EPOCH_OPEN));
@@ -272,12 +272,12 @@ TEST_F(RingServerTest, Fence_AnswersWhatRunsAndWhatWaits) {
   ring_.Submit(kLong, 25);
   ring_.Submit(kDouble, 1);
   Take();
-  const auto piece = server_->NextPiece(10, turn_);
+  const auto piece = server_->NextPiece(10, iteration_);
   server_->RequestFence();
   EXPECT_EQ(server_->Head(), nullptr);
   Finish();
   EXPECT_FALSE(ring_.Answered(VGPU_EPOCH_FENCED)) << "a piece is under way";
-  EXPECT_TRUE(server_->PieceFinished(piece.request, turn_));
+  EXPECT_TRUE(server_->PieceFinished(piece.request, iteration_));
   Finish();
   EXPECT_TRUE(ring_.Answered(VGPU_EPOCH_FENCED));
   ExpectAnswer(0, VGPU_ERR_FENCED, 0);
@@ -292,11 +292,11 @@ TEST_F(RingServerTest, Slots_AreGivenAndConfirmed) {
   for (uint32_t i = 0; i < 4; ++i) ring_.Submit(kDouble, i);
   Take();
   std::vector<Toy::Request*> given;
-  EXPECT_EQ(server_->StartSlots(3, turn_, [&](Toy::Request* request) { given.push_back(request); }), 3u);
+  EXPECT_EQ(server_->StartSlots(3, iteration_, [&](Toy::Request* request) { given.push_back(request); }), 3u);
   EXPECT_TRUE(server_->busy());
   EXPECT_FALSE(server_->at_rest());
   size_t next = 0;
-  EXPECT_EQ(server_->SlotsFinished(turn_,
+  EXPECT_EQ(server_->SlotsFinished(iteration_,
                                    [&]() -> Toy::Request* {
                                      if (next == given.size()) return nullptr;
                                      given[next]->result = 77;
@@ -315,12 +315,12 @@ TEST_F(RingServerTest, Slots_AnEarlyNextRequestWaitsInItsSlot) {
   for (uint32_t i = 0; i < TestRing::kEntries; ++i) ring_.Submit(kDouble, i);
   Take();
   Toy::Request* first = nullptr;
-  server_->StartSlots(1, turn_, [&](Toy::Request* request) { first = request; });
+  server_->StartSlots(1, iteration_, [&](Toy::Request* request) { first = request; });
   ring::Producer<TestRing::Memory> early(ring_.ref(), server_->epoch(), TestRing::kEntries);
   early.Stage(kDouble, 0, nullptr, 0);
   early.Publish();
   EXPECT_EQ(Take(), 0u);
-  server_->SlotsFinished(turn_, [&] { return std::exchange(first, nullptr); });
+  server_->SlotsFinished(iteration_, [&] { return std::exchange(first, nullptr); });
   EXPECT_EQ(Take(), 1u);
 }
 
@@ -344,7 +344,7 @@ TEST_F(RingServerTest, Restart_WhatHadBegunAndDoesHarm_IsAnswered12) {
   const uint32_t idx = ring_.Submit(kLong, 5, 1);
   const uint32_t later = ring_.Submit(kInPlace, 5);
   Take();
-  server_->NextPiece(2, turn_);
+  server_->NextPiece(2, iteration_);
   Restart();
   Run();
   ExpectAnswer(idx, VGPU_ERR_INTERRUPTED, 0);
@@ -355,7 +355,7 @@ TEST_F(RingServerTest, Restart_BetweenTheJournalAndTheAnswerOfAnEpoch_AnswersIt)
   Open();
   ring_.Submit(kDouble, 1);
   ring_.Ask(true);
-  server_->LookAtEpoch();
+  server_->CheckEpoch();
   server_->BeginIfDue();
   Restart();
   EXPECT_TRUE(ring_.Answered(VGPU_EPOCH_OPEN));
@@ -402,28 +402,28 @@ TEST_F(RingServerTest, Arm_LosesAgainstARequest) {
 
 TEST_F(RingServerTest, Trace_HasEachStep) {
   Sink sink;
-  turn_.trace = &sink;
+  iteration_.trace = &sink;
   Open();
   ring_.Submit(kDouble, 1);
   ring_.Submit(kUnknown);
   ring_.Submit(kLong, 7);
   Take();
   Run();
-  const auto piece = server_->NextPiece(10, turn_);
-  server_->PieceFinished(piece.request, turn_);
+  const auto piece = server_->NextPiece(10, iteration_);
+  server_->PieceFinished(piece.request, iteration_);
   const std::vector<std::string> expected = {"taken 0",    "taken 1",           "taken 2",   "started 0", "started 1",
                                              "answered 1 code 8", "answered 0", "started 2", "piece 0",   "answered 2"};
   EXPECT_EQ(sink.lines, expected);
 }
 
-TEST_F(RingServerTest, Times_AreThoseOfTheTurns) {
+TEST_F(RingServerTest, Times_AreThoseOfTheIterations) {
   Open();
   ring_.Submit(kLong, 1);
   Take();
-  turn_.now_ns += 500;
-  const auto piece = server_->NextPiece(10, turn_);
-  turn_.now_ns += 3000;
-  server_->PieceFinished(piece.request, turn_);
+  iteration_.now_ns += 500;
+  const auto piece = server_->NextPiece(10, iteration_);
+  iteration_.now_ns += 3000;
+  server_->PieceFinished(piece.request, iteration_);
   EXPECT_EQ(queue_wait_.max(), 500u);
   EXPECT_EQ(service_.max(), 3000u);
 }

@@ -15,9 +15,9 @@ using mediator::LaneReport;
 
 namespace {
 
-// ARCHITECTURE.md: what a VM gives in a turn, and what one gives that has the lane to itself.
+// ARCHITECTURE.md: what a VM gives in an iteration, and what one gives that has the lane to itself.
 constexpr uint64_t kTakeMax = 32;
-constexpr uint64_t kAloneMax = 256 + kTakeMax;
+constexpr uint64_t kOnlyOneMax = 256 + kTakeMax;
 
 }  // namespace
 
@@ -207,8 +207,8 @@ void Control::HeardEnded(Entry* entry) {
 // ---- checks ----
 
 bool Control::up_to_date() const {
-  pollfd look{lane_->report_fd(), POLLIN, 0};
-  return poll(&look, 1, 0) == 0;
+  pollfd watched{lane_->report_fd(), POLLIN, 0};
+  return poll(&watched, 1, 0) == 0;
 }
 
 bool Control::Serves(size_t vm) const {
@@ -222,7 +222,7 @@ bool Control::Settled() const {
   });
 }
 
-void Control::CheckTurn() {
+void Control::CheckIteration() {
   uint32_t takers = 0;
   uint64_t most = 0;
   const Entry* who = nullptr;
@@ -231,16 +231,16 @@ void Control::CheckTurn() {
     uint64_t taken = 0;
     for (const auto& ring : entry.session->rings()) taken += ring->counters().taken;
     const bool same = entry.serial == entry.session->serial();
-    const uint64_t in_turn = taken - (same ? entry.taken : 0);
+    const uint64_t in_iteration = taken - (same ? entry.taken : 0);
     entry.taken = taken;
     entry.serial = entry.session->serial();
-    takers += in_turn != 0 ? 1 : 0;
-    if (in_turn < most) continue;
-    most = in_turn;
+    takers += in_iteration != 0 ? 1 : 0;
+    if (in_iteration < most) continue;
+    most = in_iteration;
     who = &entry;
   }
   if (who != nullptr)
-    Require(most <= (takers > 1 ? kTakeMax : kAloneMax), *who, "it has given too much in one turn");
+    Require(most <= (takers > 1 ? kTakeMax : kOnlyOneMax), *who, "it has given too much in one turn");
 }
 
 }  // namespace vgpu::simulation

@@ -38,8 +38,8 @@ class Control {
   bool Serves(size_t vm) const;
   // Who is about to leave or to be reset has not done so yet.
   bool Settled() const;
-  // Of a turn: no VM has given more than its share. Throws Violation.
-  void CheckTurn();
+  // Of an iteration: no VM has given more than its share. Throws Violation.
+  void CheckIteration();
 
  private:
   enum class Standing : uint8_t { kAway, kBeginning, kServed, kMoving, kEnding };
@@ -53,7 +53,7 @@ class Control {
     bool resetting = false;    // asked for, and not done
     bool fenced = false;       // as far as control knows
     bool quarantined = false;  // by control
-    uint64_t taken = 0;        // requests, at the last turn
+    uint64_t taken = 0;        // requests, at the last iteration
     uint64_t serial = 0;       // of the session that had taken them
   };
 

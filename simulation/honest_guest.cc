@@ -19,7 +19,7 @@ namespace {
 
 constexpr uint32_t kWordsMax = 5120;
 constexpr uint32_t kUnknownOpcode = 9;
-constexpr uint32_t kInLoopWords = 1024;  // longer vectors go to workers
+constexpr uint32_t kInlineWords = 1024;  // longer vectors go to workers
 constexpr uint64_t kAgeMax = 15'000;     // steps until an answer
 
 uint32_t WordsFor(uint64_t arena_bytes) {
@@ -69,7 +69,7 @@ bool HonestGuest::Act() {
       AskEpoch();
       return true;
     case Phase::kOpening:
-      LookForEpoch();
+      CheckEpoch();
       return true;
     case Phase::kRunning:
       Work();
@@ -107,7 +107,7 @@ void HonestGuest::AskEpoch() {
   asked_step_ = around_->steps;
 }
 
-void HonestGuest::LookForEpoch() {
+void HonestGuest::CheckEpoch() {
   uint32_t state = 0;
   if (!ring::EpochAnswered(place_.ring, epoch_, &state)) {
     asleep_ = !kick_owed_;
@@ -172,8 +172,8 @@ bool HonestGuest::TakeCall() {
 }
 
 bool HonestGuest::CallPending() const {
-  pollfd look{place_.call_fd, POLLIN, 0};
-  return poll(&look, 1, 0) == 1;
+  pollfd watched{place_.call_fd, POLLIN, 0};
+  return poll(&watched, 1, 0) == 1;
 }
 
 // ---- requests ----
@@ -194,7 +194,7 @@ void HonestGuest::StageOne() {
   } else if (kind < 88) {
     wish = StageVector(1 + random.Below(64), true);
   } else if (kind < 92) {
-    wish = StageVector(kInLoopWords + 1 + random.Below(400), random.OneIn(2));
+    wish = StageVector(kInlineWords + 1 + random.Below(400), random.OneIn(2));
   } else if (kind < 96) {
     wish = StageInfo();
   } else {

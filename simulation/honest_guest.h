@@ -55,7 +55,7 @@ class HonestGuest final : public Guest {
   };
 
   void AskEpoch();
-  void LookForEpoch();
+  void CheckEpoch();
   void Open();
   void Work();
   void Kick();

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "ring/abi.h"
-#include "serve/turn.h"
+#include "serve/iteration.h"
 #include "simulation/allocations.h"
 #include "simulation/surroundings.h"
 

@@ -19,7 +19,7 @@ namespace vgpu::simulation {
 namespace {
 
 constexpr uint32_t kLoadNs = 200'000;
-constexpr uint32_t kErrandNs = 40'000;  // a registration
+constexpr uint32_t kRegistrationNs = 40'000;  // a registration
 constexpr uint32_t kJobNs = 2'000;
 constexpr uint32_t kEndNs = 100'000;    // from a kill to the end, as a rule
 constexpr uint32_t kSlowEnds = 20;      // times that, for some
@@ -137,9 +137,9 @@ void SimEngine::GoOn() {
     case Doing::kHung:
       if (jobs_.empty() && !consumer_.Ready()) hung_step_ = around_->steps;
       resident_.GoOn();
-      return DoErrand();
+      return DoRegistration();
     case Doing::kWorking:
-      DoErrand();
+      DoRegistration();
       if (doing_ != Doing::kWorking) return;
       TakeJobs();
       FinishJobs();
@@ -160,27 +160,27 @@ void SimEngine::Load() {
   Say(engine::kReady);
 }
 
-void SimEngine::DoErrand() {
-  if (errands_.empty() || errand_ns_ > around_->now_ns()) return;
+void SimEngine::DoRegistration() {
+  if (registrations_.empty() || registration_ns_ > around_->now_ns()) return;
   if (doing_ == Doing::kHung) {  // it notices that itself (engine/deadline.h)
-    errand_ns_ = kNever;
+    registration_ns_ = kNever;
     doing_ = Doing::kBroken;
     end_ns_ = Soon(kEndNs);
     return Say(engine::kHangs, 0, "the driver hangs");
   }
-  const Errand& errand = errands_.front();
-  if (errand.type == engine::kRegister) return FinishRegister();
+  const Registration& registration = registrations_.front();
+  if (registration.type == engine::kRegister) return FinishRegister();
   resident_.Forbid();
   if (!resident_.away()) return;
-  regions_.Remove(errand.region);
+  regions_.Remove(registration.region);
   resident_.Allow();
-  errand_ns_ = kNever;
-  Say(engine::kUnregistered, errand.region);
+  registration_ns_ = kNever;
+  Say(engine::kUnregistered, registration.region);
 }
 
 void SimEngine::FinishRegister() {
-  const Errand& errand = errands_.front();
-  errand_ns_ = kNever;
+  const Registration& registration = registrations_.front();
+  registration_ns_ = kNever;
   NotIdle();
   const uint32_t luck = around_->draining ? 100 : around_->random.Below(100);
   if (luck < 2) return Suffer(Mishap::kCrash);
@@ -190,11 +190,11 @@ void SimEngine::FinishRegister() {
     end_ns_ = Soon(kEndNs);
     return Say(engine::kHangs, 0, "the driver hangs");
   }
-  if (luck < 7) return Say(engine::kRegistered, errand.region, "the GPU has no room for it");
-  if (errand.memory.vm == nullptr) throw Violation{"an engine was told to register memory of nobody's"};
-  area_->lost[errand.region].store(0, std::memory_order_relaxed);
-  regions_.Add(errand.region, errand.memory);
-  Say(engine::kRegistered, errand.region);
+  if (luck < 7) return Say(engine::kRegistered, registration.region, "the GPU has no room for it");
+  if (registration.memory.vm == nullptr) throw Violation{"an engine was told to register memory of nobody's"};
+  area_->lost[registration.region].store(0, std::memory_order_relaxed);
+  regions_.Add(registration.region, registration.memory);
+  Say(engine::kRegistered, registration.region);
 }
 
 // ---- jobs ----
@@ -296,7 +296,7 @@ int64_t SimEngine::NextNs() const {
   if (gone_ || doing_ == Doing::kBroken) return gone_ ? kNever : end_ns_;
   if (doing_ == Doing::kLoading) return std::min(end_ns_, ready_ns_);
   int64_t next_ns = std::min(end_ns_, resident_.NextNs());
-  if (!errands_.empty()) next_ns = std::min(next_ns, errand_ns_);
+  if (!registrations_.empty()) next_ns = std::min(next_ns, registration_ns_);
   if (doing_ == Doing::kHung) return next_ns;
   for (const Job& job : jobs_) next_ns = std::min(next_ns, job.due_ns);
   if (!asleep_) return std::min(next_ns, around_->now_ns());
@@ -344,21 +344,21 @@ void SimEngine::Register(uint32_t region, const vgpu_layout&, const engine::Mess
   if (!ready_ && !failed_) throw Violation{"an engine that is not ready was told to register memory"};
   const Vm* vm = memories_->Owner(fds.region);
   holds_[region] = true;
-  errands_.push_back({engine::kRegister, region, {vm, vm == nullptr ? 0 : vm->attached()}});
-  if (errands_.size() == 1) SendNext();
+  registrations_.push_back({engine::kRegister, region, {vm, vm == nullptr ? 0 : vm->attached()}});
+  if (registrations_.size() == 1) SendNext();
 }
 
 void SimEngine::Unregister(uint32_t region) {
   const Outside outside;
-  errands_.push_back({engine::kUnregister, region, {}});
-  if (errands_.size() == 1) SendNext();
+  registrations_.push_back({engine::kUnregister, region, {}});
+  if (registrations_.size() == 1) SendNext();
 }
 
 // To speak to one that has ended shows that.
 void SimEngine::SendNext() {
-  if (errands_.empty()) return;
+  if (registrations_.empty()) return;
   if (gone_ && around_->random.OneIn(2)) return Fail("it does not take messages");
-  errand_ns_ = Soon(kErrandNs);
+  registration_ns_ = Soon(kRegistrationNs);
 }
 
 void SimEngine::Fail(const std::string& reason) {
@@ -368,9 +368,9 @@ void SimEngine::Fail(const std::string& reason) {
   owner_->OnEngineFailed(this, reason);
 }
 
-void SimEngine::NoteCulprit() {
-  if (culprit_ >= 0 || errands_.empty() || errands_.front().type != engine::kRegister) return;
-  culprit_ = static_cast<int>(errands_.front().region);
+void SimEngine::NoteBlamedRegion() {
+  if (blamed_region_ >= 0 || registrations_.empty() || registrations_.front().type != engine::kRegister) return;
+  blamed_region_ = static_cast<int>(registrations_.front().region);
 }
 
 void SimEngine::OnReady() {
@@ -382,13 +382,13 @@ void SimEngine::OnReady() {
     Hear(said);
   }
   if (!gone_) return;
-  if (crashed_) NoteCulprit();
+  if (crashed_) NoteBlamedRegion();
   Unwatch();
   ++around_->interruptions;
   Fail("it ended");
   holds_.reset();
   uses_.reset();
-  errands_.clear();
+  registrations_.clear();
   owner_->OnEngineGone(this);  // which destroys it
 }
 
@@ -399,7 +399,7 @@ void SimEngine::Hear(const Said& said) {
       ready_ = true;
       return owner_->OnEngineReady(this);
     case engine::kHangs:
-      NoteCulprit();
+      NoteBlamedRegion();
       return Fail(said.text);
     case engine::kFailed:
       return Fail(said.text);
@@ -408,7 +408,7 @@ void SimEngine::Hear(const Said& said) {
       return;
     case engine::kRegistered:
     case engine::kUnregistered:
-      return HearOfErrand(said);
+      return HearOfRegistration(said);
     case engine::kRegister:
     case engine::kUnregister:
       break;
@@ -416,13 +416,13 @@ void SimEngine::Hear(const Said& said) {
   assert(false && "no engine says that");
 }
 
-void SimEngine::HearOfErrand(const Said& said) {
+void SimEngine::HearOfRegistration(const Said& said) {
   const bool registered = said.type == engine::kRegistered && said.text.empty();
-  errands_.pop_front();
+  registrations_.pop_front();
   SendNext();
   uses_[said.region] = registered;
-  const auto same = [&said](const Errand& errand) { return errand.region == said.region; };
-  const bool asked = std::any_of(errands_.begin(), errands_.end(), same);
+  const auto same = [&said](const Registration& registration) { return registration.region == said.region; };
+  const bool asked = std::any_of(registrations_.begin(), registrations_.end(), same);
   holds_[said.region] = registered || (said.type == engine::kRegistered && asked);
   if (said.type == engine::kRegistered) return owner_->OnRegistered(this, said.region, said.text);
   owner_->OnUnregistered(this, said.region);

@@ -95,8 +95,8 @@ class SimEngine final : public mediator::EngineHandle, private mediator::ReadyHa
   void Unregister(uint32_t region) override;
   bool Holds(uint32_t region) const override { return holds_[region]; }
   bool Uses(uint32_t region) const override { return uses_[region]; }
-  bool busy() const override { return !errands_.empty(); }
-  int culprit() const override { return culprit_; }
+  bool busy() const override { return !registrations_.empty(); }
+  int blamed_region() const override { return blamed_region_; }
   void Kill() override;
 
  private:
@@ -114,7 +114,7 @@ class SimEngine final : public mediator::EngineHandle, private mediator::ReadyHa
     uint32_t region = 0;
     std::string text;  // why not; of kRegistered: "" if it is registered
   };
-  struct Errand {
+  struct Registration {
     engine::MessageType type;
     uint32_t region;
     RegionAt memory;  // of kRegister
@@ -131,7 +131,7 @@ class SimEngine final : public mediator::EngineHandle, private mediator::ReadyHa
 
   // ---- what it does ----
   void Load();
-  void DoErrand();
+  void DoRegistration();
   void FinishRegister();
   void Hang();
   bool AsleepWithoutKick();
@@ -146,9 +146,9 @@ class SimEngine final : public mediator::EngineHandle, private mediator::ReadyHa
   // ---- what the daemon hears ----
   void OnReady() override;
   void Hear(const Said& said);
-  void HearOfErrand(const Said& said);
+  void HearOfRegistration(const Said& said);
   void Fail(const std::string& reason);
-  void NoteCulprit();
+  void NoteBlamedRegion();
   void SendNext();
 
   const engine::EngineOptions options_;
@@ -167,7 +167,7 @@ class SimEngine final : public mediator::EngineHandle, private mediator::ReadyHa
   bool gone_ = false;
   int64_t ready_ns_ = 0;
   int64_t end_ns_ = kNever;     // its process ends
-  int64_t errand_ns_ = kNever;  // the first of `errands_` is done
+  int64_t registration_ns_ = kNever;  // the first of `registrations_` is done
   uint64_t hung_step_ = 0;      // the last one at which it hung and had nothing to do
   Regions regions_;             // that it has mapped
   ring::Consumer<Memory> consumer_;
@@ -184,11 +184,11 @@ class SimEngine final : public mediator::EngineHandle, private mediator::ReadyHa
   int watch_ = -1;
   bool ready_ = false;
   bool failed_ = false;
-  int culprit_ = -1;
+  int blamed_region_ = -1;
   engine::ReadyMessage hello_{};
   std::bitset<engine::kRegionsMax> holds_;
   std::bitset<engine::kRegionsMax> uses_;
-  std::deque<Errand> errands_;  // the first one is under way
+  std::deque<Registration> registrations_;  // the first one is under way
 };
 
 }  // namespace vgpu::simulation

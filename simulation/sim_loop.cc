@@ -33,7 +33,7 @@ void SimLoop::UnwatchAll(std::span<const int> ids) {
 }
 
 // What is ready now. True: there is some.
-bool SimLoop::Look() {
+bool SimLoop::FindReady() {
   FireTimers();
   bool any = false;
   poll(polls_.data(), polls_.size(), 0);
@@ -50,7 +50,7 @@ int SimLoop::Poll() {
   {
     const Outside outside;
     others_->GoOn();
-    if (!around_->random.OneIn(4)) Look();
+    if (!around_->random.OneIn(4)) FindReady();
   }
   return RunReady();
 }
@@ -74,7 +74,7 @@ void SimLoop::Wait(int64_t timeout_ns) {
   CountSleep();
   const bool for_ever = timeout_ns == kForever;
   const int64_t deadline_ns = for_ever ? kNever : around_->now_ns() + timeout_ns;
-  while (!Look()) {
+  while (!FindReady()) {
     others_->CheckAsleep(for_ever);
     if (around_->random.OneIn(256)) return;  // a signal
     if (!others_->GoOnAsleep(deadline_ns)) return;

@@ -20,7 +20,7 @@ namespace vgpu::simulation {
 class Others {
  public:
   virtual ~Others() = default;
-  // A turn of the daemon begins.
+  // An iteration of the daemon begins.
   virtual void GoOn() = 0;
   // The daemon sleeps, and nothing is ready. `for_ever`: no time is set at which it wakes up by itself.
   virtual void CheckAsleep(bool for_ever) = 0;
@@ -61,7 +61,7 @@ class SimLoop final : public mediator::EventLoop {
   };
 
   void FireTimers();
-  bool Look();
+  bool FindReady();
   void Spend(int fd);
 
   Surroundings* const around_;

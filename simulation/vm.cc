@@ -86,7 +86,7 @@ std::unique_ptr<mediator::Session> Vm::MakeSession() {
   memory.arenas_are_short = plan_.short_arenas;
   std::vector<mediator::RingEventfds> rings;
   for (uint32_t ring = 0; ring < plan_.ring_count; ++ring) rings.push_back(LendEventfds(ring));
-  return std::make_unique<mediator::Session>(mediator::Grant{plan_.vm_id, plan_.pool, plan_.priority},
+  return std::make_unique<mediator::Session>(mediator::Identity{plan_.vm_id, plan_.pool, plan_.priority},
                                              std::move(memory), std::move(rings),
                                              LendEventfds(plan_.ring_count), vgpu_device_info{});
 }

@@ -31,21 +31,21 @@ uint64_t WatchedGpus::TakenBy(const Session& session) {
   return taken;
 }
 
-void WatchedGpus::CheckTurn() {
+void WatchedGpus::CheckIteration() {
   const uint64_t asked = std::exchange(asked_, 0);
-  for (Tenant& tenant : tenants_) {
-    const Session& session = *tenant.session;
+  for (PlacedVm& vm : placed_) {
+    const Session& session = *vm.session;
     const auto taken =
-        static_cast<uint32_t>(TakenBy(session) - std::exchange(tenant.taken, TakenBy(session)));
-    if (!session.seat().parked()) {
-      tenant.unasked = 0;
-      tenant.asked_ns = kNever;
-    } else if ((asked >> session.seat().gpu() & 1) != 0) {
-      tenant.unasked = 0;
+        static_cast<uint32_t>(TakenBy(session) - std::exchange(vm.taken, TakenBy(session)));
+    if (!session.placement().parked()) {
+      vm.unasked = 0;
+      vm.asked_ns = kNever;
+    } else if ((asked >> session.placement().gpu() & 1) != 0) {
+      vm.unasked = 0;
     } else {
-      tenant.unasked += taken;
+      vm.unasked += taken;
     }
-    if (tenant.unasked > kUnaskedMax) throw Violation{"a parked GPU has requests, and nobody asks for it"};
+    if (vm.unasked > kUnaskedMax) throw Violation{"a parked GPU has requests, and nobody asks for it"};
   }
 }
 
@@ -84,40 +84,40 @@ void WatchedGpus::Poll(std::vector<Piece>* finished) {
 void WatchedGpus::Attach(Session* session) {
   {
     const Outside outside;
-    tenants_.push_back({session, TakenBy(*session)});
+    placed_.push_back({session, TakenBy(*session)});
   }
   inner_->Attach(session);
 }
 
 bool WatchedGpus::Release(Session* session) {
-  const auto tenant = std::find_if(tenants_.begin(), tenants_.end(),
-                                   [session](const Tenant& entry) { return entry.session == session; });
-  if (tenant == tenants_.end()) throw Violation{"a place was freed twice"};
+  const auto vm = std::find_if(placed_.begin(), placed_.end(),
+                                   [session](const PlacedVm& entry) { return entry.session == session; });
+  if (vm == placed_.end()) throw Violation{"a place was freed twice"};
   if (book_->Any([session](const Piece& piece) { return piece.ring->session() == session; })) {
     throw Violation{"a place is to be freed, and a piece of its VM is under way"};
   }
-  const int gpu = session->seat().ordinal();
-  const uint32_t region = session->seat().region();
+  const int gpu = session->placement().ordinal();
+  const uint32_t region = session->placement().region();
   const bool was_placed = region != mediator::Placement::kNone;
   if (!inner_->Release(session)) return false;
   if (was_placed && engines_->AnyHolds(gpu, region))
     throw Violation{"a place was freed, and an engine has its memory"};
-  tenants_.erase(std::find_if(tenants_.begin(), tenants_.end(),
-                              [session](const Tenant& entry) { return entry.session == session; }));
+  placed_.erase(std::find_if(placed_.begin(), placed_.end(),
+                              [session](const PlacedVm& entry) { return entry.session == session; }));
   return true;
 }
 
 // If nothing stands in the way it does wake now.
 void WatchedGpus::Wake(Session* session) {
-  const auto tenant = std::find_if(tenants_.begin(), tenants_.end(),
-                                   [session](const Tenant& entry) { return entry.session == session; });
-  if (tenant == tenants_.end()) throw Violation{"a GPU was asked for by somebody who has no place"};
-  if (session->seat().parked()) asked_ |= uint64_t{1} << session->seat().gpu();
-  if (tenant->asked_ns == kNever) tenant->asked_ns = around_->now_ns();
-  const bool patient = around_->now_ns() - tenant->asked_ns > kParkedNs;
-  const bool in_the_way = !engines_->none(session->seat().ordinal());
+  const auto vm = std::find_if(placed_.begin(), placed_.end(),
+                                   [session](const PlacedVm& entry) { return entry.session == session; });
+  if (vm == placed_.end()) throw Violation{"a GPU was asked for by somebody who has no place"};
+  if (session->placement().parked()) asked_ |= uint64_t{1} << session->placement().gpu();
+  if (vm->asked_ns == kNever) vm->asked_ns = around_->now_ns();
+  const bool patient = around_->now_ns() - vm->asked_ns > kParkedNs;
+  const bool in_the_way = !engines_->none(session->placement().ordinal());
   inner_->Wake(session);
-  if (patient && !in_the_way && session->seat().parked()) {
+  if (patient && !in_the_way && session->placement().parked()) {
     throw Violation{"a GPU that is parked does not wake"};
   }
 }

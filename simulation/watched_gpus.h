@@ -32,7 +32,7 @@ class WatchedGpus final : public mediator::Gpus,
       : inner_(std::move(inner)), engines_(engines), around_(around), book_(book) {}
 
   // Of a turn: whoever had requests for a GPU that is parked has asked for it. Throws Violation.
-  void CheckTurn();
+  void CheckIteration();
 
   // ---- pieces ----
 
@@ -61,9 +61,9 @@ class WatchedGpus final : public mediator::Gpus,
   void Describe(uint32_t pool, vgpu_device_info* info) const override { inner_->Describe(pool, info); }
 
  private:
-  struct Tenant {
+  struct PlacedVm {
     mediator::Session* session;
-    uint64_t taken;             // requests, at the last turn
+    uint64_t taken;             // requests, at the last iteration
     uint32_t unasked = 0;       // of them, since its GPU is parked, and nobody has asked for it
     int64_t asked_ns = kNever;  // since then it has asked for its GPU, which is parked
   };
@@ -74,7 +74,7 @@ class WatchedGpus final : public mediator::Gpus,
   const SimEngines* const engines_;
   Surroundings* const around_;
   PieceBook* const book_;
-  std::vector<Tenant> tenants_;
+  std::vector<PlacedVm> placed_;
   uint64_t asked_ = 0;  // a bit a GPU: somebody has asked for it in this turn
 };
 

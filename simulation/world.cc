@@ -24,7 +24,7 @@ constexpr uint32_t kHangNs = 1'000'000;  // likewise, while an engine hangs
 constexpr uint32_t kTimeoutMs = 100;     // until the daemon says that it does
 constexpr uint32_t kNightOneIn = 2'000;  // steps after which more time has passed
 constexpr int64_t kNightsNs[] = {1'000'000, 30'000'000, 1'000'000'000, 40'000'000'000};
-constexpr uint64_t kStepsPerLook = 256;
+constexpr uint64_t kStepsPerCheck = 256;
 constexpr uint64_t kDrainMax = 400'000;  // steps until all have their answers
 constexpr uint32_t kLifeSteps = 3'000;   // of most daemons, at most
 constexpr uint32_t kLongLife = 30'000;   // of some, at least: so that whoever starves is noticed
@@ -254,21 +254,21 @@ void World::OneStep() {
   control_->Step();
   workers_->GoOn();
   engines_.GoOn();
-  if (around_.steps % kStepsPerLook == 0) book_.CheckAge();
+  if (around_.steps % kStepsPerCheck == 0) book_.CheckAge();
   if (!around_.draining) return;
   if (AllDone()) throw Finished{};
   if (around_.steps > steps_ + kDrainMax) throw Violation{"it never comes to rest"};
 }
 
-void World::CheckTurn() {
+void World::CheckIteration() {
   const bool allocated = Allocations::TakeDaemons() != 0;
   if (!engines_.TakeChanged() && allocated) throw Violation{"the daemon has allocated memory in its turn"};
-  control_->CheckTurn();
-  if (gpus_ != nullptr) gpus_->CheckTurn();
+  control_->CheckIteration();
+  if (gpus_ != nullptr) gpus_->CheckIteration();
 }
 
 void World::GoOn() {
-  CheckTurn();
+  CheckIteration();
   OneStep();
   for (uint32_t count = around_.random.Below(3); count != 0; --count) ActOne();
   size_t vm = 0;

@@ -59,7 +59,7 @@ class World final : private Others, private Memories {
   Vm* Owner(int fd) override;
   void OneStep();
   void SpendTime();
-  void CheckTurn();
+  void CheckIteration();
   void AtCrashPoint(const char* name);
   void DieIfDue();
   bool ActOne();

@@ -26,7 +26,7 @@ Figure Zero(const char* name, const char* title) {
 }  // namespace
 
 Result<void> MeasureIdle(const Effort& effort, Results* results) {
-  const std::chrono::duration<double> window(effort.quick ? 0.2 : 2.0);
+  const std::chrono::duration<double> interval(effort.quick ? 0.2 : 2.0);
   auto mediator = MediatorProcess::Start({});
   if (!mediator) return tl::make_unexpected(mediator.error());
   std::vector<std::unique_ptr<guest::Client>> guests;
@@ -45,13 +45,13 @@ Result<void> MeasureIdle(const Effort& effort, Results* results) {
   std::this_thread::sleep_for(kSettle);
   for (uint32_t round = 0; round < kRounds; ++round) {
     const Usage before = UsageOf((*mediator)->pid());
-    std::this_thread::sleep_for(window);
+    std::this_thread::sleep_for(interval);
     const Usage used = UsageOf((*mediator)->pid()) - before;
-    wakes.values.push_back(static_cast<double>(used.voluntary + used.involuntary) / window.count());
-    cpu.values.push_back(static_cast<double>(used.cpu_ns) / 1e3 / window.count());
+    wakes.values.push_back(static_cast<double>(used.voluntary + used.involuntary) / interval.count());
+    cpu.values.push_back(static_cast<double>(used.cpu_ns) / 1e3 / interval.count());
   }
   if (answers.wrong != 0) wakes.broken = fmt::format("{} wrong answers", answers.wrong);
-  wakes.note = fmt::format("context switches of all the mediator's threads in windows of {} s", window.count());
+  wakes.note = fmt::format("context switches of all the mediator's threads in windows of {} s", interval.count());
   results->figures.push_back(wakes);
   results->figures.push_back(cpu);
   return {};

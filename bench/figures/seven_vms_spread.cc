@@ -4,8 +4,8 @@
 //
 // They begin at the same moment: the mediator is stopped (SIGSTOP) while the VMs boot and start their
 // programs, which then wait for their rings to be opened, and goes on when all seven do. Each does its
-// requests in one go. What the mediator counts for each in windows of time in which all seven are at work is
-// divided by the processor time that the VM's QEMU had in that window: how the kernel shares a core among
+// requests in one go. What the mediator counts for each in intervals in which all seven are at work is
+// divided by the processor time that the VM's QEMU had in that interval: how the kernel shares a core among
 // seven processes is not the mediator's doing, and varies by tens of per cent.
 #include <fmt/format.h>
 
@@ -27,11 +27,11 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr size_t kWindowsMin = 3;
+constexpr size_t kIntervalsMin = 3;
 constexpr std::chrono::seconds kPatience{400};
 constexpr milliseconds kProgramStart{2'500};  // from "ready" until even the slowest VM waits for its ring
 constexpr milliseconds kPoll{20};
-constexpr milliseconds kWindow{1'000};
+constexpr milliseconds kInterval{1'000};
 // Of most pages every line costs the same to hand over, of a few half as much again or twice as much
 // (//bench:page_cost): a ring of four pages may have one of these, or none. Of so many pages each VM has its
 // share.
@@ -113,9 +113,9 @@ class SevenVms {
   }
 
   struct Outcome {
-    std::vector<double> spreads;  // of each window
+    std::vector<double> spreads;  // of each interval
     std::vector<double> wrong;    // of each VM
-    uint64_t answered = 0;        // in the windows
+    uint64_t answered = 0;        // in the intervals
   };
   Result<Outcome> Run() {
     const auto samples = SampleWhileAllWork();
@@ -126,9 +126,9 @@ class SevenVms {
       if (!json) return tl::make_unexpected(json.error());
       outcome.wrong.push_back((*json)["wrong"].get<double>());
     }
-    for (size_t window = 0; window + 1 < samples->size(); ++window) {
-      const Sample& from = (*samples)[window];
-      const Sample& to = (*samples)[window + 1];
+    for (size_t interval = 0; interval + 1 < samples->size(); ++interval) {
+      const Sample& from = (*samples)[interval];
+      const Sample& to = (*samples)[interval + 1];
       std::array<double, kSevenVms> rates{};
       for (uint32_t i = 0; i < kSevenVms; ++i) {
         const uint64_t answered = to.answered[i] - from.answered[i];
@@ -162,7 +162,7 @@ class SevenVms {
     return {};
   }
 
-  // One sample at each border of the windows in which all VMs were at work.
+  // One sample at each border of the intervals in which all VMs were at work.
   Result<std::vector<Sample>> SampleWhileAllWork() {
     const auto deadline = steady_clock::now() + kPatience;
     std::vector<Sample> samples;
@@ -183,10 +183,10 @@ class SevenVms {
         continue;
       }
       samples.push_back(sample);
-      border += kWindow;
+      border += kInterval;
       std::this_thread::sleep_until(border);
     }
-    if (samples.size() <= kWindowsMin) return tl::make_unexpected("the seven VMs were hardly ever at work together");
+    if (samples.size() <= kIntervalsMin) return tl::make_unexpected("the seven VMs were hardly ever at work together");
     return samples;
   }
 

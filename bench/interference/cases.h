@@ -26,7 +26,7 @@ enum class Extra : unsigned char {
   kNone,
   kRingCpu,    // what it costs the ring thread is gated
   kPausedLog,  // nobody reads the mediator's log meanwhile
-  kKilled,     // the attacker is killed, and what the mediator holds a second later is gated
+  kKilled,     // the aggressor is killed, and what the mediator holds a second later is gated
   kOneStall,   // of memory: a stall for each attacking VM, instead of nobody late
 };
 
@@ -36,7 +36,7 @@ struct Case {
   Kind kind;
   std::vector<const char*> commands;  // arguments of attack; several at once
   uint32_t priority = 1;              // of a guest's VM: 0 low, 1 medium, 2 high
-  uint64_t memory_mib = 0;            // that the attackers take
+  uint64_t memory_mib = 0;            // that the aggressors take
   Need need = Need::kNothing;
   Extra extra = Extra::kNone;
 };

@@ -15,22 +15,22 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr milliseconds kLook{10};
+constexpr milliseconds kCheckEvery{10};
 constexpr milliseconds kSettle{300};
 constexpr seconds kHeldAfter{1};    // what is held so long after its owners were killed is held too long
-constexpr seconds kCatchUpMax{60};  // an innocent that waits longer has been forgotten
+constexpr seconds kCatchUpMax{60};  // a victim that waits longer has been forgotten
 constexpr size_t kSaysMax = 6;
 
-struct InnocentFlags {
+struct VictimFlags {
   const char* name;
   int64_t period_us;
   std::vector<std::string> flags;
 };
-const std::vector<InnocentFlags>& AllInnocents() {
-  static const std::vector<InnocentFlags> kAll = {
-      {kInnocents[0], 200, {"--vm", "1", "--priority", "2"}},
-      {kInnocents[1], 250, {"--vm", "2", "--priority", "1"}},
-      {kInnocents[2], 2000, {"--vm", "3", "--priority", "1", "--vector", "32768"}},
+const std::vector<VictimFlags>& AllVictims() {
+  static const std::vector<VictimFlags> kAll = {
+      {kVictims[0], 200, {"--vm", "1", "--priority", "2"}},
+      {kVictims[1], 250, {"--vm", "2", "--priority", "1"}},
+      {kVictims[2], 2000, {"--vm", "3", "--priority", "1", "--vector", "32768"}},
   };
   return kAll;
 }
@@ -49,7 +49,7 @@ class Measurement {
 
   Result<void> Run() {
     auto begun = Begin();
-    for (uint32_t i = 0; begun && i < settings_.windows; ++i) begun = Round();
+    for (uint32_t i = 0; begun && i < settings_.intervals; ++i) begun = Round();
     Finish();
     return begun;
   }
@@ -59,26 +59,26 @@ class Measurement {
     auto mediator = Mediator::Start(settings_.mediator, settings_.config, folder_ / "", settings_.pinned);
     if (!mediator) return tl::make_unexpected(mediator.error());
     mediator_ = std::move(*mediator);
-    for (const InnocentFlags& each : AllInnocents()) {
+    for (const VictimFlags& each : AllVictims()) {
       std::vector<std::string> flags = each.flags;
       flags.insert(flags.end(), {"--period_us", std::to_string(each.period_us)});
-      auto innocent = Innocent::Start(each.name, flags, *mediator_, folder_ / "", RoomFor(each));
-      if (!innocent) return tl::make_unexpected(innocent.error());
-      innocents_.push_back(std::move(*innocent));
+      auto victim = Victim::Start(each.name, flags, *mediator_, folder_ / "", RoomFor(each));
+      if (!victim) return tl::make_unexpected(victim.error());
+      victims_.push_back(std::move(*victim));
     }
     before_ = mediator_->held();
     return Settle();
   }
 
-  // Answers that an innocent may write down: of three windows a round, and of all that lies between them.
-  uint64_t RoomFor(const InnocentFlags& innocent) const {
+  // Answers that a victim may write down: of three intervals a round, and of all that lies between them.
+  uint64_t RoomFor(const VictimFlags& victim) const {
     constexpr double kBetweenMax = 200;  // seconds a round
-    const double most_seconds = settings_.windows * (3 * settings_.seconds + kBetweenMax);
-    return static_cast<uint64_t>(most_seconds * 1e6 / static_cast<double>(innocent.period_us));
+    const double most_seconds = settings_.intervals * (3 * settings_.seconds + kBetweenMax);
+    return static_cast<uint64_t>(most_seconds * 1e6 / static_cast<double>(victim.period_us));
   }
 
   Result<void> Round() {
-    cell_->ring_cpu_alone.push_back(CpuOf([&] { Wait(&alone_); }));
+    cell_->ring_cpu_baseline.push_back(CpuOf([&] { Wait(&baseline_); }));
     if (attack_.kind == Kind::kGuest) {
       const std::string nops = fmt::format("flood --vm 900 --nops 1 --priority {}", attack_.priority);
       if (auto beside = Beside({nops.c_str()}, &nops_); !beside) return beside;
@@ -92,19 +92,19 @@ class Measurement {
     return Beside(commands, &beside_);
   }
 
-  // A window beside these attackers.
-  Result<void> Beside(const std::vector<std::string>& commands, std::vector<Window>* windows) {
-    const bool is_attack = windows == &beside_;
+  // An interval beside these aggressors.
+  Result<void> Beside(const std::vector<std::string>& commands, std::vector<Interval>* intervals) {
+    const bool is_attack = intervals == &beside_;
     if (is_attack && attack_.extra == Extra::kPausedLog) mediator_->log().Pause(true);
-    std::vector<std::unique_ptr<Program>> attackers;
-    auto result = Start(commands, &attackers);
+    std::vector<std::unique_ptr<Program>> aggressors;
+    auto result = Start(commands, &aggressors);
     if (result) {
-      const double cpu = CpuOf([&] { Wait(windows); });
+      const double cpu = CpuOf([&] { Wait(intervals); });
       if (is_attack) cell_->ring_cpu_beside.push_back(cpu);
     }
-    mediator_->placement().Look();
-    mediator_->log().Pause(false);  // an attacker may wait for a mediator that waits for its log
-    End(&attackers, is_attack);
+    mediator_->pinning().Check();
+    mediator_->log().Pause(false);  // an aggressor may wait for a mediator that waits for its log
+    End(&aggressors, is_attack);
     if (!result) return result;
     return is_attack ? AfterAttack() : CatchUp();
   }
@@ -113,15 +113,15 @@ class Measurement {
     const bool gated = attack_.extra == Extra::kKilled;
     if (gated) {
       std::this_thread::sleep_for(kHeldAfter);
-      LookWhatIsHeld();
+      CheckWhatIsHeld();
     }
     auto settled = Settle();
-    if (!gated) LookWhatIsHeld();
+    if (!gated) CheckWhatIsHeld();
     return settled;
   }
 
   Result<void> Start(const std::vector<std::string>& commands,
-                     std::vector<std::unique_ptr<Program>>* attackers) {
+                     std::vector<std::unique_ptr<Program>>* aggressors) {
     const auto binary = Runfile("bench/interference/attack");
     if (!binary) return tl::make_unexpected(binary.error());
     for (const std::string& command : commands) {
@@ -131,62 +131,62 @@ class Measurement {
                                std::to_string(settings_.seed + beside_.size())});
       auto program = Program::Start(argv);
       if (!program) return tl::make_unexpected(program.error());
-      attackers->push_back(std::move(*program));
+      aggressors->push_back(std::move(*program));
     }
-    for (const auto& attacker : *attackers) {
-      if (auto ready = attacker->AwaitReady(); !ready)
+    for (const auto& aggressor : *aggressors) {
+      if (auto ready = aggressor->AwaitReady(); !ready)
         return tl::make_unexpected("the attack: " + ready.error());
     }
     return {};
   }
 
-  void End(std::vector<std::unique_ptr<Program>>* attackers, bool is_attack) {
-    for (const auto& attacker : *attackers) {
-      if (is_attack && !attacker->running()) ++cell_->ended_early;
-      attack_.extra == Extra::kKilled ? attacker->Kill() : attacker->Stop();
+  void End(std::vector<std::unique_ptr<Program>>* aggressors, bool is_attack) {
+    for (const auto& aggressor : *aggressors) {
+      if (is_attack && !aggressor->running()) ++cell_->ended_early;
+      attack_.extra == Extra::kKilled ? aggressor->Kill() : aggressor->Stop();
       if (!is_attack) continue;
-      cell_->says.insert(cell_->says.end(), attacker->lines().begin(), attacker->lines().end());
+      cell_->says.insert(cell_->says.end(), aggressor->lines().begin(), aggressor->lines().end());
       if (cell_->says.size() > kSaysMax) cell_->says.erase(cell_->says.begin(), cell_->says.end() - kSaysMax);
     }
-    attackers->clear();
+    aggressors->clear();
   }
 
-  void Wait(std::vector<Window>* windows) const {
+  void Wait(std::vector<Interval>* intervals) const {
     const int64_t begin_ns = NowNs();
     std::this_thread::sleep_for(std::chrono::duration<double>(settings_.seconds));
-    windows->push_back({begin_ns, NowNs()});
+    intervals->push_back({begin_ns, NowNs()});
   }
 
   // Of the ring thread meanwhile, in per cent of a processor.
   template <class Act>
   double CpuOf(const Act& act) const {
-    const uint64_t before_ns = mediator_->placement().ring_cpu_ns();
+    const uint64_t before_ns = mediator_->pinning().ring_cpu_ns();
     const int64_t begin_ns = NowNs();
     act();
-    const auto used_ns = static_cast<double>(mediator_->placement().ring_cpu_ns() - before_ns);
+    const auto used_ns = static_cast<double>(mediator_->pinning().ring_cpu_ns() - before_ns);
     return 100 * used_ns / static_cast<double>(NowNs() - begin_ns);
   }
 
-  void LookWhatIsHeld() {
+  void CheckWhatIsHeld() {
     Held held = mediator_->held();
     held.all_descriptors -= std::min(held.all_descriptors, before_.all_descriptors);
     cell_->held.push_back(held);
   }
 
-  // Until the innocents are served again; what an attack leaves behind is not the next window's.
+  // Until the victims are served again; what an attack leaves behind is not the next interval's.
   Result<void> CatchUp() {
     const auto deadline = Clock::now() + kCatchUpMax;
-    for (const auto& innocent : innocents_) {
-      while (!innocent->caught_up()) {
+    for (const auto& victim : victims_) {
+      while (!victim->caught_up()) {
         if (!mediator_->running()) return tl::make_unexpected("the mediator has ended: " + LastLines());
-        if (!innocent->running()) {
-          return tl::make_unexpected(fmt::format("innocent {} has ended: {}", innocent->name(),
-                                                 fmt::format("{}", fmt::join(innocent->lines(), " | "))));
+        if (!victim->running()) {
+          return tl::make_unexpected(fmt::format("innocent {} has ended: {}", victim->name(),
+                                                 fmt::format("{}", fmt::join(victim->lines(), " | "))));
         }
         if (Clock::now() > deadline) {
-          return tl::make_unexpected(fmt::format("innocent {} is not served any more", innocent->name()));
+          return tl::make_unexpected(fmt::format("innocent {} is not served any more", victim->name()));
         }
-        std::this_thread::sleep_for(kLook);
+        std::this_thread::sleep_for(kCheckEvery);
       }
     }
     return {};
@@ -206,16 +206,16 @@ class Measurement {
   }
 
   void Finish() {
-    for (const auto& innocent : innocents_) {
-      innocent->Stop();
-      const auto records = innocent->records();
-      cell_->innocents.push_back({innocent->name(), Summarise(records, alone_), Summarise(records, nops_),
-                                  Summarise(records, beside_), innocent->lost()});
+    for (const auto& victim : victims_) {
+      victim->Stop();
+      const auto records = victim->records();
+      cell_->victims.push_back({victim->name(), Summarise(records, baseline_), Summarise(records, nops_),
+                                  Summarise(records, beside_), victim->lost()});
     }
     if (mediator_ == nullptr) return;
     cell_->log_bytes = mediator_->log().bytes();
-    cell_->threads = mediator_->placement().ToJson();
-    cell_->strays = mediator_->placement().strays();
+    cell_->threads = mediator_->pinning().ToJson();
+    cell_->strays = mediator_->pinning().strays();
   }
 
   const Case& attack_;
@@ -223,22 +223,22 @@ class Measurement {
   Cell* const cell_;
   const TempDir folder_;  // in memory: nobody waits for a disk
   std::unique_ptr<Mediator> mediator_;
-  std::vector<std::unique_ptr<Innocent>> innocents_;
+  std::vector<std::unique_ptr<Victim>> victims_;
   Held before_;
-  std::vector<Window> alone_, nops_, beside_;
+  std::vector<Interval> baseline_, nops_, beside_;
 };
 
 }  // namespace
 
-const Noticed* Cell::innocent(const std::string& name) const {
+const Noticed* Cell::victim(const std::string& name) const {
   const auto at =
-      std::find_if(innocents.begin(), innocents.end(), [&](const auto& each) { return each.name == name; });
-  return at == innocents.end() ? nullptr : &*at;
+      std::find_if(victims.begin(), victims.end(), [&](const auto& each) { return each.name == name; });
+  return at == victims.end() ? nullptr : &*at;
 }
 
 uint64_t Cell::errors() const {
   uint64_t errors = 0;
-  for (const Noticed& innocent : innocents) errors += innocent.beside.wrong + innocent.lost;
+  for (const Noticed& victim : victims) errors += victim.beside.wrong + victim.lost;
   return errors;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One attack of the matrix, measured: innocents alone, (beside the yardstick,) beside the attack, in turns.
+// One attack of the matrix, measured: victims alone, (beside the yardstick,) beside the attack, in turns.
 #ifndef VGPU_BENCH_INTERFERENCE_CELL_H_
 #define VGPU_BENCH_INTERFERENCE_CELL_H_
 
@@ -18,21 +18,21 @@ namespace vgpu::bench::interference {
 struct Settings {
   std::string mediator;  // path of the binary
   std::string config;    // its configuration file, or empty
-  uint32_t windows = 20;
-  double seconds = 2;  // of a window
+  uint32_t intervals = 20;
+  double seconds = 2;  // of an interval
   uint64_t seed = 1;
   bool pinned = true;
 };
 
-// What one innocent noticed.
+// What one victim noticed.
 struct Noticed {
   std::string name;
-  Summary alone, nops, beside;  // nops: of attacks by guests
+  Summary baseline, nops, beside;  // nops: of attacks by guests
   uint64_t lost = 0;            // requests without any answer
 };
 
-// The innocents of every cell, in the order of the table.
-inline constexpr const char* kInnocents[] = {"high", "medium", "vector"};
+// The victims of every cell, in the order of the table.
+inline constexpr const char* kVictims[] = {"high", "medium", "vector"};
 
 // Of which build it is, where and when it was measured: a result may be of several runs.
 struct Origin {
@@ -45,18 +45,18 @@ struct Cell {
   const Case* attack = nullptr;
   std::string skipped;  // why it was not measured
   std::string broken;   // what went wrong
-  std::vector<Noticed> innocents;
-  std::vector<double> ring_cpu_alone, ring_cpu_beside;  // per cent of a processor, by window
+  std::vector<Noticed> victims;
+  std::vector<double> ring_cpu_baseline, ring_cpu_beside;  // per cent of a processor, by interval
   std::vector<Held> held;                               // after each attack, beyond what there was before
   uint64_t log_bytes = 0;
-  uint64_t ended_early = 0;  // attackers that were gone at the end of their window
+  uint64_t ended_early = 0;  // aggressors that were gone at the end of their interval
   uint64_t strays = 0;
   nlohmann::json threads;
-  std::vector<std::string> says;  // the attackers, at the end
+  std::vector<std::string> says;  // the aggressors, at the end
   Origin origin;
 
   // Null: there is none of this name.
-  const Noticed* innocent(const std::string& name) const;
+  const Noticed* victim(const std::string& name) const;
   // Wrong answers, and none at all, beside the attack.
   uint64_t errors() const;
 };

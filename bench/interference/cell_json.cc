@@ -14,14 +14,14 @@ nlohmann::json ToJson(const Summary& summary) {
           {"p999_us", summary.p999_us},
           {"longest_us", summary.longest_us},
           {"gap_us", summary.gap_us},
-          {"p99_by_window", summary.p99_by_window},
-          {"late_by_window", summary.late_by_window},
-          {"stalls_by_window", summary.stalls_by_window}};
+          {"p99_by_window", summary.p99_by_interval},
+          {"late_by_window", summary.late_by_interval},
+          {"stalls_by_window", summary.stalls_by_interval}};
 }
 
 nlohmann::json ToJson(const Noticed& noticed, bool with_nops) {
-  const LateExcess late = ExcessOf(noticed.alone, noticed.beside);
-  nlohmann::json json = {{"alone", ToJson(noticed.alone)}, {"beside", ToJson(noticed.beside)},
+  const LateExcess late = ExcessOf(noticed.baseline, noticed.beside);
+  nlohmann::json json = {{"alone", ToJson(noticed.baseline)}, {"beside", ToJson(noticed.beside)},
                          {"lost", noticed.lost},           {"late_excess", late.excess},
                          {"late_three_sd", late.three_sd}, {"late_burst_three_sd", late.burst_three_sd}};
   if (with_nops) json["nops"] = ToJson(noticed.nops);
@@ -40,14 +40,14 @@ nlohmann::json ToJson(const Cell& cell) {
   if (with_nops) json["priority"] = attack.priority;
   if (!cell.skipped.empty()) json["skipped"] = cell.skipped;
   if (!cell.broken.empty()) json["broken"] = cell.broken;
-  for (const Noticed& innocent : cell.innocents)
-    json["innocents"][innocent.name] = ToJson(innocent, with_nops);
+  for (const Noticed& victim : cell.victims)
+    json["innocents"][victim.name] = ToJson(victim, with_nops);
   json["errors"] = cell.errors();
-  if (attack.kind == Kind::kMemory) {  // one VM a window
-    for (const Noticed& innocent : cell.innocents)
-      json["late_for_each_vm"][innocent.name] = innocent.beside.late_by_window;
+  if (attack.kind == Kind::kMemory) {  // one VM an interval
+    for (const Noticed& victim : cell.victims)
+      json["late_for_each_vm"][victim.name] = victim.beside.late_by_interval;
   }
-  json["ring_cpu_alone"] = cell.ring_cpu_alone;
+  json["ring_cpu_alone"] = cell.ring_cpu_baseline;
   json["ring_cpu_beside"] = cell.ring_cpu_beside;
   json["held"] = nlohmann::json::array();
   for (const Held& held : cell.held) {
@@ -79,16 +79,16 @@ Summary SummaryFrom(const nlohmann::json& json) {
   json.at("p999_us").get_to(summary.p999_us);
   json.at("longest_us").get_to(summary.longest_us);
   json.at("gap_us").get_to(summary.gap_us);
-  json.at("p99_by_window").get_to(summary.p99_by_window);
-  json.at("late_by_window").get_to(summary.late_by_window);
-  json.at("stalls_by_window").get_to(summary.stalls_by_window);
+  json.at("p99_by_window").get_to(summary.p99_by_interval);
+  json.at("late_by_window").get_to(summary.late_by_interval);
+  json.at("stalls_by_window").get_to(summary.stalls_by_interval);
   return summary;
 }
 
 Noticed NoticedFrom(const std::string& name, const nlohmann::json& json) {
   Noticed noticed;
   noticed.name = name;
-  noticed.alone = SummaryFrom(json.at("alone"));
+  noticed.baseline = SummaryFrom(json.at("alone"));
   noticed.beside = SummaryFrom(json.at("beside"));
   if (json.contains("nops")) noticed.nops = SummaryFrom(json.at("nops"));
   json.at("lost").get_to(noticed.lost);
@@ -102,11 +102,11 @@ Cell CellFrom(const nlohmann::json& json, const Case& attack) {
   cell.attack = &attack;
   cell.skipped = json.value("skipped", "");
   cell.broken = json.value("broken", "");
-  for (const char* name : kInnocents) {
+  for (const char* name : kVictims) {
     if (json.contains("innocents") && json["innocents"].contains(name))
-      cell.innocents.push_back(NoticedFrom(name, json["innocents"][name]));
+      cell.victims.push_back(NoticedFrom(name, json["innocents"][name]));
   }
-  json.at("ring_cpu_alone").get_to(cell.ring_cpu_alone);
+  json.at("ring_cpu_alone").get_to(cell.ring_cpu_baseline);
   json.at("ring_cpu_beside").get_to(cell.ring_cpu_beside);
   for (const nlohmann::json& held : json.at("held")) {
     cell.held.push_back({held.at("attackers_memory").get<uint64_t>(), held.at("mappings").get<uint64_t>(),

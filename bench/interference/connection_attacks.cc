@@ -168,7 +168,7 @@ void TwoLapsAtOnce(Vm* vm, uint32_t epoch) {
   const uint32_t entries = vm->options().entries;
   const auto ring = vm->ring(0);
   for (uint32_t idx = 0; idx < 2 * entries; ++idx) {
-    for (int look = 0; look < 200 && idx >= entries && vm->TakenBy(0) < entries; ++look) SleepNs(10'000);
+    for (int check = 0; check < 200 && idx >= entries && vm->TakenBy(0) < entries; ++check) SleepNs(10'000);
     for (uint32_t i = 0; i < 4; ++i) RealMemory::StoreRelaxed(ring.arg(idx, i), args[i]);
     RealMemory::StoreRelease(ring.submit(idx),
                              vgpu_submit_word(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, ring.tag(epoch, idx)));
@@ -178,7 +178,7 @@ void TwoLapsAtOnce(Vm* vm, uint32_t epoch) {
 
 // Of ring 0, within some milliseconds.
 bool AwaitAck(const Vm& vm, uint32_t state) {
-  for (int look = 0; look < 500; ++look) {
+  for (int check = 0; check < 500; ++check) {
     if (vgpu_word_data(RealMemory::LoadAcquire(vm.ring(0).epoch_ack)) == state) return true;
     SleepNs(10'000);
   }
@@ -228,7 +228,7 @@ void ResetLies(const Args& args) {
     const uint64_t count = vm->layout().arena_bytes / sizeof(uint32_t);
     vm->AddVectors(1, count, 0, 0, 0);
     vm->Flush(1);
-    for (int look = 0; look < 1000 && vm->TakenBy(1) == 0; ++look) SleepNs(10'000);
+    for (int check = 0; check < 1000 && vm->TakenBy(1) == 0; ++check) SleepNs(10'000);
     SleepNs(1'000'000);
     vm->connection().Drain();
     vm->connection().Send(VGPU_MSG_RESET);

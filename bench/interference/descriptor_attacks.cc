@@ -158,7 +158,7 @@ void KickWaiters(const Args& args) {
 }
 
 // Kicks that give up their count one by one, of a count that lasts for ever: the mediator is awake, the
-// attacker asleep.
+// aggressor asleep.
 void Semaphores(const Args& args) {
   const auto fill = [](Vm* vm) {
     for (uint32_t q = 0; q < vm->doorbells(); ++q) {

@@ -131,7 +131,7 @@ void Epochs(const Args& args) {
   Say("%lu epochs", static_cast<unsigned long>(epochs));
 }
 
-// Every ring of many VMs sends one ADD each period, so that all of them stay hot.
+// Every ring of many VMs sends one ADD each period, so that all of them stay polled.
 void KeepHot(const Args& args) {
   const auto all = AttachedMany(args, args.Vm(8, 16, 256 << 10), args.Number("--vms", 100));
   const int64_t period_ns = args.Number("--period_us", 1000) * 1000;
@@ -160,7 +160,7 @@ void Idle(const Args& args) {
   AwaitStop();
 }
 
-// Every slot of every ring of many VMs, then all doorbells: how long is the turn that takes them?
+// Every slot of every ring of many VMs, then all doorbells: how long is the iteration that takes them?
 void Burst(const Args& args) {
   const auto all = AttachedMany(args, args.Vm(8, 256, 1 << 20), args.Number("--vms", 40));
   const auto each = [&](const auto& act) {

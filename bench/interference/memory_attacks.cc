@@ -27,7 +27,7 @@ void AskForSmallVectors(Vm* vm) {
   vm->Flush(0);
 }
 
-// The whole region at once, over and over, while the ring is kept hot. --refill 1: its pages are made anew
+// The whole region at once, over and over, while the ring is kept polled. --refill 1: its pages are made anew
 // each time. --rings-file 0: ring lines are in it, as those of earlier releases' owners; --vectors 1: small
 // vectors touch it all the time.
 void PunchAll(const Args& args) {
@@ -53,7 +53,7 @@ void PunchAll(const Args& args) {
   SayPunches(punches, longest_ns);
 }
 
-// The largest rings file at once, over and over, while a ring is kept hot.
+// The largest rings file at once, over and over, while a ring is kept polled.
 void PunchRings(const Args& args) {
   const auto vm = Attached(args, args.Vm(VGPU_RINGS_MAX, VGPU_ENTRIES_MAX, 16 << 20));
   const uint64_t bytes = vgpu_rings_bytes(&vm->layout());

@@ -26,7 +26,7 @@ namespace vgpu::bench::interference {
 namespace {
 
 constexpr int64_t kNsPerMs = 1'000'000;
-constexpr int64_t kLookNs = 20'000;
+constexpr int64_t kCheckEveryNs = 20'000;
 
 void AllDescriptors() {
   rlimit limit{};
@@ -309,7 +309,7 @@ bool Vm::Open(uint32_t q, int timeout_ms) {
   uint32_t state = 0;
   while (!ring::EpochAnswered(ring(q), epochs_[q], &state)) {
     if (NowNs() > end_ns || g_stop) return false;
-    SleepNs(kLookNs);
+    SleepNs(kCheckEveryNs);
   }
   producers_[q] = std::make_unique<Producer<RealMemory>>(ring(q), epochs_[q]);
   return state == VGPU_EPOCH_OPEN;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an innocent writes down, in memory that it shares with the harness: nothing of it waits for a disk.
+// What a victim writes down, in memory that it shares with the harness: nothing of it waits for a disk.
 #ifndef VGPU_BENCH_INTERFERENCE_RECORD_H_
 #define VGPU_BENCH_INTERFERENCE_RECORD_H_
 
@@ -12,7 +12,7 @@ namespace vgpu::bench::interference {
 struct Record {
   int64_t due_ns = 0;      // when the request was to be sent (CLOCK_MONOTONIC)
   int64_t latency_ns = 0;  // from then until its answer was seen
-  uint32_t blind_us = 0;   // of these the innocent itself did not run: somebody else had its processor
+  uint32_t blind_us = 0;   // of these the victim itself did not run: somebody else had its processor
   uint32_t wrong = 0;      // the answer's code, or kWrongResult
 };
 inline constexpr uint32_t kWrongResult = 0x100;

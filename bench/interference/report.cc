@@ -15,14 +15,14 @@ constexpr const char* kGated[] = {"high", "medium"};
 
 std::string Us(double us) { return us < 10'000 ? fmt::format("{:.1f}", us) : fmt::format("{:.0f}", us); }
 
-std::string Ratio(double alone, double beside) {
-  if (alone == 0) return "-";
-  const double ratio = beside / alone;
+std::string Ratio(double baseline, double beside) {
+  if (baseline == 0) return "-";
+  const double ratio = beside / baseline;
   return ratio < 100 ? fmt::format("x{:.2f}", ratio) : fmt::format("x{:.0f}", ratio);
 }
 
 std::string Line(const std::string& attack, const Noticed& noticed, bool with_nops) {
-  const Summary &a = noticed.alone, &b = noticed.beside;
+  const Summary &a = noticed.baseline, &b = noticed.beside;
   const LateExcess late = ExcessOf(a, b);
   return fmt::format(
       "{:<46} {:<6} {:>8} {:>7} | {:>8} {:>7} {:>7} | {:>9} {:>7} | {:>9} {:>9} | {:>7} {:>9} | {:>6} {:>5} "
@@ -34,13 +34,13 @@ std::string Line(const std::string& attack, const Noticed& noticed, bool with_no
       fmt::format("{:.1f}", 100 * b.blind_share()), a.answers, b.answers);
 }
 
-// "high 0, at most 3; medium ..." of the windows, in each of which one VM attacked: late answers.
+// "high 0, at most 3; medium ..." of the intervals, in each of which one VM attacked: late answers.
 std::string LateForEachVm(const Cell& cell) {
   std::string text;
   for (const char* name : kGated) {
-    const Noticed* innocent = cell.innocent(name);
-    if (innocent == nullptr) continue;
-    const Spread late = SpreadOf(innocent->beside.late_by_window);
+    const Noticed* victim = cell.victim(name);
+    if (victim == nullptr) continue;
+    const Spread late = SpreadOf(victim->beside.late_by_interval);
     text += fmt::format("{}{} {:.0f}, at most {:.0f}", text.empty() ? "" : "; ", name, late.median, late.max);
   }
   return text;
@@ -53,7 +53,7 @@ std::string Remarks(const Cell& cell) {
   if (!cell.broken.empty()) add("BROKEN: " + cell.broken);
   if (!cell.ring_cpu_beside.empty()) {
     add(fmt::format("ring thread {:.0f} % of its processor alone, {:.0f} % beside; log {} KB",
-                    SpreadOf(cell.ring_cpu_alone).median, SpreadOf(cell.ring_cpu_beside).median,
+                    SpreadOf(cell.ring_cpu_baseline).median, SpreadOf(cell.ring_cpu_beside).median,
                     cell.log_bytes / 1000));
   }
   if (cell.attack->kind == Kind::kMemory && !cell.held.empty())
@@ -102,32 +102,32 @@ class Figures {
     figures_.push_back(std::move(figure));
   }
 
-  // An innocent of a lower class than the attacker must wait.
+  // A victim of a lower class than the aggressor must wait.
   bool Gated(const char* name) const {
     constexpr uint32_t kHigh = 2;
     return case_.kind != Kind::kGuest || case_.priority != kHigh || std::string_view(name) == "high";
   }
 
-  // The worse one of the innocents.
+  // The worse one of the victims.
   void AddP99(const char* title, double bound) {
     const Noticed* worst = nullptr;
     P99Ratio worst_ratio;
     Verdict verdict = Verdict::kHolds;
     for (const char* name : kGated) {
-      const Noticed* innocent = cell_.innocent(name);
-      if (!Gated(name) || innocent == nullptr) continue;
+      const Noticed* victim = cell_.victim(name);
+      if (!Gated(name) || victim == nullptr) continue;
       const P99Ratio ratio =
-          RatioOf(case_.kind == Kind::kGuest ? innocent->nops : innocent->alone, innocent->beside);
-      verdict = Worse(verdict, JudgeP99(ratio, bound, innocent->beside.blind_share()));
-      if (worst != nullptr && SpreadOf(ratio.by_window).median <= SpreadOf(worst_ratio.by_window).median)
+          RatioOf(case_.kind == Kind::kGuest ? victim->nops : victim->baseline, victim->beside);
+      verdict = Worse(verdict, JudgeP99(ratio, bound, victim->beside.blind_share()));
+      if (worst != nullptr && SpreadOf(ratio.by_interval).median <= SpreadOf(worst_ratio.by_interval).median)
         continue;
-      worst = innocent;
+      worst = victim;
       worst_ratio = ratio;
     }
     if (worst == nullptr) return;
-    Add("p99", fmt::format("p99 {}", title), bound, worst_ratio.by_window, verdict,
+    Add("p99", fmt::format("p99 {}", title), bound, worst_ratio.by_interval, verdict,
         fmt::format("{}: p99 {} us alone, {} us beside; of all windows together {:.2f}; blind {:.1f} %",
-                    worst->name, Us(worst->alone.p99_us), Us(worst->beside.p99_us), worst_ratio.pooled,
+                    worst->name, Us(worst->baseline.p99_us), Us(worst->beside.p99_us), worst_ratio.pooled,
                     100 * worst->beside.blind_share()));
   }
 
@@ -138,21 +138,21 @@ class Figures {
     return a;
   }
 
-  // Values: by window, of both, beyond what was late alone.
+  // Values: by interval, of both, beyond what was late alone.
   void AddLate() {
     std::vector<double> values(cell_.held.size());
     Verdict verdict = Verdict::kHolds;
     std::string note;
     for (const char* name : kGated) {
-      const Noticed* innocent = cell_.innocent(name);
-      if (innocent == nullptr) continue;
-      const LateExcess late = ExcessOf(innocent->alone, innocent->beside);
+      const Noticed* victim = cell_.victim(name);
+      if (victim == nullptr) continue;
+      const LateExcess late = ExcessOf(victim->baseline, victim->beside);
       verdict = Worse(verdict, JudgeNoneLate(late));
       note += fmt::format("{}{}: {} late alone, {} beside, 3 standard deviations {:.0f}",
-                          note.empty() ? "" : "; ", name, innocent->alone.late, innocent->beside.late,
+                          note.empty() ? "" : "; ", name, victim->baseline.late, victim->beside.late,
                           late.three_sd);
-      for (size_t i = 0; i < values.size() && i < innocent->beside.late_by_window.size(); ++i) {
-        values[i] += innocent->beside.late_by_window[i] - innocent->alone.late_by_window[i];
+      for (size_t i = 0; i < values.size() && i < victim->beside.late_by_interval.size(); ++i) {
+        values[i] += victim->beside.late_by_interval[i] - victim->baseline.late_by_interval[i];
       }
     }
     Add("late", "late answers beside - alone", 0, values, verdict, note);
@@ -163,12 +163,12 @@ class Figures {
     Verdict verdict = Verdict::kHolds;
     std::string note;
     for (const char* name : kGated) {
-      const Noticed* innocent = cell_.innocent(name);
-      if (innocent == nullptr) continue;
-      verdict = Worse(verdict, JudgeStalls(innocent->alone, innocent->beside, kStallsMax));
-      if (values.empty()) values = innocent->beside.stalls_by_window;
+      const Noticed* victim = cell_.victim(name);
+      if (victim == nullptr) continue;
+      verdict = Worse(verdict, JudgeStalls(victim->baseline, victim->beside, kStallsMax));
+      if (values.empty()) values = victim->beside.stalls_by_interval;
       note += fmt::format("{}{}: longest gap {} ms", note.empty() ? "" : "; ", name,
-                          Us(innocent->beside.gap_us / 1000));
+                          Us(victim->beside.gap_us / 1000));
     }
     note += fmt::format("; late answers for each attacking VM: {}", LateForEachVm(cell_));
     Add("stalls", "stalls of each attacking VM", kStallsMax, values, verdict, note);
@@ -176,8 +176,8 @@ class Figures {
 
   void AddRingCpu() {
     std::vector<double> values;
-    for (size_t i = 0; i < std::min(cell_.ring_cpu_beside.size(), cell_.ring_cpu_alone.size()); ++i) {
-      values.push_back(cell_.ring_cpu_beside[i] - cell_.ring_cpu_alone[i]);
+    for (size_t i = 0; i < std::min(cell_.ring_cpu_beside.size(), cell_.ring_cpu_baseline.size()); ++i) {
+      values.push_back(cell_.ring_cpu_beside[i] - cell_.ring_cpu_baseline[i]);
     }
     Gate gate;
     gate.bound = kRingCpuMax;
@@ -233,9 +233,9 @@ std::string CellTable(const std::vector<Cell>& cells) {
       "attack", "", "p50 us", "", "p99 us", "nops", "beside", "p99.9 us", "", "gap ms", "beside", "late",
       "3 sd", "errors", "bl.%", "n alone", "beside");
   for (const Cell& cell : cells) {
-    if (cell.innocents.empty()) text += fmt::format("{}\n", cell.attack->title);
+    if (cell.victims.empty()) text += fmt::format("{}\n", cell.attack->title);
     std::string title = cell.attack->title;
-    for (const Noticed& noticed : cell.innocents) {
+    for (const Noticed& noticed : cell.victims) {
       text += Line(title, noticed, cell.attack->kind == Kind::kGuest);
       title.clear();
     }
@@ -244,7 +244,7 @@ std::string CellTable(const std::vector<Cell>& cells) {
   return text;
 }
 
-std::string PlacementText(const std::vector<Cell>& cells, bool pinned) {
+std::string PinningText(const std::vector<Cell>& cells, bool pinned) {
   std::map<std::string, uint64_t> kinds;
   uint64_t strays = 0;
   for (const Cell& cell : cells) {

@@ -19,7 +19,7 @@ namespace vgpu::bench::interference {
 namespace {
 
 nlohmann::json ToJson(const Settings& settings) {
-  return {{"mediator", settings.mediator}, {"config", settings.config}, {"windows", settings.windows},
+  return {{"mediator", settings.mediator}, {"config", settings.config}, {"windows", settings.intervals},
           {"seconds", settings.seconds},   {"seed", settings.seed},     {"pinned", settings.pinned}};
 }
 

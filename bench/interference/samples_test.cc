@@ -23,22 +23,22 @@ void Stall(std::vector<Record>* records, size_t from, int64_t ms) {
   }
 }
 
-std::vector<Window> Windows(size_t count, int64_t each_ns) {
-  std::vector<Window> windows;
+std::vector<Interval> Intervals(size_t count, int64_t each_ns) {
+  std::vector<Interval> intervals;
   for (size_t i = 0; i < count; ++i) {
-    windows.push_back({static_cast<int64_t>(i) * each_ns, static_cast<int64_t>(i + 1) * each_ns});
+    intervals.push_back({static_cast<int64_t>(i) * each_ns, static_cast<int64_t>(i + 1) * each_ns});
   }
-  return windows;
+  return intervals;
 }
 
 Summary WithLate(const std::vector<double>& late) {
   Summary summary;
-  summary.late_by_window = late;
+  summary.late_by_interval = late;
   for (const double count : late) summary.late += static_cast<uint64_t>(count);
   return summary;
 }
 
-TEST(Samples, WindowHoldsWhatWasDueInIt) {
+TEST(Samples, IntervalHoldsWhatWasDueInIt) {
   const Summary summary = Summarise(Steady(1000), {{10 * kMs, 20 * kMs}});
   EXPECT_EQ(summary.answers, 50u);
   EXPECT_EQ(summary.p50_us, 20);
@@ -50,10 +50,10 @@ TEST(Samples, WindowHoldsWhatWasDueInIt) {
 TEST(Samples, StallIsOneHoweverManyAreLate) {
   auto records = Steady(1000);
   Stall(&records, 100, 10);
-  const Summary summary = Summarise(records, Windows(2, 100 * kMs));
-  EXPECT_EQ(summary.late_by_window,
+  const Summary summary = Summarise(records, Intervals(2, 100 * kMs));
+  EXPECT_EQ(summary.late_by_interval,
             (std::vector<double>{45, 0}));  // the last 1 ms of it delays nobody by more
-  EXPECT_EQ(summary.stalls_by_window, (std::vector<double>{1, 0}));
+  EXPECT_EQ(summary.stalls_by_interval, (std::vector<double>{1, 0}));
   EXPECT_EQ(summary.longest_us, 10'000);
   EXPECT_NEAR(summary.gap_us, 10'180, 1);
 }
@@ -62,14 +62,14 @@ TEST(Samples, TwoStallsAreTwo) {
   auto records = Steady(1000);
   Stall(&records, 100, 3);
   Stall(&records, 200, 3);
-  EXPECT_EQ(Summarise(records, Windows(1, 200 * kMs)).stalls_by_window, (std::vector<double>{2}));
+  EXPECT_EQ(Summarise(records, Intervals(1, 200 * kMs)).stalls_by_interval, (std::vector<double>{2}));
 }
 
 TEST(Samples, WhoDidNotRunHasSeenNothing) {
   auto records = Steady(1000);
   Stall(&records, 100, 4);
   for (size_t i = 100; i < 120; ++i) records[i].blind_us = static_cast<uint32_t>(records[i].latency_ns / kUs);
-  const Summary summary = Summarise(records, Windows(1, 200 * kMs));
+  const Summary summary = Summarise(records, Intervals(1, 200 * kMs));
   EXPECT_EQ(summary.late, 0u);
   EXPECT_EQ(summary.blind, 20u);
   EXPECT_DOUBLE_EQ(summary.blind_share(), 0.02);
@@ -79,14 +79,14 @@ TEST(Samples, StallWithALittleBlindTimeInItCounts) {
   auto records = Steady(1000);
   Stall(&records, 100, 100);
   records[100].blind_us = 300;
-  EXPECT_EQ(Summarise(records, Windows(1, 200 * kMs)).blind, 0u);
+  EXPECT_EQ(Summarise(records, Intervals(1, 200 * kMs)).blind, 0u);
 }
 
 TEST(Samples, WrongAnswersCountEvenIfBlind) {
   auto records = Steady(10);
   records[3].wrong = 1;
   records[4] = {records[4].due_ns, 300 * kUs, 300, kWrongResult};
-  EXPECT_EQ(Summarise(records, Windows(1, 2 * kMs)).wrong, 2u);
+  EXPECT_EQ(Summarise(records, Intervals(1, 2 * kMs)).wrong, 2u);
 }
 
 TEST(Late, NoneMoreThanChanceHolds) {
@@ -94,7 +94,7 @@ TEST(Late, NoneMoreThanChanceHolds) {
   EXPECT_EQ(JudgeNoneLate(ExcessOf(WithLate({3, 2, 4, 3, 3}), WithLate({4, 3, 3, 4, 5}))), Verdict::kHolds);
 }
 
-TEST(Late, ManyInEveryWindowFallShort) {
+TEST(Late, ManyInEveryIntervalFallShort) {
   EXPECT_EQ(JudgeNoneLate(ExcessOf(WithLate({0, 0, 0, 0, 0}), WithLate({70, 75, 80, 72, 74}))),
             Verdict::kFallsShort);
 }
@@ -104,29 +104,29 @@ TEST(Late, OneBurstProvesNothing) {
             Verdict::kInconclusive);
 }
 
-TEST(Stalls, AtMostOneInAnyWindow) {
-  Summary alone, once, twice;
-  alone.stalls_by_window = {0, 0, 0};
-  once.stalls_by_window = {1, 1, 1};
-  twice.stalls_by_window = {0, 2, 0};
-  EXPECT_EQ(JudgeStalls(alone, once, 1), Verdict::kHolds);
-  EXPECT_EQ(JudgeStalls(alone, twice, 1), Verdict::kFallsShort);
-  alone.stalls_by_window = {0, 0, 1};
-  EXPECT_EQ(JudgeStalls(alone, twice, 1), Verdict::kInconclusive);
+TEST(Stalls, AtMostOneInAnyInterval) {
+  Summary baseline, once, twice;
+  baseline.stalls_by_interval = {0, 0, 0};
+  once.stalls_by_interval = {1, 1, 1};
+  twice.stalls_by_interval = {0, 2, 0};
+  EXPECT_EQ(JudgeStalls(baseline, once, 1), Verdict::kHolds);
+  EXPECT_EQ(JudgeStalls(baseline, twice, 1), Verdict::kFallsShort);
+  baseline.stalls_by_interval = {0, 0, 1};
+  EXPECT_EQ(JudgeStalls(baseline, twice, 1), Verdict::kInconclusive);
 }
 
-TEST(P99, HoldsIfWindowsAndTheWholeDo) {
+TEST(P99, HoldsIfIntervalsAndTheWholeDo) {
   EXPECT_EQ(JudgeP99({{1.1, 1.2, 1.0, 1.3, 1.1}, 1.2}, 2, 0), Verdict::kHolds);
   EXPECT_EQ(JudgeP99({{1.1, 1.2, 1.0, 9.0, 9.0}, 5.0}, 2, 0),
-            Verdict::kInconclusive);  // bursts in some windows
+            Verdict::kInconclusive);  // bursts in some intervals
   EXPECT_EQ(JudgeP99({{3.1, 3.2, 3.0, 9.0, 9.0}, 5.0}, 2, 0), Verdict::kFallsShort);
   EXPECT_EQ(JudgeP99({{1.1, 1.2, 1.0, 1.3, 1.1}, 1.2}, 2, 0.5), Verdict::kInconclusive);  // mostly blind
-  EXPECT_EQ(JudgeP99({{1.1, 1.2}, 1.2}, 2, 0), Verdict::kInconclusive);                   // too few windows
+  EXPECT_EQ(JudgeP99({{1.1, 1.2}, 1.2}, 2, 0), Verdict::kInconclusive);                   // too few intervals
 }
 
-TEST(P99, WindowWithoutAnAnswerIsAsLateAsItIsLong) {
-  const Summary summary = Summarise(Steady(500), Windows(2, 100 * kMs));  // the second one is empty
-  EXPECT_EQ(summary.p99_by_window, (std::vector<double>{20, 100'000}));
+TEST(P99, IntervalWithoutAnAnswerIsAsLateAsItIsLong) {
+  const Summary summary = Summarise(Steady(500), Intervals(2, 100 * kMs));  // the second one is empty
+  EXPECT_EQ(summary.p99_by_interval, (std::vector<double>{20, 100'000}));
   EXPECT_EQ(summary.gap_us, 100'000);
 }
 

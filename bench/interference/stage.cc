@@ -26,7 +26,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Clock = std::chrono::steady_clock;
 
-constexpr milliseconds kLook{10};
+constexpr milliseconds kCheckEvery{10};
 constexpr milliseconds kKeep{100};  // how often threads are looked at
 constexpr seconds kStartMax{20}, kReadyMax{90}, kEndMax{15};
 constexpr size_t kTailBytes = 1 << 16;
@@ -84,29 +84,29 @@ Result<void> TakeOthersCpu(bool pinned) {
   return pinned ? PinTo(kOthersCpu) : Result<void>();
 }
 
-// ---- Placement ----
+// ---- Pinning ----
 
-Placement::Placement(pid_t mediator, bool pinned) : mediator_(mediator), pinned_(pinned) {
-  Look();
+Pinning::Pinning(pid_t mediator, bool pinned) : mediator_(mediator), pinned_(pinned) {
+  Check();
   started_ = true;
   keeper_ = std::thread([this] {
-    for (; !stop_; std::this_thread::sleep_for(kKeep)) Look();
+    for (; !stop_; std::this_thread::sleep_for(kKeep)) Check();
   });
 }
 
-Placement::~Placement() {
+Pinning::~Pinning() {
   stop_ = true;
   keeper_.join();
 }
 
-void Placement::Look() {
+void Pinning::Check() {
   const std::lock_guard lock(mutex_);
   const std::vector<pid_t> threads = ThreadsOf(mediator_);
   ring_thread_ = RingThreadOf(mediator_);
-  for (const pid_t thread : threads) LookAt(thread);
+  for (const pid_t thread : threads) CheckThread(thread);
 }
 
-void Placement::LookAt(pid_t thread) {
+void Pinning::CheckThread(pid_t thread) {
   Thread& known = threads_[thread];
   if (known.found_on.empty()) known.found_on = ProcessorsOf(thread);
   known.name = ThreadName(thread);  // it may name itself after its birth
@@ -117,12 +117,12 @@ void Placement::LookAt(pid_t thread) {
   if (const std::string now = ProcessorsOf(thread); !now.empty()) known.runs_on = now;
 }
 
-uint64_t Placement::ring_cpu_ns() const {
+uint64_t Pinning::ring_cpu_ns() const {
   const std::string text = ReadFile(fmt::format("/proc/{}/schedstat", ring_thread_.load()));
   return std::strtoull(text.c_str(), nullptr, 10);
 }
 
-nlohmann::json Placement::ToJson() {
+nlohmann::json Pinning::ToJson() {
   const std::lock_guard lock(mutex_);
   std::map<std::tuple<std::string, std::string, std::string, bool>, uint64_t> kinds;
   for (const auto& [thread, known] : threads_) {
@@ -140,7 +140,7 @@ nlohmann::json Placement::ToJson() {
   return json;
 }
 
-uint64_t Placement::strays() {
+uint64_t Pinning::strays() {
   const std::lock_guard lock(mutex_);
   return strays_;
 }
@@ -162,7 +162,7 @@ void LogReader::Read() {
   std::array<char, 1 << 16> buffer;
   while (!stop_) {
     if (paused_) {
-      std::this_thread::sleep_for(kLook);
+      std::this_thread::sleep_for(kCheckEvery);
       continue;
     }
     pollfd wait{fd_.get(), POLLIN, 0};
@@ -207,13 +207,13 @@ Result<std::unique_ptr<Mediator>> Mediator::Start(const std::string& binary, con
   for (Connection operators;
        !operators.Connect(mediator->socket()) || !operators.Hello(VGPU_ROLE_OPERATOR);) {
     if (!mediator->child_.running() || Clock::now() > deadline) {
-      std::this_thread::sleep_for(kLook * 10);  // its last words are on their way
+      std::this_thread::sleep_for(kCheckEvery * 10);  // its last words are on their way
       return tl::make_unexpected(
           fmt::format("{} did not start; it said:\n{}", binary, mediator->log_->tail()));
     }
-    std::this_thread::sleep_for(kLook);
+    std::this_thread::sleep_for(kCheckEvery);
   }
-  mediator->placement_ = std::make_unique<Placement>(mediator->child_.pid(), pinned);
+  mediator->pinning_ = std::make_unique<Pinning>(mediator->child_.pid(), pinned);
   return mediator;
 }
 
@@ -290,13 +290,13 @@ void Program::Stop() {
 
 void Program::Kill() { child_.Kill(); }
 
-// ---- Innocent ----
+// ---- Victim ----
 
-Result<std::unique_ptr<Innocent>> Innocent::Start(const std::string& name,
+Result<std::unique_ptr<Victim>> Victim::Start(const std::string& name,
                                                   const std::vector<std::string>& flags,
                                                   const Mediator& mediator, const std::string& folder,
                                                   uint64_t room) {
-  const auto binary = Runfile("bench/interference/innocent");
+  const auto binary = Runfile("bench/interference/victim");
   if (!binary) return tl::make_unexpected(binary.error());
   const std::string file = folder + "/" + name;
   std::vector<std::string> argv = {*binary, "--socket", mediator.socket(),   "--out",
@@ -304,26 +304,26 @@ Result<std::unique_ptr<Innocent>> Innocent::Start(const std::string& name,
   argv.insert(argv.end(), flags.begin(), flags.end());
   auto program = Program::Start(argv);
   if (!program) return tl::make_unexpected(program.error());
-  std::unique_ptr<Innocent> innocent(new Innocent);
-  innocent->name_ = name;
-  innocent->program_ = std::move(*program);
-  if (const auto ready = innocent->program_->AwaitReady(); !ready) {
+  std::unique_ptr<Victim> victim(new Victim);
+  victim->name_ = name;
+  victim->program_ = std::move(*program);
+  if (const auto ready = victim->program_->AwaitReady(); !ready) {
     return tl::make_unexpected(fmt::format("innocent {}: {}", name, ready.error()));
   }
   const UniqueFd fd(open(file.c_str(), O_RDWR | O_CLOEXEC));
   auto mapping = base::MapShared(fd.get(), RecordFileBytes(room));
   if (!mapping) return tl::make_unexpected(mapping.error());
-  innocent->mapping_ = std::move(*mapping);
-  innocent->header_ = reinterpret_cast<const RecordHeader*>(innocent->mapping_.data());
-  return innocent;
+  victim->mapping_ = std::move(*mapping);
+  victim->header_ = reinterpret_cast<const RecordHeader*>(victim->mapping_.data());
+  return victim;
 }
 
-std::span<const Record> Innocent::records() const {
+std::span<const Record> Victim::records() const {
   const auto* records = reinterpret_cast<const Record*>(header_ + 1);
   return {records, header_->count.load(std::memory_order_acquire)};
 }
 
-bool Innocent::caught_up() const {
+bool Victim::caught_up() const {
   const auto all = records();
   return !all.empty() && NowNs() - all.back().due_ns < kCaughtUpNs;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The processes of a cell: the mediator and where its threads run, the innocents, the attackers.
+// The processes of a cell: the mediator and where its threads run, the victims, the aggressors.
 #ifndef VGPU_BENCH_INTERFERENCE_STAGE_H_
 #define VGPU_BENCH_INTERFERENCE_STAGE_H_
 
@@ -33,14 +33,14 @@ Result<void> TakeOthersCpu(bool pinned);
 
 // Binds the threads of a mediator and its children, again and again: threads are made during an attack, and
 // begin where their maker runs.
-class Placement {
+class Pinning {
  public:
-  Placement(pid_t mediator, bool pinned);
-  ~Placement();
-  Placement(const Placement&) = delete;
-  Placement& operator=(const Placement&) = delete;
+  Pinning(pid_t mediator, bool pinned);
+  ~Pinning();
+  Pinning(const Pinning&) = delete;
+  Pinning& operator=(const Pinning&) = delete;
 
-  void Look();
+  void Check();
   // What the ring thread has computed so far.
   uint64_t ring_cpu_ns() const;
   // By name: how many threads there were, where they might run when they were first seen, and where they may
@@ -53,7 +53,7 @@ class Placement {
   struct Thread {
     std::string name, found_on, runs_on;
   };
-  void LookAt(pid_t thread);
+  void CheckThread(pid_t thread);
 
   const pid_t mediator_;
   const bool pinned_;
@@ -90,9 +90,9 @@ class LogReader {
   std::thread thread_;
 };
 
-// What the mediator holds of the attackers.
+// What the mediator holds of the aggressors.
 struct Held {
-  uint64_t descriptors = 0;      // of attackers' memory
+  uint64_t descriptors = 0;      // of aggressors' memory
   uint64_t mappings = 0;         // of it
   uint64_t all_descriptors = 0;  // of whatever kind
 };
@@ -105,7 +105,7 @@ class Mediator {
 
   std::string socket() const { return folder_ + "/mediator.sock"; }
   bool running() { return child_.running(); }
-  Placement& placement() { return *placement_; }
+  Pinning& pinning() { return *pinning_; }
   LogReader& log() { return *log_; }
   Held held() const;
 
@@ -115,7 +115,7 @@ class Mediator {
   const std::string folder_;
   std::unique_ptr<LogReader> log_;
   Child child_;
-  std::unique_ptr<Placement> placement_;
+  std::unique_ptr<Pinning> pinning_;
 };
 
 // A program of ours, beside the mediator, whose lines are read.
@@ -141,10 +141,10 @@ class Program {
   bool ready_ = false;
 };
 
-// One innocent: its program, and what it has written down.
-class Innocent {
+// One victim: its program, and what it has written down.
+class Victim {
  public:
-  static Result<std::unique_ptr<Innocent>> Start(const std::string& name,
+  static Result<std::unique_ptr<Victim>> Start(const std::string& name,
                                                  const std::vector<std::string>& flags,
                                                  const Mediator& mediator, const std::string& folder,
                                                  uint64_t room);
@@ -158,7 +158,7 @@ class Innocent {
   const std::vector<std::string>& lines() const { return program_->lines(); }
 
  private:
-  Innocent() = default;
+  Victim() = default;
 
   std::string name_;
   std::unique_ptr<Program> program_;

@@ -55,13 +55,13 @@ const char* VerdictName(Verdict verdict) {
 }
 
 double Drift(const std::vector<double>& raw_by_round) {
-  constexpr size_t kWindows = 5;
-  if (raw_by_round.size() < kWindows) return 1;
+  constexpr size_t kParts = 5;
+  if (raw_by_round.size() < kParts) return 1;
   double lowest = INFINITY;
   double highest = 0;
-  for (size_t w = 0; w < kWindows; ++w) {
-    const auto begin = raw_by_round.begin() + static_cast<ptrdiff_t>(w * raw_by_round.size() / kWindows);
-    const auto end = raw_by_round.begin() + static_cast<ptrdiff_t>((w + 1) * raw_by_round.size() / kWindows);
+  for (size_t w = 0; w < kParts; ++w) {
+    const auto begin = raw_by_round.begin() + static_cast<ptrdiff_t>(w * raw_by_round.size() / kParts);
+    const auto end = raw_by_round.begin() + static_cast<ptrdiff_t>((w + 1) * raw_by_round.size() / kParts);
     const double median = Quantile({begin, end}, 0.5);
     lowest = std::min(lowest, median);
     highest = std::max(highest, median);

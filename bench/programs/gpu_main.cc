@@ -123,7 +123,7 @@ int ParseAndRun(int argc, char** argv) {
   for (const Measurement& measurement : kAll) names.push_back(measurement.name);
   Flags flags;
   std::string board;
-  uint32_t seat = 0;
+  uint32_t place = 0;
   std::string file;
   bool rehearse = false;
   cli::Program program("gpu", "What guests get from the GPU, and what a program on the host gets from it by itself.");
@@ -136,12 +136,12 @@ int ParseAndRun(int argc, char** argv) {
   cli::AddText(app, "--json", &flags.json, "also write everything to this file", "FILE");
   CLI::App* guest = app.add_subcommand("guest", "")->group("");  // one of our own processes
   cli::AddText(*guest, "--board", &board, "")->required();
-  cli::AddInteger(*guest, "--seat", &seat, "")->required();
+  cli::AddInteger(*guest, "--seat", &place, "")->required();
   CLI::App* neighbour = app.add_subcommand("neighbour", "")->group("");  // the same, but nothing to do with a mediator
   cli::AddText(*neighbour, "--file", &file, "")->required();
   cli::AddFlag(*neighbour, "--rehearse", &rehearse, "");
   if (const auto status = program.Parse(argc, argv)) return *status;
-  if (*guest) return RunGuest(board, seat);
+  if (*guest) return RunGuest(board, place);
   return *neighbour ? RunNeighbour(file, !rehearse) : cli::FinishOutput("gpu", Run(flags));
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// //bench:interference: what two innocents and a vector client notice of one attack at a time. README.md.
+// //bench:interference: what two victims and a vector client notice of one attack at a time. README.md.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -80,13 +80,13 @@ int Run(Flags flags) {
   const HighPriority priority;
   if (!priority.granted())
     fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
-  cli::Print("{}\n{} windows of {} s, seed {}, mediator {}\n", MachineText(), flags.settings.windows,
+  cli::Print("{}\n{} windows of {} s, seed {}, mediator {}\n", MachineText(), flags.settings.intervals,
              flags.settings.seconds, flags.settings.seed, flags.settings.mediator);
   std::fflush(stdout);
   const auto cells = MeasureAll(flags, std::move(earlier));
   if (!cells) return EXIT_FAILURE;
   const std::vector<Figure> figures = FiguresOf(*cells, flags.settings.pinned);
-  cli::Print("{}\n{}{}\n{}", CellTable(*cells), PlacementText(*cells, flags.settings.pinned),
+  cli::Print("{}\n{}{}\n{}", CellTable(*cells), PinningText(*cells, flags.settings.pinned),
              OriginsText(*cells), Table(figures));
   return AllHold(figures) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
@@ -99,7 +99,7 @@ int ParseAndRun(int argc, char** argv) {
   Settings& settings = flags.settings;
   cli::Program program("interference", "Measures what innocents notice of attacks, one at a time.");
   CLI::App& app = program.app();
-  cli::AddInteger(app, "--windows", &settings.windows, "of each kind for each attack", 1, 10'000);
+  cli::AddInteger(app, "--windows", &settings.intervals, "of each kind for each attack", 1, 10'000);
   cli::AddSeconds(app, "--seconds", &settings.seconds, "length of a window")
       ->check(CLI::Range(kSecondsMin, kSecondsMost));
   cli::AddWords(app, "--only", &flags.only, "only these attacks", names);

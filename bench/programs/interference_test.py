@@ -11,9 +11,9 @@ import unittest
 
 PROGRAM = os.path.join("bench", "programs", "interference")
 ATTACKS = ("punch-16m", "churn", "flood-medium")  # in the order of the matrix
-WINDOWS = 2
+INTERVALS = 2
 SUMMARY = ("answers", "blind", "late", "wrong", "p50_us", "p99_us", "p999_us", "longest_us", "gap_us")
-BY_WINDOW = ("p99_by_window", "late_by_window", "stalls_by_window")
+BY_INTERVAL = ("p99_by_window", "late_by_window", "stalls_by_window")
 
 
 def lacks():
@@ -47,7 +47,7 @@ class Smoke(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             file = os.path.join(folder, "result.json")
             only = [word for name in ATTACKS for word in ("--only", name)]
-            done = self.run_program("--windows", str(WINDOWS), "--seconds", "0.1", "--json", file, *only)
+            done = self.run_program("--windows", str(INTERVALS), "--seconds", "0.1", "--json", file, *only)
             self.assertIn(done.returncode, (0, 1), done.stdout)  # with two windows nothing is conclusive
             with open(file, encoding="utf-8") as stream:
                 result = json.load(stream)
@@ -85,30 +85,30 @@ class Smoke(unittest.TestCase):
             self.assertIn("is no result of this program", broken.stdout)
 
     def check_result(self, result, said):
-        self.assertEqual(result["settings"]["windows"], WINDOWS)
+        self.assertEqual(result["settings"]["windows"], INTERVALS)
         self.assertEqual([cell["name"] for cell in result["cells"]], list(ATTACKS))
         for cell in result["cells"]:
             self.assertNotIn("broken", cell, said)
             self.check_cell(cell)
         punched = result["cells"][0]
-        self.assertEqual(len(punched["late_for_each_vm"]["high"]), WINDOWS)
+        self.assertEqual(len(punched["late_for_each_vm"]["high"]), INTERVALS)
         self.assertIn("late answers for each attacking VM (2 of them, one a window): high ", said)
         names = {figure["name"] for figure in result["figures"]}
         gates = {"churn_p99", "churn_late", "flood-medium_p99", "punch-16m_late", "errors"}
         self.assertLessEqual(gates, names)
 
     def check_cell(self, cell):
-        self.assertEqual(len(cell["ring_cpu_beside"]), WINDOWS)
-        self.assertEqual(len(cell["held"]), WINDOWS)
+        self.assertEqual(len(cell["ring_cpu_beside"]), INTERVALS)
+        self.assertEqual(len(cell["held"]), INTERVALS)
         self.assertEqual([thread["ring"] for thread in cell["threads"]].count(True), 1, cell["threads"])
         phases = ("alone", "nops", "beside") if cell["kind"] == "guest" else ("alone", "beside")
-        for innocent in ("high", "medium", "vector"):
+        for victim in ("high", "medium", "vector"):
             for phase in phases:
-                summary = cell["innocents"][innocent][phase]
+                summary = cell["innocents"][victim][phase]
                 self.assertLessEqual(set(SUMMARY), set(summary))
                 self.assertGreater(summary["answers"] + summary["blind"], 0)
-                for key in BY_WINDOW:
-                    self.assertEqual(len(summary[key]), WINDOWS)
+                for key in BY_INTERVAL:
+                    self.assertEqual(len(summary[key]), INTERVALS)
 
 
 if __name__ == "__main__":

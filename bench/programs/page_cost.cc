@@ -39,11 +39,11 @@ using Page = std::array<Line, kLinesOfPage>;
 static_assert(sizeof(Line) == 64 && sizeof(Page) == 4096);
 using Pages = std::array<Page, kPages>;
 
-// `look` is called now and then.
-template <class Look>
-void Await(const std::atomic<uint64_t>& word, uint64_t value, Look look) {
-  for (uint32_t looks = 1; word.load(std::memory_order_acquire) != value; ++looks) {
-    if (looks % (1 << 20) == 0) look();
+// `check` is called now and then.
+template <class Check>
+void Await(const std::atomic<uint64_t>& word, uint64_t value, Check check) {
+  for (uint32_t checks = 1; word.load(std::memory_order_acquire) != value; ++checks) {
+    if (checks % (1 << 20) == 0) check();
   }
 }
 

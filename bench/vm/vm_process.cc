@@ -107,8 +107,8 @@ Result<nlohmann::json> VmProcess::Json(std::chrono::seconds patience) {
 
 Result<void> VmProcess::Fill(steady_clock::time_point deadline) {
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - steady_clock::now());
-  pollfd look{out_.get(), POLLIN, 0};
-  if (poll(&look, 1, static_cast<int>(std::max<int64_t>(0, left.count()))) <= 0) {
+  pollfd watched{out_.get(), POLLIN, 0};
+  if (poll(&watched, 1, static_cast<int>(std::max<int64_t>(0, left.count()))) <= 0) {
     return tl::make_unexpected("the VM said nothing in time" + LastWords());
   }
   std::array<char, 4096> bytes;

@@ -42,8 +42,8 @@ Result<std::unique_ptr<VmShell>> VmShell::Boot(VmOptions options, const std::str
 
 Result<void> VmShell::Tell(const std::string& command) {
   if (!commands_) {
-    pollfd look{listener_.get(), POLLIN, 0};
-    if (poll(&look, 1, kStartMaxMs) == 1) {
+    pollfd watched{listener_.get(), POLLIN, 0};
+    if (poll(&watched, 1, kStartMaxMs) == 1) {
       commands_ = base::UniqueFd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     }
     if (!commands_) return tl::make_unexpected("QEMU does not start" + vm_->LastWords());

@@ -41,7 +41,7 @@ class Resident {
     while (!context->broken()) {
       bool answered = false;
       for (uint32_t e = 0; e < VGPU_RESIDENT_ENTRIES; ++e) {
-        if (const CuResult looked = Look(e, &answered); looked != kCuSuccess) return looked;
+        if (const CuResult checked = Check(e, &answered); checked != kCuSuccess) return checked;
       }
       if (Load(&ring_->stop) != 0) break;
       if (gaps_wanted_) CountGap();
@@ -52,7 +52,7 @@ class Resident {
 
  private:
   // An entry is a request when all its words are of the lap.
-  CuResult Look(uint32_t e, bool* answered) {
+  CuResult Check(uint32_t e, bool* answered) {
     std::array<uint64_t, 4> word;
     for (size_t i = 0; i < word.size(); ++i) {
       word[i] = Load(&ring_->entries[e].word[i]);

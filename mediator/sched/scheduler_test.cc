@@ -82,7 +82,7 @@ TEST(SchedulerTest, AddTwice_OneTurn) {
   EXPECT_EQ(Turns(&scheduler, 4), (std::vector<const Flow*>{&a, &b, &a, &b}));
 }
 
-TEST(SchedulerTest, Alone_YieldsToItself) {
+TEST(SchedulerTest, OnlyOne_YieldsToItself) {
   Scheduler scheduler;
   Flow a = Of(kHigh);
   scheduler.Add(&a);

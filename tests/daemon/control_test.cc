@@ -379,9 +379,9 @@ class ConfiguredVmsTest : public ControlTest {
 };
 
 TEST_F(ConfiguredVmsTest, UnknownVm_Refused) {
-  Owner stranger({.vm_id = 77});
+  Owner other({.vm_id = 77});
   Peer peer(socket());
-  stranger.SendAttach(&peer);
+  other.SendAttach(&peer);
   peer.Expect(VGPU_MSG_HELLO);
   EXPECT_SAYS(peer.ExpectError(), "VM 77 is not in the mediator's configuration");
 }

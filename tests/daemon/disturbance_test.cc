@@ -377,7 +377,7 @@ TEST_F(DisturbanceTest, NoDescriptorsLeft_TheCauseIsNamedAndItDoesNotSpin) {
     for (int i = 0; i < 20; ++i) peers.emplace_back(socket());
     ASSERT_TRUE(Eventually([this] { return daemon_->Log().find("a connection is refused") != std::string::npos; }));
     EXPECT_SAYS(daemon_->Log(), "descriptors");
-    // Many wait at the door. Whoever looks at it without a pause has the processor to itself.
+    // Many wait to be accepted. Whoever looks at it without a pause has the processor to itself.
     const uint64_t ticks = daemon_->CpuTicks();
     const TimePoint begin = Clock::now();
     EXPECT_TRUE(Eventually([&] { return Clock::now() - begin > std::chrono::milliseconds(500); }));
@@ -431,7 +431,7 @@ class ExactlyOnce {
   int32_t rounds_ = 0;
 };
 
-TEST_F(DisturbanceTest, SlowCalls_ServedApartAndEveryAnswerOnce) {
+TEST_F(DisturbanceTest, SlowCalls_IsolatedAndEveryAnswerOnce) {
   Owner owner({.vm_id = kVm});
   ASSERT_TRUE(owner.Attach(socket()));
   StartStream();
@@ -442,16 +442,16 @@ TEST_F(DisturbanceTest, SlowCalls_ServedApartAndEveryAnswerOnce) {
     crowd = std::make_unique<Crowd>(owner.doorbells(0).call.get());
     crowded = true;
   });
-  const auto apart = [this] { return daemon_->Log().find("VM 2 (uid") != std::string::npos &&
+  const auto isolated = [this] { return daemon_->Log().find("VM 2 (uid") != std::string::npos &&
                                      daemon_->Log().find("is served apart") != std::string::npos; };
   const TimePoint deadline = Clock::now() + kPatience / 2;
-  for (int after = 0; after < 100 && !HasFailure(); after += crowded && apart() ? 1 : 0) {
+  for (int after = 0; after < 100 && !HasFailure(); after += crowded && isolated() ? 1 : 0) {
     for (int i = 0; i < 10 && !HasFailure(); ++i) once.Round();
     if (Clock::now() > deadline) break;
   }
   gathers.join();
   if (crowd->waiters() < 10'000) GTEST_SKIP() << crowd->waiters() << " waiters only: this process may have too few descriptors";
-  EXPECT_TRUE(apart()) << daemon_->Log();
+  EXPECT_TRUE(isolated()) << daemon_->Log();
   EXPECT_EQ(daemon_->StatusNumber("/vms/1/rings/0/answered"), once.requests());
   EXPECT_EQ(daemon_->StatusText("/vms/1/state"), "attached");
   stream_->AwaitMore(100);

@@ -74,7 +74,7 @@ class HostileTest : public testing::Test {
   void WhileUnderAttack(uint64_t rounds, Attack attack) {
     std::atomic<bool> stop{false};
     std::atomic<uint64_t> done{0};
-    std::thread attacker([&] {
+    std::thread aggressor([&] {
       while (!stop) {
         attack();
         ++done;
@@ -84,7 +84,7 @@ class HostileTest : public testing::Test {
     EXPECT_TRUE(Eventually([&] { return done >= rounds; }));
     ExpectHonestServed(100);
     stop = true;
-    attacker.join();
+    aggressor.join();
   }
 
   void ExpectAlive() {

@@ -185,10 +185,10 @@ ring::Answer Guest::Ask(uint32_t idx) {
 // Until a call, the end of the connection, or the end of all patience, which is a lost call.
 Outcome Guest::Sleep() {
   const int call = owner_->doorbells(q_).call.get();
-  pollfd looks[] = {{call, POLLIN, 0}, {owner_->peer().fd(), POLLRDHUP, 0}};
+  pollfd watched[] = {{call, POLLIN, 0}, {owner_->peer().fd(), POLLRDHUP, 0}};
   constexpr auto kMs = std::chrono::duration_cast<std::chrono::milliseconds>(kPatience).count();
-  if (poll(looks, 2, static_cast<int>(kMs)) == 0) return Outcome::kTimedOut;
-  if (looks[1].revents != 0) return Outcome::kLinkLost;
+  if (poll(watched, 2, static_cast<int>(kMs)) == 0) return Outcome::kTimedOut;
+  if (watched[1].revents != 0) return Outcome::kLinkLost;
   uint64_t count;
   [[maybe_unused]] const ssize_t got = read(call, &count, sizeof count);
   return Outcome::kDone;

@@ -56,8 +56,8 @@ bool Peer::ReceiveBytes(char* to, size_t bytes) {
   const TimePoint deadline = Clock::now() + kPatience;
   while (bytes > 0) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
-    pollfd look{fd_.get(), POLLIN, 0};
-    if (left <= 0 || poll(&look, 1, static_cast<int>(left)) == 0) {
+    pollfd watched{fd_.get(), POLLIN, 0};
+    if (left <= 0 || poll(&watched, 1, static_cast<int>(left)) == 0) {
       ADD_FAILURE() << "the mediator says nothing";
       return false;
     }

@@ -168,7 +168,7 @@ TEST_F(RingsFileTest, MediatorKilled_TheSameFilesAttachAgainAndTheRingGoesOn) {
 
 // ---- where it is served ----
 
-TEST_F(RingsFileTest, LongRegionWithoutOne_ServedApartAndStatusAndLogSayWhy) {
+TEST_F(RingsFileTest, LongRegionWithoutOne_IsolatedAndStatusAndLogSayWhy) {
   Owner owner({.vm_id = 7, .region_bytes = kLong, .rings_file = false});
   ASSERT_EQ(owner.AttachFds().size(), 4u);
   ASSERT_TRUE(owner.Attach(socket()));
@@ -223,12 +223,12 @@ TEST_F(RingsFileTest, HoleInIt_FencedUntilItAttachesAgain) {
 TEST_F(RingsFileTest, RegionPunchedUnderRequests_TheThreadThatServesRingsMeetsNothing) {
   Owner honest({.vm_id = 1});
   ASSERT_TRUE(honest.Attach(socket()));
-  Guest innocent(&honest, 0);
-  innocent.Open();
+  Guest victim(&honest, 0);
+  victim.Open();
   std::atomic<bool> stop{false};
   std::thread stream([&] {
     for (int32_t i = 0; !stop && !HasFailure(); i = (i + 1) % 1'000'000) {
-      EXPECT_EQ(innocent.Ask(innocent.Add(i, 1)).data, static_cast<uint32_t>(i + 1));
+      EXPECT_EQ(victim.Ask(victim.Add(i, 1)).data, static_cast<uint32_t>(i + 1));
     }
   });
   constexpr uint32_t kVms = 16;

@@ -66,8 +66,8 @@ void DecodeAndRun(fuzz::Input input) {
   const std::unique_ptr<char, decltype(&std::free)> arena(
       static_cast<char*>(std::aligned_alloc(kLineBytes, lines * kLineBytes)), &std::free);
   const vgpu_device_info info = {};
-  const bool arena_in_loop = window || input.Take<uint8_t>() % 2 == 0;
-  const RingLimits limits = {arena.get(), lines * kLineBytes, arena_in_loop, window, &info};
+  const bool arena_in_lane = window || input.Take<uint8_t>() % 2 == 0;
+  const RingLimits limits = {arena.get(), lines * kLineBytes, arena_in_lane, window, &info};
 
   ring::SlotCopy copy = {};
   const uint16_t any = input.Take<uint16_t>();

@@ -133,7 +133,7 @@ class Mediator {
         ArmKick();
         return true;
       case 6:
-        LookAtEpoch();
+        CheckEpoch();
         return true;
       default:
         Restart();
@@ -224,7 +224,7 @@ class Mediator {
     FUZZ_CHECK(ring_.loaded.empty());
   }
 
-  void LookAtEpoch() {
+  void CheckEpoch() {
     ring_.Begin();
     const uint64_t asked = RequestedEpoch(ring_.ref);
     FUZZ_CHECK(ring_.loaded.size() == 1);

@@ -21,9 +21,9 @@ constexpr size_t kConnections = 6;
 constexpr int kSteps = 6000;
 
 // One connection after the other, each with an owner of its own; several of them claim the same VM.
-class Stranger {
+class RandomPeer {
  public:
-  Stranger(std::string socket, uint32_t vm_id, uint64_t seed)
+  RandomPeer(std::string socket, uint32_t vm_id, uint64_t seed)
       : socket_(std::move(socket)),
         random_(seed),
         owner_({.vm_id = vm_id, .rings = 2, .entries = 16, .region_bytes = 64 << 10}) {}
@@ -153,15 +153,15 @@ TEST(SequenceTest, RandomConversations_NobodyElseNotices) {
   guest.Open();
   const size_t memfds = daemon.MappedMemfds();
   {
-    std::vector<std::unique_ptr<Stranger>> strangers;
+    std::vector<std::unique_ptr<RandomPeer>> peers;
     for (size_t i = 0; i < kConnections; ++i) {
-      strangers.push_back(
-          std::make_unique<Stranger>(daemon.socket(), 1 + static_cast<uint32_t>(i / 2), seed + i));
+      peers.push_back(
+          std::make_unique<RandomPeer>(daemon.socket(), 1 + static_cast<uint32_t>(i / 2), seed + i));
     }
     std::mt19937_64 random(seed);
     uint64_t attached = 0;
     for (int step = 0; step < kSteps; ++step) {
-      strangers[random() % kConnections]->Step();
+      peers[random() % kConnections]->Step();
       if (step % 50 != 0) continue;
       ASSERT_TRUE(daemon.Running()) << daemon.Log();
       ASSERT_EQ(guest.Ask(guest.Add(step, 1)).data, static_cast<uint32_t>(step + 1)) << daemon.Log();

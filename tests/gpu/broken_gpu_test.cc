@@ -35,28 +35,28 @@ class BrokenGpuTest : public GpuTest {
     return Eventually([&] { return ChildrenOf(daemon_->pid()).size() == engines; });
   }
   // One VM breaks the GPU with this operation; another one must not notice.
-  void ExpectOnlyTheCulpritSuffers(uint32_t opcode) {
-    std::unique_ptr<Guest> culprit, other;
-    const auto guilty = Attach(1, &culprit);
-    const auto innocent = Attach(2, &other);
+  void ExpectOnlyTheAggressorSuffers(uint32_t opcode) {
+    std::unique_ptr<Guest> aggressor, other;
+    const auto aggressors_owner = Attach(1, &aggressor);
+    const auto victims_owner = Attach(2, &other);
     const pid_t broken = Engine();
-    const uint32_t idx = culprit->Stage(opcode);
-    culprit->Flush();
+    const uint32_t idx = aggressor->Stage(opcode);
+    aggressor->Flush();
     KeepAsking(other.get(), [&] { return !Alive(broken); });
     ring::Answer answer;
-    ASSERT_EQ(culprit->Await(idx, &answer), Outcome::kDone) << daemon_->Log();
+    ASSERT_EQ(aggressor->Await(idx, &answer), Outcome::kDone) << daemon_->Log();
     EXPECT_EQ(answer.code, VGPU_ERR_INTERRUPTED);
     ASSERT_TRUE(Eventually([&] { return OnGpu(1) && OnGpu(2); })) << daemon_->Log();
-    EXPECT_EQ(culprit->Ask(culprit->Add(1, 2)).data, 3u);
+    EXPECT_EQ(aggressor->Ask(aggressor->Add(1, 2)).data, 3u);
     Ask(other.get(), 100);
     EXPECT_EQ(daemon_->VmCount(), 2u);
   }
 };
 
-TEST_F(BrokenGpuTest, IllegalAddress_OnlyTheCulpritSuffers) {
+TEST_F(BrokenGpuTest, IllegalAddress_OnlyTheAggressorSuffers) {
   Start();
   if (IsSkipped() || HasFatalFailure()) return;
-  ExpectOnlyTheCulpritSuffers(VGPU_OP_DEBUG_FAULT);
+  ExpectOnlyTheAggressorSuffers(VGPU_OP_DEBUG_FAULT);
   EXPECT_NE(daemon_->Log().find("CUDA_ERROR_ILLEGAL_ADDRESS"), std::string::npos) << daemon_->Log();
   // The spare one, if it was ready by then.
   const std::string log = daemon_->Log();
@@ -65,10 +65,10 @@ TEST_F(BrokenGpuTest, IllegalAddress_OnlyTheCulpritSuffers) {
       << log;
 }
 
-TEST_F(BrokenGpuTest, HungKernel_OnlyTheCulpritSuffers) {
+TEST_F(BrokenGpuTest, HungKernel_OnlyTheAggressorSuffers) {
   Start("timeout_ms = 200\n");
   if (IsSkipped() || HasFatalFailure()) return;
-  ExpectOnlyTheCulpritSuffers(VGPU_OP_DEBUG_HANG);
+  ExpectOnlyTheAggressorSuffers(VGPU_OP_DEBUG_HANG);
   EXPECT_NE(daemon_->Log().find("no answer for 200 ms"), std::string::npos) << daemon_->Log();
 }
 
@@ -76,7 +76,7 @@ TEST_F(BrokenGpuTest, NoSpare_TheCpuStandsInUntilThereIsANewEngine) {
   Start("spare = false\n");
   if (IsSkipped() || HasFatalFailure()) return;
   ASSERT_TRUE(Ready(1));
-  ExpectOnlyTheCulpritSuffers(VGPU_OP_DEBUG_FAULT);
+  ExpectOnlyTheAggressorSuffers(VGPU_OP_DEBUG_FAULT);
 }
 
 TEST_F(BrokenGpuTest, EnginesKilledAgainAndAgain_EveryAnswerIsRight) {
@@ -141,7 +141,7 @@ TEST_F(BrokenGpuTest, DriverHangsAtAVmsMemory_ThatVmStaysOnTheCpu) {
   Start("start_ms = 1000\ntimeout_ms = 500\n", {"FAKE_CUDA_HANG_FROM_KIB=8192"});
   if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> guest, other;
-  const auto innocent = Attach(1, &other);
+  const auto victims_owner = Attach(1, &other);
   auto owner = AttachAnywhere(2, &guest, 'A', 8 << 20);
   const auto said = [&](const char* text) { return daemon_->Log().find(text) != std::string::npos; };
   KeepAsking(other.get(), [&] { return said("VM 2 stays on the CPU: 2 engines ended while they registered its memory"); });

@@ -78,7 +78,7 @@ TEST_F(ParkTest, RequestsForTheCpu_DoNotWakeIt) {
     ASSERT_EQ(guest->Ask(guest->Stage(7)).code, VGPU_ERR_UNSUPPORTED);
     ASSERT_EQ(guest->Ask(guest->Stage(VGPU_OP_VECTOR_ADD, 99, {1, 0, 0, 0})).code, VGPU_ERR_INVALID_REQUEST);
   }
-  // Each was answered in a turn that would have woken it.
+  // Each was answered in an iteration that would have woken it.
   EXPECT_EQ(RunsOn(1), "parked gpu 0");
   EXPECT_TRUE(ChildrenOf(daemon_->pid()).empty());
 }

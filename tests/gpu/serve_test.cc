@@ -171,7 +171,7 @@ TEST_F(ServeTest, TwoGpus_VmsAreSpread) {
 }
 
 // While a higher class has adds, a lower one's vectors go in small pieces that leave it the bus.
-TEST_F(ServeTest, AddsOfAHigherClass_LowVectorsAreGentle) {
+TEST_F(ServeTest, AddsOfAHigherClass_LowVectorsAreThrottled) {
   Start();
   if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> high, low;

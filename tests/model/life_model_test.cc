@@ -97,7 +97,7 @@ constexpr Mutant kMutants[] = {
     {RelaxedLoad("RelaxedLoadEpochAck", Kind::kEpochAck), rl::test_result_data_race},
     {Broken("AckBeforeEngineStopped", Rule::kAckAfterEngineStopped), rl::test_result_data_race},
     {Broken("RestartDoesNotCall", Rule::kRestartCalls), rl::test_result_deadlock},
-    {Broken("RestartLooksNotBehindCons", Rule::kRestartLooksBehindCons), rl::test_result_deadlock},
+    {Broken("RestartLooksNotBehindCons", Rule::kRestartChecksBehindCons), rl::test_result_deadlock},
     {Broken("RestartForgetsAck", Rule::kRestartFinishesAck), rl::test_result_deadlock},
 };
 INSTANTIATE_TEST_SUITE_P(All, LifeMutant, testing::ValuesIn(kMutants),

@@ -80,7 +80,7 @@ class MediatorProcess {
     if (vgpu_word_data(epoch) != VGPU_EPOCH_OPEN) return;
     const uint32_t cons = life_.journal.cons;
     consumer_.emplace(ref_, vgpu_word_seq(epoch), cons);
-    if (!Keeps(Rule::kRestartLooksBehindCons)) return;
+    if (!Keeps(Rule::kRestartChecksBehindCons)) return;
     for (uint32_t idx = cons - ref_.entries(); idx != cons; ++idx) {
       ring::SlotCopy copy;
       if (consumer_->HasAnswer(idx) && Keeps(Rule::kRestartSkipsAnswered)) continue;

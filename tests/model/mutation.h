@@ -16,13 +16,13 @@ enum class Kind : uint8_t { kEpochReq, kCallEvent, kEpochAck, kKickEvent, kSubmi
 
 // Rules that a guest or a mediator keeps beside the templates (docs/spec/ring.md).
 enum class Rule : uint8_t {
-  kGuestLooksAgain,         // sleep only if ArmCall says so
-  kMediatorLooksAgain,      // sleep only if ArmKick says so
+  kGuestChecksAgain,         // sleep only if ArmCall says so
+  kMediatorChecksAgain,      // sleep only if ArmKick says so
   kAckClearsSlots,          // AnswerEpoch zeroes the slots
   kAckAfterEngineStopped,   // nothing is in flight when an epoch is answered
   kRestartCalls,            // a restarted mediator calls the guest once, whatever it finds
   kRestartSkipsAnswered,    // a restarted mediator does not run what has its answer
-  kRestartLooksBehindCons,  // a restarted mediator runs what was taken but not answered
+  kRestartChecksBehindCons,  // a restarted mediator runs what was taken but not answered
   kJournalBeforeExecution,  // `cons` is journalled before what was taken is run
   kJournalBeforeAck,        // the epoch is journalled before it is answered
   kRestartFinishesAck,      // a restarted mediator answers an epoch that it had journalled but not answered

@@ -52,7 +52,7 @@ struct WakeSuite : rl::test_suite<WakeSuite<kPlan>, 2> {
       for (uint32_t i = 0; i < staged; ++i) taken += TakeOne(&producer, kFirstIdx + i);
       const bool must_wait = producer.full() || staged == kPlan.requests;
       if (taken != before || !must_wait) continue;
-      if (producer.ArmCall() || !Keeps(Rule::kGuestLooksAgain)) ring.call.Read();
+      if (producer.ArmCall() || !Keeps(Rule::kGuestChecksAgain)) ring.call.Read();
     }
   }
 
@@ -88,7 +88,7 @@ struct WakeSuite : rl::test_suite<WakeSuite<kPlan>, 2> {
       }
       if (consumer.NeedCall()) ring.call.Write();
       if (!in_flight.empty()) continue;
-      if (consumer.ArmKick() || !Keeps(Rule::kMediatorLooksAgain)) ring.kick.Read();
+      if (consumer.ArmKick() || !Keeps(Rule::kMediatorChecksAgain)) ring.kick.Read();
     }
   }
 };
@@ -144,8 +144,8 @@ constexpr Mutant kMutants[] = {
     {NoFence("NoFenceArmCall", ring::Fence::kArmCall), rl::test_result_deadlock},
     {NoFence("NoFenceComplete", ring::Fence::kComplete), rl::test_result_deadlock},
     {NoFence("NoFenceArmKick", ring::Fence::kArmKick), rl::test_result_deadlock},
-    {Broken("GuestDoesNotLookAgain", Rule::kGuestLooksAgain), rl::test_result_deadlock},
-    {Broken("MediatorDoesNotLookAgain", Rule::kMediatorLooksAgain), rl::test_result_deadlock},
+    {Broken("GuestDoesNotLookAgain", Rule::kGuestChecksAgain), rl::test_result_deadlock},
+    {Broken("MediatorDoesNotLookAgain", Rule::kMediatorChecksAgain), rl::test_result_deadlock},
     {RelaxedStore("RelaxedStoreSubmit", Kind::kSubmit), rl::test_result_data_race},
     {RelaxedLoad("RelaxedLoadSubmit", Kind::kSubmit), rl::test_result_data_race},
     {RelaxedStore("RelaxedStoreDone", Kind::kDone), rl::test_result_data_race},

@@ -45,7 +45,7 @@ class Rings {
         producer_(ref_, kEpoch, first_idx),
         consumer_(ref_, kEpoch, first_idx),
         first_(first_idx) {
-    prod_ = published_ = cons_ = reaped_ = completed_ = notified_ = first_;
+    prod_ = published_ = cons_ = reaped_ = completed_ = called_ = first_;
   }
 
   void Do(const Step& step) {
@@ -105,8 +105,8 @@ class Rings {
   }
 
   void NeedCall(size_t) {
-    RC_ASSERT(consumer_.NeedCall() == (call_event_ >= notified_ && call_event_ < completed_));
-    notified_ = completed_;
+    RC_ASSERT(consumer_.NeedCall() == (call_event_ >= called_ && call_event_ < completed_));
+    called_ = completed_;
   }
 
   void TakeAnswer(size_t which) {
@@ -177,7 +177,7 @@ class Rings {
 
   // The model. Indices and counts do not wrap.
   const int64_t first_;
-  int64_t prod_, published_, cons_, reaped_, completed_, notified_;
+  int64_t prod_, published_, cons_, reaped_, completed_, called_;
   int64_t kick_event_ = -1;
   int64_t call_event_ = -1;
   std::deque<Request> staged_;

@@ -198,15 +198,15 @@ class BusyVm {
   }
 
   void AwaitCall(std::chrono::milliseconds patience) {
-    std::vector<pollfd> looks;
-    for (uint32_t q = 0; q < kBusyRings; ++q) looks.push_back({owner_.doorbells(q).call.get(), POLLIN, 0});
-    looks.push_back({owner_.peer().fd(), POLLRDHUP, 0});
-    const int ready = poll(looks.data(), looks.size(), static_cast<int>(patience.count()));
+    std::vector<pollfd> watched;
+    for (uint32_t q = 0; q < kBusyRings; ++q) watched.push_back({owner_.doorbells(q).call.get(), POLLIN, 0});
+    watched.push_back({owner_.peer().fd(), POLLRDHUP, 0});
+    const int ready = poll(watched.data(), watched.size(), static_cast<int>(patience.count()));
     if (ready == 0 && patience.count() != 0) ADD_FAILURE() << "a lost call";
-    if (looks.back().revents != 0) AttachAgain(run_, &owner_);
+    if (watched.back().revents != 0) AttachAgain(run_, &owner_);
     for (uint32_t q = 0; q < kBusyRings; ++q) {
       uint64_t count;
-      if (looks[q].revents != 0) [[maybe_unused]] const ssize_t got = read(looks[q].fd, &count, sizeof count);
+      if (watched[q].revents != 0) [[maybe_unused]] const ssize_t got = read(watched[q].fd, &count, sizeof count);
     }
   }
 

@@ -95,11 +95,11 @@ void FakeTransport::Kick(uint32_t ring) { Signal(kicks_[ring]); }
 void FakeTransport::Call(uint32_t ring) { Signal(calls_[ring]); }
 
 Wake FakeTransport::SleepUntilCall(uint32_t ring, TimePoint deadline) {
-  pollfd looks[2] = {{calls_[ring].get(), POLLIN, 0}, {link_changed_.get(), POLLIN, 0}};
+  pollfd watched[2] = {{calls_[ring].get(), POLLIN, 0}, {link_changed_.get(), POLLIN, 0}};
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
-  if (poll(looks, 2, static_cast<int>(std::max<int64_t>(left, 0))) <= 0) return Wake::kDeadline;
+  if (poll(watched, 2, static_cast<int>(std::max<int64_t>(left, 0))) <= 0) return Wake::kDeadline;
   Drain(calls_[ring].get());
-  if (looks[1].revents == 0) return Wake::kLook;
+  if (watched[1].revents == 0) return Wake::kCheck;
   Drain(link_changed_.get());
   return Wake::kLinkLost;
 }
@@ -151,7 +151,7 @@ void FakeMediator::SetManner(Manner manner) {
 
 void FakeMediator::Run() {
   while (!stop_.load()) {
-    if (manner_.load() != Manner::kDeaf && ring::RequestedEpoch(ring_) != memory_.epoch) CarryOutEpoch();
+    if (manner_.load() != Manner::kOpensNothing && ring::RequestedEpoch(ring_) != memory_.epoch) CarryOutEpoch();
     if (vgpu_word_data(memory_.epoch) == VGPU_EPOCH_OPEN) ServeRequests();
     Sleep();
   }
@@ -202,8 +202,8 @@ void FakeMediator::Answer(uint32_t idx, const ring::SlotCopy& request) {
 void FakeMediator::Sleep() {
   const bool open = vgpu_word_data(memory_.epoch) == VGPU_EPOCH_OPEN;
   if (open && !consumer_.ArmKick()) return;
-  pollfd looks[2] = {{transport_->kick_fd(ring_idx_), POLLIN, 0}, {nudge_.get(), POLLIN, 0}};
-  poll(looks, 2, -1);
+  pollfd watched[2] = {{transport_->kick_fd(ring_idx_), POLLIN, 0}, {nudge_.get(), POLLIN, 0}};
+  poll(watched, 2, -1);
   Drain(transport_->kick_fd(ring_idx_));
   Drain(nudge_.get());
   if (open) consumer_.DisarmKick();

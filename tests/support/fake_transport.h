@@ -45,7 +45,7 @@ class FakeTransport final : public Transport {
     return Unattached(refusal_.load(), std::move(otherwise));
   }
   Result<void> AwaitLink(TimePoint deadline) override;
-  Grant grant() const override { return {7, 'A', 1}; }
+  Identity identity() const override { return {7, 'A', 1}; }
   std::string description() const override { return "a fake device"; }
 
   // The mediator's side.
@@ -80,7 +80,7 @@ enum class Manner : uint8_t {
   kWrong,       // sums are off by one, of a vector the first
   kRefuses,     // answers VGPU_ERR_UNSUPPORTED
   kFences,      // ends the session at the first request
-  kDeaf,        // does not even open rings
+  kOpensNothing,        // does not even open rings
   kFencesOpen,  // answers an open with "fenced"
 };
 

@@ -158,8 +158,8 @@ class Structure(unittest.TestCase):
     def test_reserved_names(self):
         text = "// Placement::Writer\nclass Thief : Placement::Writer {};\n"
         self.assertEqual(list(structure.reserved_names(File("mediator/lane.h", text))),
-                         ["mediator/lane.h:2: Placement::Writer is for mediator/seats.h alone"])
-        self.assertEqual(list(structure.reserved_names(File("mediator/seats.h", text))), [])
+                         ["mediator/lane.h:2: Placement::Writer is for mediator/placements.h alone"])
+        self.assertEqual(list(structure.reserved_names(File("mediator/placements.h", text))), [])
 
     def test_what_ships(self):
         files = [File(path, "")
@@ -236,7 +236,7 @@ uint32_t n::Space() { Gone(1); C(1).Inline(); Inner().Go(); C(2).Generic(1); ret
 
 class Words(unittest.TestCase):
     def test_comments(self):
-        text = "int deaf_ = 0;  // deaf_, Doze, `heir`, errands.h and x->Bury(): but he is deaf\n"
+        text = "int deaf_ = 0;  // deaf_, Doze, `heir`, memory_thread.h and x->Bury(): but he is deaf\n"
         text += '/* a strike\n an errand: */ f("heir");\n'
         self.assertEqual(list(words.findings(File("a.cc", text))),
                          ["a.cc:1: 'deaf': say 'muted'", "a.cc:2: 'strike': say 'stall'",

@@ -122,7 +122,7 @@ def orders_unused(files):
 
 
 # Who may name what lets them change an object that others only read.
-RESERVED = {"Placement::Writer": ("mediator/placement.h", "mediator/seats.h")}
+RESERVED = {"Placement::Writer": ("mediator/placement.h", "mediator/placements.h")}
 
 
 def reserved_names(file):

@@ -6,7 +6,7 @@ import re
 import source
 
 # Are names of files and of code checked, too? Comments and documents are, always.
-IDENTIFIERS = False
+IDENTIFIERS = True
 
 # word -> what the glossary says instead
 REPLACED = {

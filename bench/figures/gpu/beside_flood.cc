@@ -20,8 +20,8 @@ constexpr VectorPlan kFlood = {16 << 20, 4, 2};
 constexpr uint64_t kMaxNs = 200'000;  // a piece of 100 us, and 100 us
 constexpr std::chrono::milliseconds kRampUp{100};
 
-double GigabytesPerSecond(const Window& window) {
-  return window.per_second * 3 * static_cast<double>(kFlood.bytes) / 1e9;
+double GigabytesPerSecond(const Interval& interval) {
+  return interval.per_second * 3 * static_cast<double>(kFlood.bytes) / 1e9;
 }
 
 double Us(uint64_t ns) { return static_cast<double>(ns) / 1e3; }
@@ -89,15 +89,15 @@ struct Pauses {
 };
 
 // Longer answers than the machine's own pauses explain are a fault, whatever their median.
-void CheckLongest(const Side& alone, const Side& beside, const Pauses& pauses, bool cuda, Figure* figure) {
-  const auto late_alone = static_cast<double>(alone.late());
-  const double late_max = late_alone + 3 * std::sqrt(2 * late_alone + 1);  // of a difference of two counts
-  const uint64_t max_ns = kMaxNs + alone.latency_ns.max() + pauses.longest_ns();
+void CheckLongest(const Side& baseline, const Side& beside, const Pauses& pauses, bool cuda, Figure* figure) {
+  const auto late_baseline = static_cast<double>(baseline.late());
+  const double late_max = late_baseline + 3 * std::sqrt(2 * late_baseline + 1);  // of a difference of two counts
+  const uint64_t max_ns = kMaxNs + baseline.latency_ns.max() + pauses.longest_ns();
   figure->detail["late_limit"] = late_max;
   figure->detail["max_limit_ns"] = max_ns;
   if (cuda && static_cast<double>(beside.late()) > late_max) {
     figure->broken = fmt::format("{} answers took more than {:.0f} us, {} without the flood", beside.late(), Us(kMaxNs),
-                                alone.late());
+                                baseline.late());
   } else if (cuda && beside.latency_ns.max() > max_ns) {
     figure->broken = fmt::format("one answer took {:.0f} us; with the machine's own pauses {:.0f} are allowed",
                                 Us(beside.latency_ns.max()), Us(max_ns));
@@ -125,14 +125,14 @@ Result<void> MeasureBesideFlood(Setup* setup) {
   base::Histogram ignored;
   const std::chrono::duration<double, std::nano> span = setup->Span(400);
   const auto count = static_cast<uint64_t>(span.count() / (*asker)->Run(10'000, &ignored).ns_per_request);
-  Side alone, beside;
+  Side baseline, beside;
   Pauses pauses;
-  std::vector<double> flood_alone, flood_beside, cpu_us;
+  std::vector<double> flood_baseline, flood_beside, cpu_us;
   for (uint32_t round = 0; round < setup->rounds(12); ++round) {
-    alone.Run(**asker, count);
+    baseline.Run(**asker, count);
     const auto by_itself = WorkFor(**flood, 1, **mediator, setup->Span(300));
     if (!by_itself) return tl::make_unexpected(by_itself.error());
-    flood_alone.push_back(GigabytesPerSecond(*by_itself));
+    flood_baseline.push_back(GigabytesPerSecond(*by_itself));
     cpu_us.push_back(by_itself->cpu_us_per_request);
     (*flood)->Work(1);
     std::this_thread::sleep_for(kRampUp);
@@ -148,21 +148,21 @@ Result<void> MeasureBesideFlood(Setup* setup) {
 
   const double rate = Median(flood_beside);
   Figure figure = Compare("beside_flood", "p99 of an urgent add beside a flood / alone",
-                          {1.5, Better::kLower, 1.15}, beside.p99_ns, alone.p99_ns, "");
+                          {1.5, Better::kLower, 1.15}, beside.p99_ns, baseline.p99_ns, "");
   figure.note = fmt::format(
       "beside: {}; alone: {}; {}; the flood moves {:.1f} GB/s, {:.0f} % of the {:.1f} that it moves alone ({:.0f} us "
       "CPU a vector)",
-      beside.Text(), alone.Text(), pauses.Text(), rate, 100 * rate / Median(flood_alone), Median(flood_alone),
+      beside.Text(), baseline.Text(), pauses.Text(), rate, 100 * rate / Median(flood_baseline), Median(flood_baseline),
       Median(cpu_us));
-  figure.detail["flood_alone_gb_s"] = flood_alone;
+  figure.detail["flood_alone_gb_s"] = flood_baseline;
   figure.detail["flood_beside_gb_s"] = flood_beside;
   figure.detail["beside"] = beside.Json();
-  figure.detail["alone"] = alone.Json();
+  figure.detail["alone"] = baseline.Json();
   figure.detail["pauses"] = pauses.Json();
   figure.detail["max_ns"] = beside.latency_ns.max();
-  CheckLongest(alone, beside, pauses, setup->cuda(), &figure);
+  CheckLongest(baseline, beside, pauses, setup->cuda(), &figure);
   if (rate == 0) figure.broken = "the flood stood still";
-  NoteWrong(alone.wrong + beside.wrong + (*flood)->Total().wrong, &figure);
+  NoteWrong(baseline.wrong + beside.wrong + (*flood)->Total().wrong, &figure);
   setup->figures.push_back(figure);
   return {};
 }

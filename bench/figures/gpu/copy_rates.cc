@@ -34,10 +34,10 @@ Result<void> Measure(Setup* setup, const Case& what) {
   std::vector<double> ours, theirs, cpu_us;
   for (uint32_t round = 0; round < setup->rounds(10); ++round) {
     if (copies) theirs.push_back(copies->TwoInOneOut());
-    const auto window = WorkFor(**guest, 1, **mediator, setup->Span(400));
-    if (!window) return tl::make_unexpected(window.error());
-    ours.push_back(window->per_second * 3 * static_cast<double>(what.plan.bytes) / 1e9);
-    cpu_us.push_back(window->cpu_us_per_request);
+    const auto interval = WorkFor(**guest, 1, **mediator, setup->Span(400));
+    if (!interval) return tl::make_unexpected(interval.error());
+    ours.push_back(interval->per_second * 3 * static_cast<double>(what.plan.bytes) / 1e9);
+    cpu_us.push_back(interval->cpu_us_per_request);
   }
   const std::string note = fmt::format(
       "{:.1f} GB/s in and out together, {:.0f} us CPU a vector; copies {:.1f} GB/s; {} outstanding", Median(ours),

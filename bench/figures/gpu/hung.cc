@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint32_t kOpHang = 0x1f;  // of test builds (api/debug.h)
 constexpr uint32_t kGuests = 32;
-constexpr uint32_t kFirstCulprit = 100;
+constexpr uint32_t kFirstAggressor = 100;
 constexpr uint64_t kRegionBytes = 16 << 20;
 constexpr uint64_t kTimeoutMs = 200;
 constexpr uint32_t kPauseUs = 100;  // so that the guests do not contend for the host's processors
@@ -33,21 +33,21 @@ std::vector<GuestPlan> Others(bool cuda) {
 }
 
 // Submits the request; its deadline (steady clock, ns), and how it was answered.
-struct Culprit {
+struct Aggressor {
   uint64_t deadline_ns = 0;
   uint32_t code = 0;
 };
-Result<Culprit> Hang(guest::Client& client, Guests& others) {
+Result<Aggressor> Hang(guest::Client& client, Guests& others) {
   const uint64_t now = SteadyNs();
   const uint64_t deadline = now + kTimeoutMs * 1'000'000;
   for (size_t i = 0; i < others.size(); ++i) {
-    others.seat(i).watch_until = deadline + kGapBeginMaxNs;
-    others.seat(i).watch_since = now;
+    others.place(i).watch_until = deadline + kGapBeginMaxNs;
+    others.place(i).watch_since = now;
   }
   const uint32_t idx = client.Submit(kOpHang, 0, nullptr, 0);
   const auto answer = client.Wait(idx, guest::Clock::now() + kAnswerMax);
   if (!answer) return tl::make_unexpected("the request that hangs got no answer: " + answer.error().text);
-  return Culprit{deadline, answer->code};
+  return Aggressor{deadline, answer->code};
 }
 
 // From the deadline until the last of the others was answered again, in ms; the longest wait of any.
@@ -58,10 +58,10 @@ struct Outage {
 Outage OutageOf(const Guests& others, uint64_t deadline_ns) {
   Outage outage;
   for (size_t i = 0; i < others.size(); ++i) {
-    const Seat& seat = others.seat(i);
-    outage.longest_ms = std::max(outage.longest_ms, static_cast<double>(seat.gap_ns) / 1e6);
-    if (seat.gap_ns < kGapMinNs || seat.gap_end_ns <= deadline_ns) continue;
-    outage.after_ms = std::max(outage.after_ms, static_cast<double>(seat.gap_end_ns - deadline_ns) / 1e6);
+    const GuestPlace& place = others.place(i);
+    outage.longest_ms = std::max(outage.longest_ms, static_cast<double>(place.gap_ns) / 1e6);
+    if (place.gap_ns < kGapMinNs || place.gap_end_ns <= deadline_ns) continue;
+    outage.after_ms = std::max(outage.after_ms, static_cast<double>(place.gap_end_ns - deadline_ns) / 1e6);
   }
   return outage;
 }
@@ -69,10 +69,10 @@ Outage OutageOf(const Guests& others, uint64_t deadline_ns) {
 // How many of them have had no answer in the last time.
 Result<uint64_t> Silent(const Guests& others) {
   std::vector<uint64_t> before;
-  for (size_t i = 0; i < others.size(); ++i) before.push_back(others.seat(i).answered);
+  for (size_t i = 0; i < others.size(); ++i) before.push_back(others.place(i).answered);
   std::this_thread::sleep_for(kObserve / 4);
   uint64_t silent = 0;
-  for (size_t i = 0; i < others.size(); ++i) silent += others.seat(i).answered == before[i];
+  for (size_t i = 0; i < others.size(); ++i) silent += others.place(i).answered == before[i];
   return silent;
 }
 
@@ -102,24 +102,24 @@ Result<void> MeasureHung(Setup* setup) {
   std::vector<uint32_t> codes;
   for (uint32_t round = 0; round < setup->rounds(7); ++round) {
     guest::HostOptions guest;
-    guest.vm_id = kFirstCulprit + round;  // one that has hung before may be refused
+    guest.vm_id = kFirstAggressor + round;  // one that has hung before may be refused
     const auto client = OpenGuest(**mediator, guest);
     if (!client) return tl::make_unexpected(client.error());
     if (setup->cuda()) {
       if (const auto there = (*mediator)->AwaitGpu(guest.vm_id); !there) return there;
     }
     std::this_thread::sleep_for(setup->Span(1'000));
-    const auto culprit = Hang(**client, **others);
-    if (!culprit) return tl::make_unexpected(culprit.error());
+    const auto aggressor = Hang(**client, **others);
+    if (!aggressor) return tl::make_unexpected(aggressor.error());
     std::this_thread::sleep_for(setup->cuda() ? kObserve : kObserve / 8);
     const auto silent = Silent(**others);
     if (*silent != 0) figure.broken = fmt::format("{} VMs were not served again", *silent);
-    const Outage outage = OutageOf(**others, culprit->deadline_ns);
+    const Outage outage = OutageOf(**others, aggressor->deadline_ns);
     figure.values.push_back(outage.after_ms);
     longest_ms.push_back(outage.longest_ms);
-    codes.push_back(culprit->code);
-    if (setup->cuda() && culprit->code != VGPU_ERR_INTERRUPTED && culprit->code != VGPU_ERR_TIMEOUT) {
-      figure.broken = fmt::format("the culprit was answered with code {}", culprit->code);
+    codes.push_back(aggressor->code);
+    if (setup->cuda() && aggressor->code != VGPU_ERR_INTERRUPTED && aggressor->code != VGPU_ERR_TIMEOUT) {
+      figure.broken = fmt::format("the culprit was answered with code {}", aggressor->code);
     }
   }
   const Answers total = (*others)->Total();

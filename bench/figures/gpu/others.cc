@@ -20,7 +20,7 @@ namespace vgpu::bench {
 namespace {
 
 constexpr uint32_t kVm = 1;
-constexpr uint64_t kWindow = 200;  // requests whose p50 says whether it is as before
+constexpr uint64_t kLatest = 200;  // requests whose p50 says whether it is as before
 constexpr double kAsBefore = 1.5;  // times the p50 of the same round, alone
 constexpr uint64_t kBackMaxNs = 10'000'000'000;
 
@@ -52,7 +52,7 @@ void AskFor(const Ask& ask, std::chrono::milliseconds span, Series* series) {
   series->latency_ns.Merge(round_ns);
 }
 
-void AskAlone(const Ask& ask, std::chrono::milliseconds span, Series* series) {
+void AskBaseline(const Ask& ask, std::chrono::milliseconds span, Series* series) {
   const base::Ticks ticks;
   base::Histogram ignored;
   for (uint64_t i = 0; i < kWarmUp; ++i) AskOnce(ask, ticks, series, &ignored);
@@ -89,13 +89,13 @@ class Others {
   // Ours last on both sides: so its resident kernel is not there when native launches are timed, and its adds are under
   // way when the other process ends.
   Result<void> RunRound() {
-    if (native_) AskAlone(native_, setup_.Span(200), &native_alone_);
-    AskAlone(ours_, setup_.Span(400), &ours_alone_);
+    if (native_) AskBaseline(native_, setup_.Span(200), &native_baseline_);
+    AskBaseline(ours_, setup_.Span(400), &ours_baseline_);
     const auto neighbour = Neighbour::Start(setup_.cuda());
     if (!neighbour) return tl::make_unexpected(neighbour.error());
     const Pace by_itself(**neighbour);
     std::this_thread::sleep_for(setup_.Span(200));
-    pace_alone_.push_back(by_itself.Read());
+    pace_baseline_.push_back(by_itself.Read());
     if (native_) {
       const Pace beside(**neighbour);
       AskFor(native_, setup_.Span(750), &native_beside_);
@@ -118,7 +118,7 @@ class Others {
       fmt::print("{:<44} {:>9} {:>6} {:>10.2f} {:>10.2f} {:>10.2f} {:>10.2f}\n", series->name, series->requests,
                  series->wrong, us(50), us(99), us(99.9), static_cast<double>(latency.max()) / 1e3);
     }
-    fmt::print("    the other process: {:.0f} launches a second by itself, {:.0f} beside ours{}\n", Median(pace_alone_),
+    fmt::print("    the other process: {:.0f} launches a second by itself, {:.0f} beside ours{}\n", Median(pace_baseline_),
                Median(pace_ours_),
                native_ ? fmt::format(", {:.0f} beside native launches", Median(pace_native_)) : std::string());
     std::fflush(stdout);
@@ -130,7 +130,7 @@ class Others {
     return {{"series", series},
             {"gone_ms", gone_ms_},
             {"back_ms", back_ms_},
-            {"launches_a_second", {{"alone", pace_alone_}, {"ours", pace_ours_}, {"native", pace_native_}}}};
+            {"launches_a_second", {{"alone", pace_baseline_}, {"ours", pace_ours_}, {"native", pace_native_}}}};
   }
 
   Figure Beside() const {
@@ -152,7 +152,7 @@ class Others {
     figure.values = back_ms_;
     figure.note = fmt::format("p50 of {} adds within {} times that of the same round alone; worst {:.1f} ms; the "
                               "process itself was gone after {:.1f} ms",
-                              kWindow, kAsBefore, figure.spread().max, Median(gone_ms_));
+                              kLatest, kAsBefore, figure.spread().max, Median(gone_ms_));
     figure.detail = {{"back_ms", back_ms_}, {"gone_ms", gone_ms_}};
     if (!setup_.cuda()) figure.skipped = "a rehearsal: the other process does nothing";
     if (setup_.cuda() && never_ != 0) {
@@ -174,18 +174,18 @@ class Others {
     gone_ms_.push_back(static_cast<double>(SteadyNs() - begin_ns) / 1e6);
     bool back = false;
     while (!back && SteadyNs() - begin_ns < kBackMaxNs) {
-      base::Histogram window_ns;
-      for (uint64_t i = 0; i < kWindow; ++i) AskOnce(ours_, ticks, &ours_after_, &window_ns);
-      ours_after_.latency_ns.Merge(window_ns);
-      back = static_cast<double>(window_ns.Percentile(50)) <= kAsBefore * ours_alone_.p50_ns.back();
+      base::Histogram latest_ns;
+      for (uint64_t i = 0; i < kLatest; ++i) AskOnce(ours_, ticks, &ours_after_, &latest_ns);
+      ours_after_.latency_ns.Merge(latest_ns);
+      back = static_cast<double>(latest_ns.Percentile(50)) <= kAsBefore * ours_baseline_.p50_ns.back();
     }
     back_ms_.push_back(static_cast<double>(SteadyNs() - begin_ns) / 1e6);
     never_ += !back;
   }
 
   std::vector<const Series*> All() const {
-    std::vector<const Series*> all = {&ours_alone_, &ours_beside_, &ours_after_};
-    if (native_) all.insert(all.end(), {&native_alone_, &native_beside_});
+    std::vector<const Series*> all = {&ours_baseline_, &ours_beside_, &ours_after_};
+    if (native_) all.insert(all.end(), {&native_baseline_, &native_beside_});
     return all;
   }
   uint64_t wrong() const {
@@ -196,12 +196,12 @@ class Others {
 
   const Setup& setup_;
   const Ask ours_, native_;
-  Series ours_alone_ = Named("vgpu-ring, alone");
+  Series ours_baseline_ = Named("vgpu-ring, alone");
   Series ours_beside_ = Named("vgpu-ring, beside it");
   Series ours_after_ = Named("vgpu-ring, after it was killed");
-  Series native_alone_ = Named("launch + synchronise, alone");
+  Series native_baseline_ = Named("launch + synchronise, alone");
   Series native_beside_ = Named("launch + synchronise, beside it");
-  std::vector<double> pace_alone_, pace_ours_, pace_native_;  // of the other process, launches a second
+  std::vector<double> pace_baseline_, pace_ours_, pace_native_;  // of the other process, launches a second
   std::vector<double> gone_ms_, back_ms_;                     // since it was killed
   uint32_t never_ = 0;                                        // rounds in which it was not as before in time
 };

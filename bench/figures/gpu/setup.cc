@@ -98,21 +98,21 @@ Meter::Meter(const Guests& guests, const MediatorProcess& mediator)
       cpu_ns_(UsageWithChildren(mediator_).cpu_ns),
       begin_ns_(SteadyNs()) {}
 
-Window Meter::Read() const {
+Interval Meter::Read() const {
   const auto gone_ns = static_cast<double>(SteadyNs() - begin_ns_);
   const auto answered = static_cast<double>(guests_.Total().count - answered_);
   const auto cpu_ns = static_cast<double>(UsageWithChildren(mediator_).cpu_ns - cpu_ns_);
   return {answered * 1e9 / gone_ns, cpu_ns / 1e3 / std::max(1.0, answered)};
 }
 
-Result<Window> WorkFor(Guests& guests, size_t count, const MediatorProcess& mediator, std::chrono::milliseconds span) {
+Result<Interval> WorkFor(Guests& guests, size_t count, const MediatorProcess& mediator, std::chrono::milliseconds span) {
   guests.Work(count);
   std::this_thread::sleep_for(kRampUp);
   const Meter meter(guests, mediator);
   std::this_thread::sleep_for(span);
-  const Window window = meter.Read();
+  const Interval interval = meter.Read();
   if (const auto rested = guests.Rest(); !rested) return tl::make_unexpected(rested.error());
-  return window;
+  return interval;
 }
 
 }  // namespace vgpu::bench

@@ -57,19 +57,19 @@ double Mean(const std::vector<double>& values);
 // So many guests that ask for ADDs, with VM ids from `first_vm` on.
 std::vector<GuestPlan> AddGuests(uint32_t count, uint32_t first_vm, uint32_t depth, uint64_t region_bytes = 1 << 20);
 
-// What guests did in a window of time, and what it cost.
-struct Window {
+// What guests did in an interval, and what it cost.
+struct Interval {
   double per_second = 0;         // requests
   double cpu_us_per_request = 0;  // of the mediator and its children
 };
 // The first `count` guests work for `span`, after a start of their own, and rest.
-Result<Window> WorkFor(Guests& guests, size_t count, const MediatorProcess& mediator, std::chrono::milliseconds span);
+Result<Interval> WorkFor(Guests& guests, size_t count, const MediatorProcess& mediator, std::chrono::milliseconds span);
 
 // The same while somebody else decides when it ends.
 class Meter {
  public:
   Meter(const Guests& guests, const MediatorProcess& mediator);
-  Window Read() const;
+  Interval Read() const;
 
  private:
   const Guests& guests_;

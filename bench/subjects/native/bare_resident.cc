@@ -88,7 +88,7 @@ class BareResident final : public Contestant {
   // Returns how many answers were wrong.
   uint64_t Ask(uint64_t count, Stopwatch* watch) {
     const uint64_t first = serial_;
-    uint64_t sent = 0, got = 0, wrong = 0, looks = 0;
+    uint64_t sent = 0, got = 0, wrong = 0, polls = 0;
     auto give_up = steady_clock::now() + kPatience;
     while (got < count) {
       for (; sent < count && sent - got < depth_; ++sent) {
@@ -100,7 +100,7 @@ class BareResident final : public Contestant {
         if (watch != nullptr) watch->Answered(got);
         wrong += sum != OperandsOf(got).sum();
         ++got;
-      } else if (++looks % (1 << 24) == 0) {
+      } else if (++polls % (1 << 24) == 0) {
         if (steady_clock::now() > give_up) throw std::runtime_error("the resident kernel does not answer");
       }
     }

@@ -21,7 +21,7 @@ namespace vgpu::bench {
 namespace {
 
 constexpr std::chrono::seconds kBeginMax{60};
-constexpr std::chrono::milliseconds kLook{2};
+constexpr std::chrono::milliseconds kCheckEvery{2};
 constexpr size_t kFileBytes = 4096;
 
 [[noreturn]] void UntilKilled() {
@@ -60,7 +60,7 @@ Result<void> Neighbour::AwaitBegin() {
     if (std::chrono::steady_clock::now() > deadline) {
       return tl::make_unexpected("the GPU did nothing for the other process in time");
     }
-    std::this_thread::sleep_for(kLook);
+    std::this_thread::sleep_for(kCheckEvery);
   }
   return {};
 }

@@ -59,7 +59,7 @@ class FolderWay final : public VectorWay {
   std::string Answer(const Request& request, Clock::time_point deadline) {
     exchange_->Send(TextOf(request));
     for (;;) {
-      std::string line = exchange_->Look();
+      std::string line = exchange_->Poll();
       if (line.starts_with("ERROR")) throw std::runtime_error("refused: " + line);
       if (!line.empty()) return line;
       if (Clock::now() > deadline) throw std::runtime_error(fmt::format("no answer within {} s", plan_.timeout.count()));

@@ -16,7 +16,7 @@ namespace {
 class ExchangeByPath final : public Exchange {
  public:
   void Send(const std::string& line) override { WriteLine(kRequestFile, line); }
-  std::string Look() override { return ReadLine(kResponseFile); }
+  std::string Poll() override { return ReadLine(kResponseFile); }
   void Forget() override { Empty(kResponseFile); }
   void Write(const char* name, const void* from, size_t bytes) override {
     const base::UniqueFd file = Open(name, O_WRONLY | O_CREAT);
@@ -32,7 +32,7 @@ class DirectExchange final : public Exchange {
  public:
   // The host empties request.txt: what is there when the next line is written does not matter.
   void Send(const std::string& line) override { WriteLine(request_.get(), kRequestFile, line); }
-  std::string Look() override { return ReadLine(response_.get(), kResponseFile); }
+  std::string Poll() override { return ReadLine(response_.get(), kResponseFile); }
   // By name: a client that believes an open file to be empty already would not ask the server to empty it.
   void Forget() override { Empty(kResponseFile); }
   void Write(const char* name, const void* from, size_t bytes) override {

@@ -14,7 +14,7 @@ class Exchange {
   virtual ~Exchange() = default;
   virtual void Send(const std::string& line) = 0;
   // The answer; "" while there is none, or not all of it.
-  virtual std::string Look() = 0;
+  virtual std::string Poll() = 0;
   // Empties response.txt, for the next request.
   virtual void Forget() = 0;
   // Of a vector: the first so many bytes of the file `name` (vector_file.h).

@@ -23,7 +23,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kStartMax{20};
-constexpr std::chrono::milliseconds kLook{20};
+constexpr std::chrono::milliseconds kCheckEvery{20};
 constexpr const char* kServes = "NFS SERVER INITIALIZED";
 constexpr const char* kNoExport = "Could not create export";
 
@@ -103,7 +103,7 @@ Result<std::unique_ptr<Ganesha>> Ganesha::Start(const std::string& folder, const
     if (!server->child_.running() || steady_clock::now() > deadline) {
       return tl::make_unexpected("nfs-ganesha does not start; it said:\n" + ReadFile(log));
     }
-    std::this_thread::sleep_for(kLook);
+    std::this_thread::sleep_for(kCheckEvery);
   }
   // It serves without an export that it does not like.
   if (const std::string said = ReadFile(log); said.find(kNoExport) != std::string::npos) {

@@ -16,10 +16,10 @@ class Queue {
   void Push(const Request& request) { waiting_.at(request.priority).push_back(request); }
 
   std::optional<Request> Pop() {
-    for (auto level = waiting_.rbegin(); level != waiting_.rend(); ++level) {
-      if (level->empty()) continue;
-      const Request first = level->front();
-      level->pop_front();
+    for (auto one_class = waiting_.rbegin(); one_class != waiting_.rend(); ++one_class) {
+      if (one_class->empty()) continue;
+      const Request first = one_class->front();
+      one_class->pop_front();
       return first;
     }
     return std::nullopt;

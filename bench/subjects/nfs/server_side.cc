@@ -22,7 +22,7 @@ std::string ServerSide::PathOf(uint32_t vm_id, const char* file) const {
   return fmt::format("{}/vm{}/{}", folder_, vm_id, file);
 }
 
-void ServerSide::Look() {
+void ServerSide::Poll() {
   std::vector<std::pair<fs::file_time_type, Request>> found;
   for (const auto& entry : fs::directory_iterator(folder_)) {
     const auto vm_id = VmIdOf(entry.path().filename().string());

@@ -20,7 +20,7 @@ class ServerSide {
 
   // Takes every complete request into the queue: of several found in one look, that whose file was written first has
   // arrived first. A line against the rules is answered with "ERROR: " and why, at once (our choice).
-  void Look();
+  void Poll();
   // Answers the next one; false: there is none. A vector whose files are not as they should be: "ERROR: " and why.
   bool ServeOne();
 

@@ -55,7 +55,7 @@ int Run(int argc, char** argv) {
   vgpu::bench::nfs::ServerSide host(folder);
   const Watch watch(folder);
   for (;;) {
-    host.Look();
+    host.Poll();
     while (host.ServeOne()) {
     }
     if (every_ms == 0) {

@@ -58,11 +58,11 @@ class ServerSideTest : public testing::Test {
 
 TEST_F(ServerSideTest, AnswersOnce) {
   Ask(1, "A:2:1:100:200\n");
-  host_.Look();
+  host_.Poll();
   EXPECT_EQ(Answer(1), "");
   EXPECT_TRUE(host_.ServeOne());
   EXPECT_EQ(Answer(1), "300\n");
-  host_.Look();
+  host_.Poll();
   EXPECT_FALSE(host_.ServeOne());
 }
 
@@ -71,9 +71,9 @@ TEST_F(ServerSideTest, ServesByPriorityThenArrival) {
   Ask(2, "A:1:2:1:1\n", 1);
   Ask(3, "B:1:3:1:1\n", 5);
   Ask(4, "A:2:4:1:1\n", 0);
-  host_.Look();
+  host_.Poll();
   Ask(5, "A:2:5:1:1\n", 9);  // written before, but seen in a later look
-  host_.Look();
+  host_.Poll();
   for (const int vm : {4, 5, 3, 2, 1, 0}) EXPECT_EQ(ServeAndSayWhose(), vm);
 }
 
@@ -81,40 +81,40 @@ TEST_F(ServerSideTest, AddsVectorsFromFilesToAFile) {
   Put(1, kFileOfA, {1, 2, UINT32_MAX});
   Put(1, kFileOfB, {10, 20, 2});
   Ask(1, "A:2:1:vector:3\n");
-  host_.Look();
+  host_.Poll();
   EXPECT_TRUE(host_.ServeOne());
   EXPECT_EQ(Answer(1), "3\n");
   EXPECT_EQ(Sums(1, 3), (std::vector<uint32_t>{11, 22, 1}));
   Put(1, kFileOfA, {5});  // the rest is an earlier request's
   Ask(1, "A:2:1:vector:1\n");
-  host_.Look();
+  host_.Poll();
   EXPECT_TRUE(host_.ServeOne());
   EXPECT_EQ(Sums(1, 1), (std::vector<uint32_t>{15}));
 }
 
 TEST_F(ServerSideTest, RefusesVectorsWithoutTheirFiles) {
   Ask(1, "A:2:1:vector:3\n");
-  host_.Look();
+  host_.Poll();
   EXPECT_TRUE(host_.ServeOne());
   EXPECT_TRUE(Answer(1).starts_with("ERROR: cannot open ")) << Answer(1);
   Put(1, kFileOfA, {1, 2, 3});
   Put(1, kFileOfB, {1, 2});
   Ask(1, "A:2:1:vector:3\n");
-  host_.Look();
+  host_.Poll();
   EXPECT_TRUE(host_.ServeOne());
   EXPECT_EQ(Answer(1), "ERROR: b.bin has 8 bytes instead of 12\n");
   Ask(1, "A:2:1:100:200\n");  // and goes on
-  host_.Look();
+  host_.Poll();
   EXPECT_TRUE(host_.ServeOne());
   EXPECT_EQ(Answer(1), "300\n");
 }
 
 TEST_F(ServerSideTest, WaitsForTheWholeLine) {
   Ask(1, "A:2:1:100:20");
-  host_.Look();
+  host_.Poll();
   EXPECT_FALSE(host_.ServeOne());
   Ask(1, "A:2:1:100:200\n");
-  host_.Look();
+  host_.Poll();
   EXPECT_TRUE(host_.ServeOne());
   EXPECT_EQ(Answer(1), "300\n");
 }
@@ -122,18 +122,18 @@ TEST_F(ServerSideTest, WaitsForTheWholeLine) {
 TEST_F(ServerSideTest, RefusesAnothersName) {
   Ask(1, "A:2:2:100:200\n");
   Ask(2, "A:2:2:1:2\n");
-  host_.Look();
+  host_.Poll();
   EXPECT_EQ(Answer(1), "ERROR: vm_id is not 1, its folder's\n");
   EXPECT_TRUE(host_.ServeOne());
   EXPECT_EQ(Answer(2), "3\n");
   EXPECT_FALSE(host_.ServeOne());
 }
 
-TEST_F(ServerSideTest, LooksIntoFoldersOfVmsOnly) {
+TEST_F(ServerSideTest, PollsFoldersOfVmsOnly) {
   fs::create_directory(folder_ / "other");
   WriteLine(folder_ / "other/request.txt", "A:2:1:100:200\n");
   WriteLine(folder_ / "vm1", "not a folder\n");
-  host_.Look();
+  host_.Poll();
   EXPECT_FALSE(host_.ServeOne());
 }
 

@@ -17,14 +17,14 @@ namespace vgpu::bench {
 namespace {
 
 constexpr uint64_t kRun = 1024;  // deep requests between two looks at the board
-constexpr std::chrono::milliseconds kRestLook{2};
+constexpr std::chrono::milliseconds kRestCheck{2};
 
 // Looks for the longest time without an answer.
 class GapWatch {
  public:
-  explicit GapWatch(Seat* seat) : seat_(seat) {}
+  explicit GapWatch(GuestPlace* place) : place_(place) {}
   void Answered() {
-    const uint64_t since = seat_->watch_since.load(std::memory_order_relaxed);
+    const uint64_t since = place_->watch_since.load(std::memory_order_relaxed);
     if (since == 0) return;
     const uint64_t now = SteadyNs();
     if (since != since_) {
@@ -32,40 +32,40 @@ class GapWatch {
       longest_ = 0;
       last_ = std::max(last_, since);
     }
-    if (last_ < seat_->watch_until && now - last_ > longest_) {
+    if (last_ < place_->watch_until && now - last_ > longest_) {
       longest_ = now - last_;
-      seat_->gap_ns = longest_;
-      seat_->gap_end_ns = now;
+      place_->gap_ns = longest_;
+      place_->gap_end_ns = now;
     }
     last_ = now;
   }
 
  private:
-  Seat* const seat_;
+  GuestPlace* const place_;
   uint64_t since_ = 0;
   uint64_t last_ = 0;
   uint64_t longest_ = 0;
 };
 
-// Does work(), again and again, while the seat says so, and at_rest() when it no longer does.
+// Does work(), again and again, while its place on the board says so, and at_rest() when it no longer does.
 template <class Work, class AtRest>
-[[noreturn]] void Obey(Seat* seat, Work work, AtRest at_rest) {
-  seat->ready = Ready::kYes;
+[[noreturn]] void Obey(GuestPlace* place, Work work, AtRest at_rest) {
+  place->ready = Ready::kYes;
   for (;;) {
-    if (seat->command == Command::kWork) {
+    if (place->command == Command::kWork) {
       work();
-    } else if (!seat->resting) {
+    } else if (!place->resting) {
       at_rest();
-      seat->resting = true;
+      place->resting = true;
     } else {
-      std::this_thread::sleep_for(kRestLook);
+      std::this_thread::sleep_for(kRestCheck);
     }
   }
 }
 
-void Count(Seat* seat, const Answers& answers) {
-  seat->answered.fetch_add(answers.count, std::memory_order_relaxed);
-  if (answers.wrong != 0) seat->wrong.fetch_add(answers.wrong, std::memory_order_relaxed);
+void Count(GuestPlace* place, const Answers& answers) {
+  place->answered.fetch_add(answers.count, std::memory_order_relaxed);
+  if (answers.wrong != 0) place->wrong.fetch_add(answers.wrong, std::memory_order_relaxed);
 }
 
 guest::HostOptions OptionsOf(const Board& board, const GuestPlan& plan) {
@@ -77,26 +77,26 @@ guest::HostOptions OptionsOf(const Board& board, const GuestPlan& plan) {
   return options;
 }
 
-[[noreturn]] void AskForAdds(const Board& board, Seat* seat) {
-  const GuestPlan plan = seat->plan;
+[[noreturn]] void AskForAdds(const Board& board, GuestPlace* place) {
+  const GuestPlan plan = place->plan;
   const auto deadline = guest::Clock::now() + kAnswerMax;
   auto transport = OrThrow(guest::HostTransport::Open(OptionsOf(board, plan), deadline));
   auto client = OrThrow(guest::Client::Open(std::move(transport), 0, deadline));
-  Count(seat, AskOneByOne(*client, 10));
-  GapWatch watch(seat);
+  Count(place, AskOneByOne(*client, 10));
+  GapWatch watch(place);
   const auto work = [&] {
-    Count(seat, plan.depth == 1 ? AskOneByOne(*client, 1) : AskInRuns(*client, kRun, plan.depth));
+    Count(place, plan.depth == 1 ? AskOneByOne(*client, 1) : AskInRuns(*client, kRun, plan.depth));
     watch.Answered();
     if (plan.pause_us != 0) std::this_thread::sleep_for(std::chrono::microseconds(plan.pause_us));
   };
-  Obey(seat, work, [] {});
+  Obey(place, work, [] {});
 }
 
-[[noreturn]] void AskForVectors(const Board& board, Seat* seat) {
-  const auto load = OrThrow(VectorLoad::Open(OptionsOf(board, seat->plan), seat->plan.vector));
+[[noreturn]] void AskForVectors(const Board& board, GuestPlace* place) {
+  const auto load = OrThrow(VectorLoad::Open(OptionsOf(board, place->plan), place->plan.vector));
   const auto tell = [&] {
-    seat->answered = load->answered();
-    seat->wrong = load->wrong();
+    place->answered = load->answered();
+    place->wrong = load->wrong();
   };
   const auto drain = [&] {
     load->Drain();
@@ -104,22 +104,22 @@ guest::HostOptions OptionsOf(const Board& board, const GuestPlan& plan) {
   };
   load->Step();
   drain();
-  Obey(seat, [&] { load->Step(), tell(); }, drain);
+  Obey(place, [&] { load->Step(), tell(); }, drain);
 }
 
 }  // namespace
 
-int RunGuest(const std::string& board_file, uint32_t seat_number) {
+int RunGuest(const std::string& board_file, uint32_t place_number) {
   const base::UniqueFd fd(open(board_file.c_str(), O_RDWR | O_CLOEXEC));
   const auto mapping = base::MapShared(fd.get(), sizeof(Board));
-  if (!mapping || seat_number >= kGuestsMax) return EXIT_FAILURE;
+  if (!mapping || place_number >= kGuestsMax) return EXIT_FAILURE;
   Board* board = reinterpret_cast<Board*>(mapping->data());
-  Seat* seat = &board->seats[seat_number];
+  GuestPlace* place = &board->places[place_number];
   try {
-    seat->plan.vectors ? AskForVectors(*board, seat) : AskForAdds(*board, seat);
+    place->plan.vectors ? AskForVectors(*board, place) : AskForAdds(*board, place);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "guest {}: {}\n", seat->plan.vm_id, error.what());
-    seat->ready = Ready::kFailed;
+    fmt::print(stderr, "guest {}: {}\n", place->plan.vm_id, error.what());
+    place->ready = Ready::kFailed;
     return EXIT_FAILURE;
   }
 }

@@ -17,7 +17,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds kAttachMax{60};
-constexpr milliseconds kLook{2};
+constexpr milliseconds kCheckEvery{2};
 
 }  // namespace
 
@@ -35,13 +35,13 @@ Result<std::unique_ptr<Guests>> Guests::Start(const MediatorProcess& mediator, c
   spawn.cpu = kElsewhere;
   spawn.err = "/dev/stderr";
   for (size_t i = 0; i < plans.size(); ++i) {
-    guests->seat(i).plan = plans[i];
+    guests->place(i).plan = plans[i];
     auto child = Spawn({"/proc/self/exe", "guest", "--board", file, "--seat", std::to_string(i)}, spawn);
     if (!child) return tl::make_unexpected(child.error());
     guests->children_.push_back(std::move(*child));
   }
   const auto ready =
-      guests->AwaitAll([](const Seat& seat) { return seat.ready == Ready::kYes; }, "attached in time");
+      guests->AwaitAll([](const GuestPlace& place) { return place.ready == Ready::kYes; }, "attached in time");
   if (!ready) return tl::make_unexpected(ready.error());
   return guests;
 }
@@ -52,29 +52,29 @@ Guests::~Guests() {
 
 void Guests::Work(size_t count) {
   for (size_t i = 0; i < count; ++i) {
-    seat(i).command = Command::kWork;
-    seat(i).resting = false;  // not before: it would say at once that it rests
+    place(i).command = Command::kWork;
+    place(i).resting = false;  // not before: it would say at once that it rests
   }
 }
 
 Result<void> Guests::Rest() {
-  for (size_t i = 0; i < size(); ++i) seat(i).command = Command::kRest;
-  return AwaitAll([](const Seat& seat) { return seat.resting.load(); }, "answered in time");
+  for (size_t i = 0; i < size(); ++i) place(i).command = Command::kRest;
+  return AwaitAll([](const GuestPlace& place) { return place.resting.load(); }, "answered in time");
 }
 
 Answers Guests::Total() const {
   Answers total;
-  for (size_t i = 0; i < size(); ++i) total += {seat(i).answered, seat(i).wrong};
+  for (size_t i = 0; i < size(); ++i) total += {place(i).answered, place(i).wrong};
   return total;
 }
 
-Result<void> Guests::AwaitAll(bool (*done)(const Seat&), const char* what) const {
+Result<void> Guests::AwaitAll(bool (*done)(const GuestPlace&), const char* what) const {
   const auto deadline = guest::Clock::now() + kAttachMax;
   for (size_t i = 0; i < size(); ++i) {
-    while (!done(seat(i))) {
-      if (seat(i).ready == Ready::kFailed) return tl::make_unexpected(fmt::format("guest {} failed", i));
+    while (!done(place(i))) {
+      if (place(i).ready == Ready::kFailed) return tl::make_unexpected(fmt::format("guest {} failed", i));
       if (guest::Clock::now() > deadline) return tl::make_unexpected(fmt::format("guest {} was not {}", i, what));
-      std::this_thread::sleep_for(kLook);
+      std::this_thread::sleep_for(kCheckEvery);
     }
   }
   return {};

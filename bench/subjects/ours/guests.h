@@ -33,7 +33,7 @@ enum class Command : uint32_t { kRest, kWork };
 enum class Ready : uint32_t { kNo, kYes, kFailed };
 
 // Written by the benchmark: what to do. Written by the guest: what it did.
-struct Seat {
+struct GuestPlace {
   alignas(128) GuestPlan plan;
   std::atomic<Command> command{Command::kRest};
   // Steady clock, ns; not 0: the longest time without an answer is looked for that begins between these.
@@ -50,7 +50,7 @@ struct Seat {
 
 struct Board {
   char socket[128] = {};
-  Seat seats[kGuestsMax];
+  GuestPlace places[kGuestsMax];
 };
 
 inline uint64_t SteadyNs() {
@@ -64,7 +64,7 @@ class Guests {
   ~Guests();
 
   size_t size() const { return children_.size(); }
-  Seat& seat(size_t i) const { return board_->seats[i]; }
+  GuestPlace& place(size_t i) const { return board_->places[i]; }
   // The first `count` work, until they are told to rest. Rest returns when all do; an error if one has ended.
   void Work(size_t count);
   Result<void> Rest();
@@ -73,7 +73,7 @@ class Guests {
 
  private:
   Guests() = default;
-  Result<void> AwaitAll(bool (*done)(const Seat&), const char* what) const;
+  Result<void> AwaitAll(bool (*done)(const GuestPlace&), const char* what) const;
 
   TempDir folder_;
   base::Mapping mapping_;
@@ -82,7 +82,7 @@ class Guests {
 };
 
 // `gpu guest`: the process itself. Works until it is killed.
-int RunGuest(const std::string& board_file, uint32_t seat);
+int RunGuest(const std::string& board_file, uint32_t place);
 
 }  // namespace vgpu::bench
 

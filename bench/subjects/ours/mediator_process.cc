@@ -18,7 +18,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kStartMax{20};
-constexpr milliseconds kLook{10};
+constexpr milliseconds kCheckEvery{10};
 constexpr std::string_view kRingThread = "vgpu-ring";
 
 }  // namespace
@@ -65,7 +65,7 @@ Result<std::unique_ptr<MediatorProcess>> MediatorProcess::Start(const MediatorOp
     if (!mediator->child_.running() || std::chrono::steady_clock::now() > deadline) {
       return tl::make_unexpected(fmt::format("the mediator did not start; it said:\n{}", mediator->log()));
     }
-    std::this_thread::sleep_for(kLook);
+    std::this_thread::sleep_for(kCheckEvery);
   }
   if (options.spread) {
     if (const auto pinned = PinTo(options.cpu, RingThreadOf(mediator->pid())); !pinned) return tl::make_unexpected(pinned.error());
@@ -93,7 +93,7 @@ Result<void> MediatorProcess::AwaitRunsOn(uint32_t vm_id, const std::string& whe
     for (const auto& vm : (*status)["vms"]) {
       if (vm["vm_id"] == vm_id && vm["runs_on"].get<std::string>().starts_with(where)) return {};
     }
-    std::this_thread::sleep_for(kLook);  // to say so costs the loop that is measured
+    std::this_thread::sleep_for(kCheckEvery);  // to say so costs the loop that is measured
   }
   return tl::make_unexpected(fmt::format("VM {} does not come onto: {}", vm_id, where));
 }

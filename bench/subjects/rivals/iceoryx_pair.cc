@@ -28,7 +28,7 @@ namespace vgpu::bench {
 namespace {
 
 constexpr uint64_t kQueueMax = iox::MAX_SUBSCRIBER_QUEUE_CAPACITY;
-constexpr std::chrono::milliseconds kLook{100};  // how often a waiting side asks whether the other one lives
+constexpr std::chrono::milliseconds kCheckEvery{100};  // how often a waiting side asks whether the other one lives
 
 // Waits until `fd` is signalled; false if one of these processes ends before, or nothing happens for long.
 template <class... Process>
@@ -36,7 +36,7 @@ bool AwaitSignal(int fd, Process*... processes) {
   constexpr std::chrono::seconds kMax{60};
   const auto deadline = std::chrono::steady_clock::now() + kMax;
   pollfd polled{fd, POLLIN, 0};
-  while (poll(&polled, 1, static_cast<int>(kLook.count())) <= 0) {
+  while (poll(&polled, 1, static_cast<int>(kCheckEvery.count())) <= 0) {
     if (!(processes->running() && ...) || std::chrono::steady_clock::now() > deadline) return false;
   }
   eventfd_t count;

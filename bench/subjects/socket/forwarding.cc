@@ -150,12 +150,12 @@ class Forwarding final : public Contestant {
         case Waiting::kAsItWas: std::this_thread::sleep_for(kOldPoll); break;
         case Waiting::kBlocking:
         case Waiting::kHandedOn: Drain(interrupt_.get()); break;
-        case Waiting::kSpinning: LookAtSocket(); break;
+        case Waiting::kSpinning: PollSocket(); break;
       }
     }
   }
 
-  void LookAtSocket() {
+  void PollSocket() {
     Message response;
     if (answers_.Take(false, &response)) Complete(registers_.get(), response);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What everything that a loop does in one iteration has in common.
-#ifndef VGPU_SERVE_TURN_H_
-#define VGPU_SERVE_TURN_H_
+#ifndef VGPU_SERVE_ITERATION_H_
+#define VGPU_SERVE_ITERATION_H_
 
 #include <cstdint>
 
@@ -25,11 +25,11 @@ class TraceSink {
   virtual void Add(const RingName& name, TraceEvent event, uint32_t idx, uint8_t code, int64_t time_ns) = 0;
 };
 
-struct Turn {
+struct Iteration {
   int64_t now_ns = 0;          // steady clock, read once
   TraceSink* trace = nullptr;  // null: nobody traces
 };
 
 }  // namespace vgpu::serve
 
-#endif  // VGPU_SERVE_TURN_H_
+#endif  // VGPU_SERVE_ITERATION_H_

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/errands.h"
+#include "mediator/memory_thread.h"
 
 #include <gtest/gtest.h>
 
@@ -15,9 +15,9 @@
 namespace vgpu::mediator {
 namespace {
 
-class TestErrand final : public Errand {
+class TestTask final : public MemoryTask {
  public:
-  TestErrand(std::function<bool()> step, std::function<void()> done) : step_(std::move(step)), done_(std::move(done)) {}
+  TestTask(std::function<bool()> step, std::function<void()> done) : step_(std::move(step)), done_(std::move(done)) {}
   bool Step() override { return step_(); }
   void Done() override { done_(); }
 
@@ -26,24 +26,24 @@ class TestErrand final : public Errand {
   const std::function<void()> done_;
 };
 
-class ErrandsTest : public testing::Test {
+class MemoryThreadTest : public testing::Test {
  protected:
   void SetUp() override {
     loop_ = std::move(MakeUringLoop(8).value());
-    errands_ = std::move(Errands::Create(loop_.get()).value());
+    memory_thread_ = std::move(MemoryThread::Create(loop_.get()).value());
   }
   void Submit(std::function<bool()> step, std::function<void()> done) {
-    errands_->Submit(std::make_unique<TestErrand>(std::move(step), std::move(done)));
+    memory_thread_->Submit(std::make_unique<TestTask>(std::move(step), std::move(done)));
   }
   void RunUntil(const int& count, int wanted) {
     while (count < wanted) loop_->Sleep();
   }
 
   std::unique_ptr<EventLoop> loop_;
-  std::unique_ptr<Errands> errands_;
+  std::unique_ptr<MemoryThread> memory_thread_;
 };
 
-TEST_F(ErrandsTest, Steps_RunOnTheThreadAndDoneOnTheLoop) {
+TEST_F(MemoryThreadTest, Steps_RunOnTheThreadAndDoneOnTheLoop) {
   std::thread::id step_thread, done_thread;
   int done = 0;
   Submit(
@@ -60,7 +60,7 @@ TEST_F(ErrandsTest, Steps_RunOnTheThreadAndDoneOnTheLoop) {
   EXPECT_EQ(done_thread, std::this_thread::get_id());
 }
 
-TEST_F(ErrandsTest, ManyOfOneStep_InOrder) {
+TEST_F(MemoryThreadTest, ManyOfOneStep_InOrder) {
   std::vector<int> order;
   int done = 0;
   for (int i = 0; i < 1000; ++i) {
@@ -74,7 +74,7 @@ TEST_F(ErrandsTest, ManyOfOneStep_InOrder) {
   for (int i = 0; i < 1000; ++i) EXPECT_EQ(order[static_cast<size_t>(i)], i);
 }
 
-TEST_F(ErrandsTest, LongOne_TakesTurnsWithAShortOne) {
+TEST_F(MemoryThreadTest, LongOne_TakesTurnsWithAShortOne) {
   std::binary_semaphore short_submitted(0);
   int steps = 0, steps_at_short = 0, done = 0;
   Submit(
@@ -94,7 +94,7 @@ TEST_F(ErrandsTest, LongOne_TakesTurnsWithAShortOne) {
   EXPECT_EQ(steps_at_short, 1) << "it has the very next turn";
 }
 
-TEST_F(ErrandsTest, SubmitWithinDone_Works) {
+TEST_F(MemoryThreadTest, SubmitWithinDone_Works) {
   int done = 0;
   Submit([] { return true; },
          [&] {
@@ -104,7 +104,7 @@ TEST_F(ErrandsTest, SubmitWithinDone_Works) {
   RunUntil(done, 2);
 }
 
-TEST_F(ErrandsTest, LoopDoesNotWaitForAStep) {
+TEST_F(MemoryThreadTest, LoopDoesNotWaitForAStep) {
   std::binary_semaphore go(0);
   int done = 0;
   Submit(
@@ -118,10 +118,10 @@ TEST_F(ErrandsTest, LoopDoesNotWaitForAStep) {
   RunUntil(done, 1);
 }
 
-TEST_F(ErrandsTest, End_DoesNotWaitForErrandsThatGoOn) {
+TEST_F(MemoryThreadTest, End_DoesNotWaitForTasksThatGoOn) {
   int done = 0;
   Submit([] { return false; }, [&] { ++done; });
-  errands_.reset();
+  memory_thread_.reset();
   EXPECT_EQ(done, 0);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/inspect_errand.h"
+#include "mediator/inspect_task.h"
 
 #include <sys/mman.h>
 
@@ -16,10 +16,10 @@ constexpr size_t kStepBytes = size_t{64} << 20;
 
 }  // namespace
 
-InspectErrand::InspectErrand(std::vector<Subject> subjects, std::function<void(const std::vector<Subject>&)> done)
+InspectTask::InspectTask(std::vector<Subject> subjects, std::function<void(const std::vector<Subject>&)> done)
     : subjects_(std::move(subjects)), done_(std::move(done)) {}
 
-bool InspectErrand::Step() {
+bool InspectTask::Step() {
   if (next_ == subjects_.size()) return true;
   if (InspectSome(&subjects_[next_])) {
     ++next_;
@@ -29,13 +29,13 @@ bool InspectErrand::Step() {
 }
 
 // True: that was all of it.
-bool InspectErrand::InspectSome(Subject* subject) {
+bool InspectTask::InspectSome(Subject* subject) {
   if (!subject->mapped->load()) return true;
   char* const part = subject->region + at_;
   const size_t bytes = std::min(kStepBytes, subject->bytes - at_);
   at_ += bytes;
   if (!base::missing_pages::Mapped(part, bytes)) {
-    subject->finding = Finding::kTampered;
+    subject->finding = Finding::kReplaced;
     if (madvise(part, bytes, MADV_POPULATE_WRITE) != 0 && errno == EFAULT) subject->finding = Finding::kLost;
   }
   return at_ == subject->bytes || subject->finding == Finding::kLost;

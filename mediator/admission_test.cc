@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/door.h"
+#include "mediator/admission.h"
 
 #include <gtest/gtest.h>
 
@@ -52,54 +52,54 @@ TEST(TokenBucket, TimeThatGoesBack_GivesNothing) {
   EXPECT_FALSE(bucket.TryTake(kStart - 5 * kSecond));
 }
 
-// ---- the door ----
+// ---- admission ----
 
-TEST(Door, FloodOfConnections_BoundedAtOnceAndPerSecond) {
-  Door door;
-  EXPECT_EQ(CountOf(10'000, [&] { return door.MayConnect(kPeer, kStart); }), Door::kConnectionsAtOnce);
-  EXPECT_NEAR(CountOf(10'000, [&] { return door.MayConnect(kPeer, kStart + kSecond); }), Door::kConnectionsPerSecond, 1);
+TEST(Admission, FloodOfConnections_BoundedAtOnceAndPerSecond) {
+  Admission admission;
+  EXPECT_EQ(CountOf(10'000, [&] { return admission.MayConnect(kPeer, kStart); }), Admission::kConnectionsAtOnce);
+  EXPECT_NEAR(CountOf(10'000, [&] { return admission.MayConnect(kPeer, kStart + kSecond); }), Admission::kConnectionsPerSecond, 1);
 }
 
-TEST(Door, FloodOfOnePeer_AnotherIsLetIn) {
-  Door door;
-  while (door.MayConnect(kPeer, kStart)) {
+TEST(Admission, FloodOfOnePeer_AnotherIsLetIn) {
+  Admission admission;
+  while (admission.MayConnect(kPeer, kStart)) {
   }
-  EXPECT_TRUE(door.MayConnect(kOther, kStart));
-  EXPECT_TRUE(door.MayConnect({kPeer.uid + 1, kPeer.pid}, kStart));
-  EXPECT_EQ(door.AttachAt(kPeer, kStart), 0) << "attaches have a measure of their own";
+  EXPECT_TRUE(admission.MayConnect(kOther, kStart));
+  EXPECT_TRUE(admission.MayConnect({kPeer.uid + 1, kPeer.pid}, kStart));
+  EXPECT_EQ(admission.AttachAt(kPeer, kStart), 0) << "attaches have a measure of their own";
 }
 
-TEST(Door, FloodOfAttaches_EachHearsWhenToAskAgain) {
-  Door door;
-  EXPECT_EQ(CountOf(10'000, [&] { return door.AttachAt(kPeer, kStart) == 0; }), Door::kAttachesAtOnce);
-  const int64_t at = door.AttachAt(kPeer, kStart);
+TEST(Admission, FloodOfAttaches_EachHearsWhenToAskAgain) {
+  Admission admission;
+  EXPECT_EQ(CountOf(10'000, [&] { return admission.AttachAt(kPeer, kStart) == 0; }), Admission::kAttachesAtOnce);
+  const int64_t at = admission.AttachAt(kPeer, kStart);
   EXPECT_GT(at, kStart);
   EXPECT_LE(at, kStart + kSecond);
-  EXPECT_EQ(door.AttachAt(kOther, kStart), 0);
-  EXPECT_NE(door.AttachAt(kPeer, at - kSecond / 100), 0);
-  EXPECT_EQ(door.AttachAt(kPeer, at + 1000), 0) << "the time that it was told";
+  EXPECT_EQ(admission.AttachAt(kOther, kStart), 0);
+  EXPECT_NE(admission.AttachAt(kPeer, at - kSecond / 100), 0);
+  EXPECT_EQ(admission.AttachAt(kPeer, at + 1000), 0) << "the time that it was told";
 }
 
 // ---- memory ----
 
-TEST(Door, ManyPeersThatRest_AreForgotten) {
-  Door door;
+TEST(Admission, ManyPeersThatRest_AreForgotten) {
+  Admission admission;
   int64_t now = kStart;
   for (pid_t pid = 1; pid <= 100'000; ++pid) {
-    EXPECT_TRUE(door.MayConnect({0, pid}, now));
+    EXPECT_TRUE(admission.MayConnect({0, pid}, now));
     now += kSecond / 1000;
   }
-  EXPECT_LE(door.peers_known(), 5000u);
+  EXPECT_LE(admission.peers_known(), 5000u);
 }
 
 // So many others within a second that some must be forgotten: those that have rested, and not the one that has not.
-TEST(Door, PeerThatDoesNotRest_IsNotForgottenAmongMany) {
-  Door door;
-  while (door.MayConnect(kPeer, kStart)) {
+TEST(Admission, PeerThatDoesNotRest_IsNotForgottenAmongMany) {
+  Admission admission;
+  while (admission.MayConnect(kPeer, kStart)) {
   }
-  for (pid_t i = 0; i < 10'000; ++i) door.MayConnect({0, 1000 + i}, kStart + i * (kSecond / 10'000));
-  EXPECT_LE(door.peers_known(), 5000u);
-  EXPECT_NEAR(CountOf(10'000, [&] { return door.MayConnect(kPeer, kStart + kSecond); }), Door::kConnectionsPerSecond, 1);
+  for (pid_t i = 0; i < 10'000; ++i) admission.MayConnect({0, 1000 + i}, kStart + i * (kSecond / 10'000));
+  EXPECT_LE(admission.peers_known(), 5000u);
+  EXPECT_NEAR(CountOf(10'000, [&] { return admission.MayConnect(kPeer, kStart + kSecond); }), Admission::kConnectionsPerSecond, 1);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/attach_errand.h"
+#include "mediator/attach_task.h"
 
 #include <utility>
 
@@ -11,13 +11,13 @@ constexpr size_t kUnmapBytes = size_t{16} << 20;
 
 }  // namespace
 
-AttachErrand::AttachErrand(AttachParts parts, const Clock* clock, std::function<void(AttachErrand*)> done)
+AttachTask::AttachTask(AttachParts parts, const Clock* clock, std::function<void(AttachTask*)> done)
     : parts_(std::move(parts)),
       clock_(clock),
       done_(std::move(done)),
       preparer_(parts_.layout, std::move(parts_.private_file), std::move(parts_.region), std::move(parts_.ring_lines)) {}
 
-bool AttachErrand::Step() {
+bool AttachTask::Step() {
   if (undoing_ || cancelled_.load()) {
     undoing_ = true;
     return !preparer_.UnmapSome(kUnmapBytes);
@@ -32,16 +32,16 @@ bool AttachErrand::Step() {
   return *ready;
 }
 
-void AttachErrand::MakeSession() {
-  session_ = std::make_unique<Session>(parts_.grant, preparer_.Take(), std::move(parts_.rings), std::move(parts_.window),
+void AttachTask::MakeSession() {
+  session_ = std::make_unique<Session>(parts_.identity, preparer_.Take(), std::move(parts_.rings), std::move(parts_.window),
                                        parts_.device);
   longest_call_ns_ = session_->Recover(*clock_);
 }
 
-TeardownErrand::TeardownErrand(std::unique_ptr<Session> session, std::function<void()> done)
+TeardownTask::TeardownTask(std::unique_ptr<Session> session, std::function<void()> done)
     : session_(std::move(session)), memory_(session_->TakeMemory()), done_(std::move(done)) {}
 
-bool TeardownErrand::Step() {
+bool TeardownTask::Step() {
   session_->mapped()->store(false);
   if (memory_.region.UnmapSome(kUnmapBytes)) return false;
   memory_ = SessionMemory();

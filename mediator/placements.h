@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who sits where: which VM is placed on which GPU, under which region number, and in which state. Pure: knows
+// Which VM is placed on which GPU, under which region number, and in which state. Pure: knows
 // no engine, and never looks into a session. A VM's placement (placement.h) is written here and nowhere else.
 //
 // What returns Regions has changed where the requests of those VMs run. The caller tells who keeps queues.
-#ifndef VGPU_MEDIATOR_SEATS_H_
-#define VGPU_MEDIATOR_SEATS_H_
+#ifndef VGPU_MEDIATOR_PLACEMENTS_H_
+#define VGPU_MEDIATOR_PLACEMENTS_H_
 
 #include <array>
 #include <bitset>
@@ -20,14 +20,14 @@ namespace vgpu::mediator {
 class Session;
 
 // A VM to be placed.
-struct Tenant {
+struct PlacedVm {
   Session* session = nullptr;
   Placement* placement = nullptr;
   uint32_t vm_id = 0;
 };
 
 // One thread's, but for Serves. Only AddGpu and the first Blame of a VM allocate.
-class Seats : private Placement::Writer {
+class Placements : private Placement::Writer {
  public:
   static constexpr uint32_t kNone = Placement::kNone;
   static constexpr uint32_t kRegionsMax = engine::kRegionsMax;
@@ -49,7 +49,7 @@ class Seats : private Placement::Writer {
   // Have the GPUs all the VMs that they can have?
   bool full() const;
   // Needs a placement without a GPU, and !full(). `parked`: the GPU is. Returns the number of its region.
-  uint32_t Place(const Tenant& tenant, uint32_t gpu, bool parked);
+  uint32_t Place(const PlacedVm& vm, uint32_t gpu, bool parked);
   // The VM goes. Its engines may still have its memory. True: its requests have run on the GPU.
   bool BeginRelease(uint32_t region);
   // No engine has its memory any more.
@@ -76,10 +76,10 @@ class Seats : private Placement::Writer {
   Regions Park(uint32_t gpu);
   void Unpark(uint32_t gpu);
 
-  // ---- who sits where ----
+  // ---- who is placed where ----
 
   // Null: nobody has this region number.
-  Session* session(uint32_t region) const { return tenants_[region].session; }
+  Session* session(uint32_t region) const { return placed_[region].session; }
   // Have engines ended over this VM before, so that it is refused?
   bool IsBlamed(uint32_t vm_id) const;
   // Those on a GPU, in all states.
@@ -97,14 +97,14 @@ class Seats : private Placement::Writer {
   // Calls `change` for each VM on the GPU that is in this state. Returns who that was.
   template <class Change>
   Regions ForEach(uint32_t gpu, PlacementState state, const Change& change);
-  PlacementState Waiting(const Tenant& tenant) const;
+  PlacementState Waiting(const PlacedVm& vm) const;
 
   std::vector<Gpu> gpus_;
-  std::array<Tenant, kRegionsMax> tenants_{};  // by region
+  std::array<PlacedVm, kRegionsMax> placed_{};  // by region
   // VM -> how many engines hung or crashed while they registered its memory.
   std::map<uint32_t, uint32_t> engines_ended_by_;
 };
 
 }  // namespace vgpu::mediator
 
-#endif  // VGPU_MEDIATOR_SEATS_H_
+#endif  // VGPU_MEDIATOR_PLACEMENTS_H_

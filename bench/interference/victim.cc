@@ -24,7 +24,7 @@ constexpr int64_t kLastWaitNs = 2'000'000'000;
 class Watch {
  public:
   // `awake_ns`: when it was to run again, if it slept.
-  int64_t Look(int64_t awake_ns = 0) {
+  int64_t Check(int64_t awake_ns = 0) {
     const int64_t now = NowNs(), expected = std::max(awake_ns, last_ns_);
     if (now - expected > kBlindNs) {
       blind_ns_ += now - expected;
@@ -63,9 +63,9 @@ class RecordWriter {
   RecordHeader* header_;
 };
 
-class Innocent {
+class Victim {
  public:
-  explicit Innocent(const Args& args)
+  explicit Victim(const Args& args)
       : period_ns_(args.Number("--period_us", 200) * 1000),
         elements_(static_cast<uint64_t>(args.Number("--vector", 0))),
         vm_(OptionsOf(args)),
@@ -115,7 +115,7 @@ class Innocent {
   }
 
   void SendWhatIsDue() {
-    const int64_t now = watch_.Look(next_ns_);
+    const int64_t now = watch_.Check(next_ns_);
     bool any = false;
     for (; now >= next_ns_ && !producer().full(); next_ns_ += period_ns_, any = true) {
       const uint64_t bytes = elements_ * sizeof(uint32_t);
@@ -131,7 +131,7 @@ class Innocent {
   void AnswersUntil(int64_t end_ns) {
     int64_t spin_from_ns = NowNs();
     while (true) {
-      const int64_t now = watch_.Look();
+      const int64_t now = watch_.Check();
       if (TakeOne(now)) {
         spin_from_ns = now;
       } else if (now >= end_ns || (g_stop && producer().outstanding() == 0)) {
@@ -139,7 +139,7 @@ class Innocent {
       } else if (producer().outstanding() == 0) {
         const timespec at{end_ns / 1'000'000'000, end_ns % 1'000'000'000};
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr);
-        watch_.Look(end_ns);
+        watch_.Check(end_ns);
         return;
       } else if (now - spin_from_ns < kSpinNs) {
         __builtin_ia32_pause();
@@ -175,7 +175,7 @@ class Innocent {
     uint64_t calls = 0;
     [[maybe_unused]] const ssize_t got = read(vm_.call(0), &calls, sizeof calls);
     producer().DisarmCall();
-    watch_.Look(end_ns);
+    watch_.Check(end_ns);
   }
 
   const int64_t period_ns_;
@@ -187,7 +187,7 @@ class Innocent {
   int64_t next_ns_ = 0;
 };
 
-// Its processor is shared with the attacker, whose use of it is not what is measured.
+// Its processor is shared with the aggressor, whose use of it is not what is measured.
 void RunBeforeOthers() {
   const sched_param priority{.sched_priority = 20};
   if (sched_setscheduler(0, SCHED_FIFO, &priority) != 0) {
@@ -203,9 +203,9 @@ int main(int argc, char** argv) {
   using namespace vgpu::bench::interference;
   BeginProgram();
   const Args args(argc, argv);
-  Innocent innocent(args);
+  Victim victim(args);
   RunBeforeOthers();
   Ready();
-  innocent.Run();
+  victim.Run();
   return 0;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Admission: how often one peer may connect and attach, so that nobody keeps the others out. Pure: the caller
 // brings the clock and the peers' names.
-#ifndef VGPU_MEDIATOR_DOOR_H_
-#define VGPU_MEDIATOR_DOOR_H_
+#ifndef VGPU_MEDIATOR_ADMISSION_H_
+#define VGPU_MEDIATOR_ADMISSION_H_
 
 #include <sys/types.h>
 
@@ -55,7 +55,7 @@ class TokenBucket {
   int64_t refilled_ns_ = 0;
 };
 
-class Door {
+class Admission {
  public:
   // How many connections a process may open a second, and how many attaches it may begin; more at once after
   // a rest.
@@ -98,4 +98,4 @@ class Door {
 
 }  // namespace vgpu::mediator
 
-#endif  // VGPU_MEDIATOR_DOOR_H_
+#endif  // VGPU_MEDIATOR_ADMISSION_H_

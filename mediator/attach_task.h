@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tasks of an attach and of its end: from descriptors to a session that is ready to be served, and back
 // to nothing.
-#ifndef VGPU_MEDIATOR_ATTACH_ERRAND_H_
-#define VGPU_MEDIATOR_ATTACH_ERRAND_H_
+#ifndef VGPU_MEDIATOR_ATTACH_TASK_H_
+#define VGPU_MEDIATOR_ATTACH_TASK_H_
 
 #include <atomic>
 #include <functional>
@@ -12,14 +12,14 @@
 #include "api/device_info.h"
 #include "mediator/attach.h"
 #include "mediator/clock.h"
-#include "mediator/errands.h"
+#include "mediator/memory_thread.h"
 #include "mediator/session.h"
 
 namespace vgpu::mediator {
 
 // What a session is made of, once its owner has sent all of it.
 struct AttachParts {
-  Grant grant{};
+  Identity identity{};
   vgpu_layout layout{};
   vgpu_device_info device{};
   PeerFd private_file;
@@ -29,10 +29,10 @@ struct AttachParts {
   RingEventfds window;
 };
 
-class AttachErrand final : public Errand {
+class AttachTask final : public MemoryTask {
  public:
   // `done` is called on control's thread. `clock` is that of the dispatchers.
-  AttachErrand(AttachParts parts, const Clock* clock, std::function<void(AttachErrand*)> done);
+  AttachTask(AttachParts parts, const Clock* clock, std::function<void(AttachTask*)> done);
 
   bool Step() override;
   void Done() override { done_(this); }
@@ -51,7 +51,7 @@ class AttachErrand final : public Errand {
 
   AttachParts parts_;
   const Clock* const clock_;
-  const std::function<void(AttachErrand*)> done_;
+  const std::function<void(AttachTask*)> done_;
   MemoryPreparer preparer_;
   std::unique_ptr<Session> session_;
   Refusal refusal_{};
@@ -61,9 +61,9 @@ class AttachErrand final : public Errand {
 };
 
 // Unmaps a session's memory, frees it, and closes its descriptors.
-class TeardownErrand final : public Errand {
+class TeardownTask final : public MemoryTask {
  public:
-  TeardownErrand(std::unique_ptr<Session> session, std::function<void()> done);
+  TeardownTask(std::unique_ptr<Session> session, std::function<void()> done);
 
   bool Step() override;
   void Done() override { done_(); }
@@ -76,4 +76,4 @@ class TeardownErrand final : public Errand {
 
 }  // namespace vgpu::mediator
 
-#endif  // VGPU_MEDIATOR_ATTACH_ERRAND_H_
+#endif  // VGPU_MEDIATOR_ATTACH_TASK_H_

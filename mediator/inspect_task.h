@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which VM held up a lane? Whoever touches memory that is being punched waits until the whole punch is over.
 // Nothing tells whose memory it was, except that its pages are no longer mapped in this process.
-#ifndef VGPU_MEDIATOR_INSPECT_ERRAND_H_
-#define VGPU_MEDIATOR_INSPECT_ERRAND_H_
+#ifndef VGPU_MEDIATOR_INSPECT_TASK_H_
+#define VGPU_MEDIATOR_INSPECT_TASK_H_
 
 #include <atomic>
 #include <functional>
 #include <memory>
 #include <vector>
 
-#include "mediator/errands.h"
+#include "mediator/memory_thread.h"
 #include "mediator/session.h"
 
 namespace vgpu::mediator {
 
 enum class Finding : uint8_t {
   kWhole,      // all of its memory is mapped
-  kTampered,   // pages were taken away, and others have come instead: they are mapped now
+  kReplaced,   // pages were taken away, and others have come instead: they are mapped now
   kLost,       // pages are missing
 };
 
-class InspectErrand final : public Errand {
+class InspectTask final : public MemoryTask {
  public:
   struct Subject {
     uint64_t serial;  // of its session, which may end meanwhile
@@ -31,7 +31,7 @@ class InspectErrand final : public Errand {
   };
 
   // `done` is called on control's thread.
-  InspectErrand(std::vector<Subject> subjects, std::function<void(const std::vector<Subject>&)> done);
+  InspectTask(std::vector<Subject> subjects, std::function<void(const std::vector<Subject>&)> done);
 
   bool Step() override;
   void Done() override { done_(subjects_); }
@@ -47,4 +47,4 @@ class InspectErrand final : public Errand {
 
 }  // namespace vgpu::mediator
 
-#endif  // VGPU_MEDIATOR_INSPECT_ERRAND_H_
+#endif  // VGPU_MEDIATOR_INSPECT_TASK_H_

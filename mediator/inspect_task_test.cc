@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/inspect_errand.h"
+#include "mediator/inspect_task.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -30,7 +30,7 @@ class Vm {
               0);
   }
   void Refill(size_t page) { owner_.mapping.data()[page * kPage] = 1; }
-  InspectErrand::Subject subject() { return {1, mapped_, ours_.data(), kBytes}; }
+  InspectTask::Subject subject() { return {1, mapped_, ours_.data(), kBytes}; }
   void Unmap() {
     mapped_->store(false);
     ours_ = base::Mapping();
@@ -43,58 +43,58 @@ class Vm {
   const std::shared_ptr<std::atomic<bool>> mapped_ = std::make_shared<std::atomic<bool>>(true);
 };
 
-class InspectErrandTest : public testing::Test {
+class InspectTaskTest : public testing::Test {
  protected:
   void SetUp() override {
     if (const auto supported = base::missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
   }
   // Runs a task to its end, and returns what it found of each.
-  std::vector<Finding> Inspect(std::vector<InspectErrand::Subject> subjects) {
+  std::vector<Finding> Inspect(std::vector<InspectTask::Subject> subjects) {
     std::vector<Finding> findings;
     steps_ = 0;
-    InspectErrand errand(std::move(subjects), [&](const std::vector<InspectErrand::Subject>& inspected) {
+    InspectTask task(std::move(subjects), [&](const std::vector<InspectTask::Subject>& inspected) {
       for (const auto& subject : inspected) findings.push_back(subject.finding);
     });
-    for (bool done = false; !done && steps_ < 1000; ++steps_) done = errand.Step();
+    for (bool done = false; !done && steps_ < 1000; ++steps_) done = task.Step();
     EXPECT_TRUE(findings.empty()) << "before Done";
-    errand.Done();
+    task.Done();
     return findings;
   }
 
   int steps_ = 0;
 };
 
-TEST_F(InspectErrandTest, NobodyToInspect_Done) {
+TEST_F(InspectTaskTest, NobodyToInspect_Done) {
   EXPECT_TRUE(Inspect({}).empty());
   EXPECT_EQ(steps_, 1);
 }
 
-TEST_F(InspectErrandTest, WholeLostAndTampered_ToldApart) {
-  Vm first, lost, tampered, both, last;
+TEST_F(InspectTaskTest, WholeLostAndReplaced_ToldApart) {
+  Vm first, lost, replaced, both, last;
   lost.Punch(63);
-  tampered.Punch(0);
-  tampered.Refill(0);
+  replaced.Punch(0);
+  replaced.Refill(0);
   both.Punch(3);
   both.Punch(40);
   both.Refill(3);
   const auto findings =
-      Inspect({first.subject(), lost.subject(), tampered.subject(), both.subject(), last.subject()});
-  EXPECT_EQ(findings, (std::vector<Finding>{Finding::kWhole, Finding::kLost, Finding::kTampered, Finding::kLost,
+      Inspect({first.subject(), lost.subject(), replaced.subject(), both.subject(), last.subject()});
+  EXPECT_EQ(findings, (std::vector<Finding>{Finding::kWhole, Finding::kLost, Finding::kReplaced, Finding::kLost,
                                             Finding::kWhole}));
   EXPECT_EQ(steps_, 5) << "a step for each, so that an attach waits for one only";
 }
 
 // What was found once is not found again: each time that pages are taken away counts by itself.
-TEST_F(InspectErrandTest, TamperedOnce_WholeAfterwards) {
+TEST_F(InspectTaskTest, ReplacedOnce_WholeAfterwards) {
   Vm vm;
   vm.Punch(7);
   vm.Refill(7);
-  EXPECT_EQ(Inspect({vm.subject()}), std::vector<Finding>{Finding::kTampered});
+  EXPECT_EQ(Inspect({vm.subject()}), std::vector<Finding>{Finding::kReplaced});
   EXPECT_TRUE(vm.Whole());
   EXPECT_EQ(Inspect({vm.subject()}), std::vector<Finding>{Finding::kWhole});
 }
 
-TEST_F(InspectErrandTest, UnmappedMeanwhile_OthersAreInspected) {
+TEST_F(InspectTaskTest, UnmappedMeanwhile_OthersAreInspected) {
   Vm gone, lost;
   const auto subject = gone.subject();
   gone.Unmap();

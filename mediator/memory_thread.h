@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tasks of the memory thread: mapping, inspecting and unmapping regions of gigabytes. Each runs one step
 // at a time, and tasks take turns, so that a small one never waits for a big one.
-#ifndef VGPU_MEDIATOR_ERRANDS_H_
-#define VGPU_MEDIATOR_ERRANDS_H_
+#ifndef VGPU_MEDIATOR_MEMORY_THREAD_H_
+#define VGPU_MEDIATOR_MEMORY_THREAD_H_
 
 #include <condition_variable>
 #include <deque>
@@ -16,9 +16,9 @@
 
 namespace vgpu::mediator {
 
-class Errand {
+class MemoryTask {
  public:
-  virtual ~Errand() = default;
+  virtual ~MemoryTask() = default;
   // On the memory thread: a few milliseconds of work. True: that was all.
   virtual bool Step() = 0;
   // On control's thread, after the last step. The task is destroyed afterwards, on the same thread.
@@ -26,18 +26,18 @@ class Errand {
 };
 
 // The memory thread and its queue. Control makes it, and calls Submit.
-class Errands final : private ReadyHandler {
+class MemoryThread final : private ReadyHandler {
  public:
-  static base::Result<std::unique_ptr<Errands>> Create(EventLoop* loop);
+  static base::Result<std::unique_ptr<MemoryThread>> Create(EventLoop* loop);
   // Runs the step under way to its end. Tasks that are not done are destroyed here.
-  ~Errands() override;
+  ~MemoryThread() override;
 
-  void Submit(std::unique_ptr<Errand> errand);
+  void Submit(std::unique_ptr<MemoryTask> task);
   // It runs before all that wait, until it is done.
-  void SubmitUrgent(std::unique_ptr<Errand> errand);
+  void SubmitUrgent(std::unique_ptr<MemoryTask> task);
 
  private:
-  Errands(EventLoop* loop, base::UniqueFd done_fd);
+  MemoryThread(EventLoop* loop, base::UniqueFd done_fd);
   void Work();
   void OnReady() override;
 
@@ -46,13 +46,13 @@ class Errands final : private ReadyHandler {
   int watch_ = -1;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::unique_ptr<Errand>> waiting_;  // the first one has the next turn
-  std::deque<std::unique_ptr<Errand>> urgent_;   // these run before all of them
-  std::deque<std::unique_ptr<Errand>> done_;
+  std::deque<std::unique_ptr<MemoryTask>> waiting_;  // the first one has the next turn
+  std::deque<std::unique_ptr<MemoryTask>> urgent_;   // these run before all of them
+  std::deque<std::unique_ptr<MemoryTask>> done_;
   bool stopping_ = false;
   std::thread thread_;
 };
 
 }  // namespace vgpu::mediator
 
-#endif  // VGPU_MEDIATOR_ERRANDS_H_
+#endif  // VGPU_MEDIATOR_MEMORY_THREAD_H_
