@@ -15,7 +15,7 @@
 #include <utility>
 
 #include "base/result.h"
-#include "mediator/threads.h"
+#include "mediator/loop/threads.h"
 
 namespace vgpu::mediator {
 namespace {

@@ -28,7 +28,7 @@ class NoCuda(unittest.TestCase):
     def test_the_mediator_is_linked_of_no_target_that_loads_cuda(self):
         with open("mediator/linked", encoding="utf-8") as file:
             linked = {line.strip() for line in file}
-        self.assertIn("//mediator:daemon", linked)
+        self.assertIn("//mediator/gpu:gpu", linked)
         self.assertIn("//engine:protocol", linked)
         for label in sorted(linked):
             package, _, name = label.partition(":")

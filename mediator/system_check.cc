@@ -9,7 +9,7 @@
 #include <cstdint>
 
 #include "base/result.h"
-#include "mediator/threads.h"
+#include "mediator/loop/threads.h"
 #include "base/unique_fd.h"
 
 namespace vgpu::mediator {

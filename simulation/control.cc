@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "mediator/eventfd.h"
+#include "mediator/loop/eventfd.h"
 
 namespace vgpu::simulation {
 
@@ -36,8 +36,9 @@ void Control::Require(bool holds, const Entry& entry, const char* what) {
 
 // ---- lives of the lane ----
 
-void Control::BeginLife(mediator::Lane* lane) {
+void Control::BeginLife(mediator::Lane* lane, bool calm) {
   lane_ = lane;
+  calm_ = calm;
   for (Entry& entry : entries_) {
     Attach(&entry);
     if (!entry.resetting) continue;
@@ -111,7 +112,7 @@ void Control::ActOnServed(Entry* entry) {
     if (!random.OneIn(60)) return;
     return random.OneIn(2) ? Reset(entry) : End(entry);
   }
-  const uint32_t what = random.Below(3'000);
+  const uint32_t what = random.Below(calm_ ? 100'000 : 3'000);
   if (what < 3) {
     Reset(entry);
   } else if (what < 5) {

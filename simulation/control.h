@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "mediator/clock.h"
-#include "mediator/lane.h"
-#include "mediator/session.h"
+#include "mediator/loop/clock.h"
+#include "mediator/lane/lane.h"
+#include "mediator/lane/session.h"
 #include "simulation/surroundings.h"
 #include "simulation/vm.h"
 
@@ -22,8 +22,8 @@ class Control {
   // All outlive this.
   Control(Surroundings* around, const mediator::Clock* clock, const std::vector<std::unique_ptr<Vm>>& vms);
 
-  // A lane has started: all VMs attach. `lane` stays until EndLife.
-  void BeginLife(mediator::Lane* lane);
+  // A lane has started: all VMs attach. `lane` stays until EndLife. `calm`: VMs that are served are mostly left alone.
+  void BeginLife(mediator::Lane* lane, bool calm);
   // It has stopped, or died, and is gone.
   void EndLife();
 
@@ -76,6 +76,7 @@ class Control {
   const mediator::Clock* const clock_;
   std::vector<Entry> entries_;
   mediator::Lane* lane_ = nullptr;
+  bool calm_ = false;
 };
 
 }  // namespace vgpu::simulation

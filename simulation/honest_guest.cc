@@ -11,7 +11,7 @@
 #include "api/codes.h"
 #include "api/device_info.h"
 #include "api/vector.h"
-#include "mediator/eventfd.h"
+#include "mediator/loop/eventfd.h"
 #include "ring/epoch.h"
 
 namespace vgpu::simulation {

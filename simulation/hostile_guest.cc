@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "api/vector.h"
-#include "mediator/eventfd.h"
+#include "mediator/loop/eventfd.h"
 #include "ring/epoch.h"
 
 namespace vgpu::simulation {

@@ -37,9 +37,9 @@ class OwnObjects(unittest.TestCase):
             self.linked = {line.strip() for line in file}
 
     def test_the_daemon_is_there(self):
-        for source, target in (("//mediator:dispatcher.cc", "//mediator:daemon"),
-                               ("//mediator:gpu_engines.cc", "//mediator:daemon"),
-                               ("//mediator:engine_pool.cc", "//mediator:engine_pool"),
+        for source, target in (("//mediator/lane:dispatcher.cc", "//mediator/lane:lane"),
+                               ("//mediator/gpu:gpu_engines.cc", "//mediator/gpu:gpu"),
+                               ("//mediator/gpu:engine_pool.cc", "//mediator/gpu:engine_pool"),
                                ("//serve:ring_life.cc", "//serve:serve")):
             self.assertEqual(self.owners.get(source), [target])
 

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "mediator/compute.h"
+#include "mediator/lane/compute.h"
 #include "simulation/surroundings.h"
 
 namespace vgpu::simulation {

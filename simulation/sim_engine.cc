@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "gpu/batch_abi.h"
-#include "mediator/eventfd.h"
+#include "mediator/loop/eventfd.h"
 #include "operations/cpu.h"
 #include "ring/abi.h"
 #include "ring/ring_ref.h"

@@ -7,7 +7,7 @@
 #include <cassert>
 #include <string>
 
-#include "mediator/eventfd.h"
+#include "mediator/loop/eventfd.h"
 #include "simulation/allocations.h"
 
 namespace vgpu::simulation {

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "base/unique_fd.h"
-#include "mediator/engine_handle.h"
-#include "mediator/engine_source.h"
+#include "mediator/gpu/engine_handle.h"
+#include "mediator/gpu/engine_source.h"
 #include "simulation/sim_engine.h"
 #include "simulation/surroundings.h"
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cassert>
 
-#include "mediator/eventfd.h"
+#include "mediator/loop/eventfd.h"
 #include "simulation/allocations.h"
 
 namespace vgpu::simulation {

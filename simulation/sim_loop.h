@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
-#include "mediator/event_loop.h"
+#include "mediator/loop/event_loop.h"
 #include "simulation/surroundings.h"
 
 namespace vgpu::simulation {

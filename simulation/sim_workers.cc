@@ -7,9 +7,9 @@
 #include <cstdio>
 #include <span>
 
-#include "mediator/eventfd.h"
-#include "mediator/guest_ring.h"
-#include "mediator/operations.h"
+#include "mediator/loop/eventfd.h"
+#include "mediator/lane/guest_ring.h"
+#include "mediator/requests/operations.h"
 #include "simulation/allocations.h"
 
 namespace vgpu::simulation {

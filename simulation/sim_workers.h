@@ -8,8 +8,8 @@
 
 #include "api/device_info.h"
 #include "base/unique_fd.h"
-#include "mediator/compute.h"
-#include "mediator/device_describer.h"
+#include "mediator/lane/compute.h"
+#include "mediator/lane/device_describer.h"
 #include "simulation/piece_book.h"
 #include "simulation/surroundings.h"
 

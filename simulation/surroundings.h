@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <string>
 
-#include "mediator/clock.h"
+#include "mediator/loop/clock.h"
 #include "simulation/random.h"
 
 namespace vgpu::simulation {

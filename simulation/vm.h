@@ -10,7 +10,7 @@
 
 #include "base/mapping.h"
 #include "base/unique_fd.h"
-#include "mediator/session.h"
+#include "mediator/lane/session.h"
 #include "ring/abi.h"
 #include "simulation/guest.h"
 #include "simulation/honest_guest.h"

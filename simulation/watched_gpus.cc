@@ -5,7 +5,7 @@
 #include <span>
 #include <utility>
 
-#include "mediator/guest_ring.h"
+#include "mediator/lane/guest_ring.h"
 #include "simulation/allocations.h"
 
 namespace vgpu::simulation {

@@ -11,11 +11,11 @@
 #include <vector>
 
 #include "api/device_info.h"
-#include "mediator/compute.h"
-#include "mediator/device_describer.h"
-#include "mediator/gpu_engines.h"
-#include "mediator/memory_holder.h"
-#include "mediator/session.h"
+#include "mediator/lane/compute.h"
+#include "mediator/lane/device_describer.h"
+#include "mediator/gpu/gpu_engines.h"
+#include "mediator/lane/memory_holder.h"
+#include "mediator/lane/session.h"
 #include "simulation/piece_book.h"
 #include "simulation/sim_engines.h"
 #include "simulation/surroundings.h"

@@ -115,7 +115,7 @@ void World::Live() {
   vgpu_device_info device{};
   lane_->Describe('A', &device);
   around_.log.Add("life begins", device.backend, lives_);
-  control_->BeginLife(lane_.get());
+  control_->BeginLife(lane_.get(), long_);
   const Inside inside;
   lane_->Serve();
 }
@@ -179,10 +179,11 @@ void World::EndLife() {
 
 void World::PlanDeath() {
   Random& random = around_.random;
-  death_step_ = around_.steps + 50 + random.Below(kLifeSteps) + (random.OneIn(32) ? kLongLife : 0);
+  long_ = random.OneIn(32);
+  death_step_ = around_.steps + 50 + random.Below(kLifeSteps) + (long_ ? kLongLife : 0);
   stops_ = random.OneIn(4);
   death_point_ = nullptr;
-  if (stops_ || random.OneIn(3)) return;
+  if (stops_ || long_ || random.OneIn(3)) return;
   death_point_ = kDeathPoints[random.Below(static_cast<uint32_t>(std::size(kDeathPoints)))];
   death_hits_ = 1 + (random.OneIn(2) ? random.Below(3) : random.Below(200));
 }

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "base/result.h"
-#include "mediator/clock.h"
+#include "mediator/loop/clock.h"
 #include "mediator/config.h"
-#include "mediator/event_loop.h"
-#include "mediator/gpu_engines.h"
-#include "mediator/lane.h"
+#include "mediator/loop/event_loop.h"
+#include "mediator/gpu/gpu_engines.h"
+#include "mediator/lane/lane.h"
 #include "simulation/control.h"
 #include "simulation/order_check.h"
 #include "simulation/piece_book.h"
@@ -84,6 +84,7 @@ class World final : private Others, private Memories {
   uint64_t lives_ = 0;
   // How this life ends.
   uint64_t death_step_ = 0;
+  bool long_ = false;   // it is of those that live long, and are mostly left alone
   bool stops_ = false;  // it is told to stop then, and does not die
   const char* death_point_ = nullptr;
   uint32_t death_hits_ = 0;

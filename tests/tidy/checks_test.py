@@ -145,7 +145,7 @@ class Structure(unittest.TestCase):
                           for found in structure.memory_orders(File("mediator/a.cc", text))],
                          ["memory_order_relaxed", "__atomic_load_n", "__ATOMIC_ACQUIRE", "StoreRelease",
                           "FullFence", "atomic_thread_fence"])
-        for path in ("ring/a.h", "engine/engine.cc", "mediator/mailbox.h"):
+        for path in ("ring/a.h", "engine/engine.cc", "mediator/loop/mailbox.h"):
             self.assertEqual(list(structure.memory_orders(File(path, text))), [])
         self.assertTrue(list(structure.memory_orders(File("mediator/mailbox.cc", text))))
 
@@ -157,9 +157,9 @@ class Structure(unittest.TestCase):
 
     def test_reserved_names(self):
         text = "// Placement::Writer\nclass Thief : Placement::Writer {};\n"
-        self.assertEqual(list(structure.reserved_names(File("mediator/lane.h", text))),
-                         ["mediator/lane.h:2: Placement::Writer is for mediator/placements.h alone"])
-        self.assertEqual(list(structure.reserved_names(File("mediator/placements.h", text))), [])
+        self.assertEqual(list(structure.reserved_names(File("mediator/lane/lane.h", text))),
+                         ["mediator/lane/lane.h:2: Placement::Writer is for mediator/gpu/placements.h alone"])
+        self.assertEqual(list(structure.reserved_names(File("mediator/gpu/placements.h", text))), [])
 
     def test_what_ships(self):
         files = [File(path, "")

@@ -94,9 +94,9 @@ ORDERS = {
     "gpu/kernels.cu": "the same, on the GPU",
     "guest/host_transport.cc": "the link's state in a region's header",
     "guest/pci_transport.cc": "the same",
-    "mediator/engine_port.cc": "the words that mediator, engine and GPU share",
-    "mediator/eventfd.cc": "a queue that the kernel fills",
-    "mediator/mailbox.h": "a queue between two threads",
+    "mediator/gpu/engine_port.cc": "the words that mediator, engine and GPU share",
+    "mediator/loop/eventfd.cc": "a queue that the kernel fills",
+    "mediator/loop/mailbox.h": "a queue between two threads",
     "ring/": "the words of a ring and of its handshake",
     "serve/journal.h": "what a restart reads",
     "serve/ring_life.cc": "the words of a ring's handshake",
@@ -122,7 +122,7 @@ def orders_unused(files):
 
 
 # Who may name what lets them change an object that others only read.
-RESERVED = {"Placement::Writer": ("mediator/placement.h", "mediator/placements.h")}
+RESERVED = {"Placement::Writer": ("mediator/lane/placement.h", "mediator/gpu/placements.h")}
 
 
 def reserved_names(file):
