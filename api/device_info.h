@@ -16,15 +16,15 @@
 /* What DEVICE_INFO writes. Strings end with a zero byte. */
 struct vgpu_device_info {
   uint32_t abi_version;
-  uint32_t backend;     /* VGPU_BACKEND_* */
+  uint32_t backend; /* VGPU_BACKEND_* */
   uint32_t vm_id;
-  uint32_t pool;        /* ASCII 'A' or 'B', as granted */
-  uint32_t priority;    /* 0 low, 1 medium, 2 high, as granted */
-  uint32_t entries;     /* slots of each ring */
+  uint32_t pool;         /* ASCII 'A' or 'B', as granted */
+  uint32_t priority;     /* 0 low, 1 medium, 2 high, as granted */
+  uint32_t entries;      /* slots of each ring */
   uint64_t memory_bytes; /* of the GPU; of the host on the CPU backend */
-  uint64_t vector_max;  /* no VECTOR_ADD can have more elements; of 8 bytes, half as many */
-  char name[96];        /* of the GPU, or of the CPU */
-  char driver[64];      /* the version of the GPU's driver; "none" on the CPU backend */
+  uint64_t vector_max;   /* no VECTOR_ADD can have more elements; of 8 bytes, half as many */
+  char name[96];         /* of the GPU, or of the CPU */
+  char driver[64];       /* the version of the GPU's driver; "none" on the CPU backend */
   uint64_t pad[7];
 };
 static_assert(sizeof(struct vgpu_device_info) == 256, "wire");

@@ -4,8 +4,8 @@
 #define VGPU_API_VECTOR_H_
 
 #define VGPU_OP_NOP 0u
-#define VGPU_OP_ADD 1u          /* arg[0] = i32 a (low half), i32 b (high half); done.data = a + b, wrapping */
-#define VGPU_OP_VECTOR_ADD 16u  /* type; arg[0] = count; arg[1..3] = arena offsets of a, b, c */
+#define VGPU_OP_ADD 1u         /* arg[0] = i32 a (low half), i32 b (high half); done.data = a + b, wrapping */
+#define VGPU_OP_VECTOR_ADD 16u /* type; arg[0] = count; arg[1..3] = arena offsets of a, b, c */
 
 /* Of the elements of a vector: the type of VGPU_OP_VECTOR_ADD. */
 #define VGPU_TYPE_I32 0u

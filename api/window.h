@@ -3,6 +3,6 @@
 #ifndef VGPU_API_WINDOW_H_
 #define VGPU_API_WINDOW_H_
 
-#define VGPU_OP_WINDOW 0x100u   /* window ring only: arg[0] = request bytes; done.data = response bytes */
+#define VGPU_OP_WINDOW 0x100u /* window ring only: arg[0] = request bytes; done.data = response bytes */
 
 #endif /* VGPU_API_WINDOW_H_ */

@@ -29,8 +29,8 @@ std::mutex g_places;  // held by who takes one
 
 bool ReplaceWith(uintptr_t begin, size_t bytes) {
   void* page = reinterpret_cast<void*>(begin);
-  return mmap(page, bytes, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) !=
-         MAP_FAILED;
+  return mmap(page, bytes, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+              -1, 0) != MAP_FAILED;
 }
 
 // A chunk around `address`, or as much of it as lies in the range.
@@ -42,8 +42,8 @@ bool ReplaceChunk(const Range& range, uintptr_t address, size_t chunk) {
   return ReplaceWith(begin, end - begin);
 }
 
-// Only system calls and lock-free atomics: async-signal-safe. A page at first, and more at a time for who goes on: a process
-// may have some 65,000 mappings only. A huge page is replaced as a whole.
+// Only system calls and lock-free atomics: async-signal-safe. A page at first, and more at a time for who
+// goes on: a process may have some 65,000 mappings only. A huge page is replaced as a whole.
 bool Replace(const Range& range, uintptr_t address) {
   constexpr size_t kPage = 4096, kChunk = 2u << 20, kGiant = 1u << 30;
   const bool few = range.hits.load(std::memory_order_relaxed) < kSinglePagesMax;
@@ -54,14 +54,16 @@ bool Replace(const Range& range, uintptr_t address) {
 void CountIn(Range* range) {
   range->hits.fetch_add(1, std::memory_order_relaxed);
   g_hits.fetch_add(1, std::memory_order_relaxed);
-  if (std::atomic<uint64_t>* told = range->told.load(std::memory_order_relaxed)) told->fetch_add(1, std::memory_order_release);
+  if (std::atomic<uint64_t>* told = range->told.load(std::memory_order_relaxed))
+    told->fetch_add(1, std::memory_order_release);
 }
 
 void OnBusError(int signal, siginfo_t* info, void*) {
   const uintptr_t address = reinterpret_cast<uintptr_t>(info->si_addr);
   for (Range& range : g_ranges) {
     const uintptr_t begin = range.begin.load(std::memory_order_acquire);
-    if (begin == 0 || address < begin || address - begin >= range.bytes.load(std::memory_order_relaxed)) continue;
+    if (begin == 0 || address < begin || address - begin >= range.bytes.load(std::memory_order_relaxed))
+      continue;
     if (!Replace(range, address)) break;
     CountIn(&range);
     return;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Survives a bus error in a guarded range (a page that is missing, or poisoned): an anonymous page takes its place in
-// this process, the access goes on, and the bus error is counted. Any other bus error ends the process.
+// Survives a bus error in a guarded range (a page that is missing, or poisoned): an anonymous page takes its
+// place in this process, the access goes on, and the bus error is counted.
+// Any other bus error ends the process.
 #ifndef VGPU_BASE_BUS_ERROR_GUARD_H_
 #define VGPU_BASE_BUS_ERROR_GUARD_H_
 
@@ -13,9 +14,9 @@ namespace vgpu::base::bus_error_guard {
 // Installs the handler for the whole process. Once.
 void Install();
 
-// Guards [begin, begin + bytes). Returns an id for Hits and Forget, or -1 when all places are taken. Any thread.
-// `told` (may be null) is incremented at each bus error before the access goes on: whoever sees a result of that
-// access sees the increment, too.
+// Guards [begin, begin + bytes). Returns an id for Hits and Forget, or -1 when all places are taken. Any
+// thread. `told` (may be null) is incremented at each bus error before the access goes on: whoever sees a
+// result of that access sees the increment, too.
 int Guard(const void* begin, size_t bytes, std::atomic<uint64_t>* told = nullptr);
 void Forget(int id);
 // The range ends earlier from now on.

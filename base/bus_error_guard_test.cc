@@ -14,7 +14,6 @@
 #include "base/mapping.h"
 #include "base/unique_fd.h"
 
-
 namespace vgpu::base {
 namespace {
 

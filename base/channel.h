@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Frames over a stream socket of AF_UNIX: a header, so many bytes, and descriptors that come with them
-// (SCM_RIGHTS). Nothing here knows what a frame means, and no call waits for the other end (base/connect.h has
-// one that does).
+// (SCM_RIGHTS). Nothing here knows what a frame means, and no call waits for the other end (base/connect.h
+// has one that does).
 //
-// The other end may be hostile. Whatever it sends, and however: a frame with more bytes or descriptors than the
-// format allows is refused, and each descriptor that came is closed or given to the caller. Whether it reads or
-// not: no more bytes are queued for it than the format allows.
+// The other end may be hostile. Whatever it sends, and however: a frame with more bytes or descriptors than
+// the format allows is refused, and each descriptor that came is closed or given to the caller. Whether it
+// reads or not: no more bytes are queued for it than the format allows.
 #ifndef VGPU_BASE_CHANNEL_H_
 #define VGPU_BASE_CHANNEL_H_
 
@@ -76,8 +76,8 @@ struct ChannelError {
 };
 
 // Sends a frame of up to 4 KiB of payload and eight descriptors with one call, as a whole or not at all: any
-// thread may, also from a signal handler. False: not sent, errno says why; EAGAIN: the other end does not read. Not while a channel of this
-// socket is pending().
+// thread may, also from a signal handler. False: not sent, errno says why; EAGAIN: the other end does not
+// read. Not while a channel of this socket is pending().
 bool SendFrame(int socket, const FrameFormat& format, uint32_t type, std::string_view payload,
                std::span<const int> fds = {});
 

@@ -41,15 +41,11 @@ std::string Explain(int error, const std::string& path) {
     case ENOENT:
       return fmt::format(
           "no mediator listens on {}: there is no such socket; start the mediator (`mediator --socket {}`), "
-          "or name the "
-          "socket that it serves",
+          "or name the socket that it serves",
           path, path);
-    case ECONNREFUSED:
-      return Refused(path);
-    case ENOTSOCK:
-      return fmt::format("'{}' is no socket: name the one that the mediator serves", path);
-    case EACCES:
-      return Denied(path);
+    case ECONNREFUSED: return Refused(path);
+    case ENOTSOCK: return fmt::format("'{}' is no socket: name the one that the mediator serves", path);
+    case EACCES: return Denied(path);
     case EPERM:
       return fmt::format("cannot connect to {}: this system's security policy forbids it; change the policy",
                          path);
@@ -96,7 +92,8 @@ bool WaitReadable(int socket, std::chrono::steady_clock::time_point deadline) {
   }
 }
 
-tl::expected<Received, ChannelError> AwaitFrame(Channel& channel, std::chrono::steady_clock::time_point deadline,
+tl::expected<Received, ChannelError> AwaitFrame(Channel& channel,
+                                                std::chrono::steady_clock::time_point deadline,
                                                 Frame<UniqueFd>* frame) {
   while (true) {
     auto received = channel.Receive(frame);
@@ -110,15 +107,15 @@ std::string Explain(const ChannelError& error, const FrameFormat& format) {
     case ChannelFault::kForeign:
       return "what answers on this socket is not a vgpu-ring mediator: check the path";
     case ChannelFault::kVersion:
-      return fmt::format("the mediator speaks control protocol {}, this program {}: install matching versions", error.value,
-                         format.version);
+      return fmt::format(
+          "the mediator speaks control protocol {}, this program {}: install matching versions", error.value,
+          format.version);
     case ChannelFault::kTooLong:
-      return fmt::format("the mediator sent a message of {} bytes, more than {}: install matching versions", error.value,
-                         format.payload_max);
+      return fmt::format("the mediator sent a message of {} bytes, more than {}: install matching versions",
+                         error.value, format.payload_max);
     case ChannelFault::kTooManyFds:  // of the mediator's end only: these programs receive none
     case ChannelFault::kNoFdsLeft:
-    case ChannelFault::kCutOff:
-      break;
+    case ChannelFault::kCutOff: break;
   }
   return kHungUp;
 }

@@ -193,7 +193,7 @@ TEST_F(AwaitTest, TheEndIsReadable) {
 }
 
 TEST_F(AwaitTest, SignalsDoNotShortenTheWait) {
-  struct sigaction handler{};
+  struct sigaction handler {};
   handler.sa_handler = [](int) {};
   ASSERT_EQ(sigaction(SIGALRM, &handler, nullptr), 0);
   const itimerval often{{0, 1000}, {0, 1000}};
@@ -239,7 +239,8 @@ TEST(Explain, NamesCauseAndRemedy) {
             "the mediator speaks control protocol 9, this program 3: install matching versions");
   EXPECT_EQ(Explain({ChannelFault::kTooLong, 65}, kFormat),
             "the mediator sent a message of 65 bytes, more than 64: install matching versions");
-  for (const ChannelFault fault : {ChannelFault::kCutOff, ChannelFault::kTooManyFds, ChannelFault::kNoFdsLeft}) {
+  for (const ChannelFault fault :
+       {ChannelFault::kCutOff, ChannelFault::kTooManyFds, ChannelFault::kNoFdsLeft}) {
     EXPECT_EQ(Explain({fault}, kFormat), kHungUp);
   }
 }

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <utility>
 
-#include "base/mapping.h"
 #include "base/bus_error_guard.h"
+#include "base/mapping.h"
 
 namespace vgpu::base {
 
@@ -17,7 +17,8 @@ class GuardedMapping {
   GuardedMapping() = default;
   // guarded() is false if there is no place for another range. `told` is as in bus_error_guard.h.
   explicit GuardedMapping(Mapping mapping, std::atomic<uint64_t>* told = nullptr)
-      : mapping_(std::move(mapping)), guard_(bus_error_guard::Guard(mapping_.data(), mapping_.bytes(), told)) {}
+      : mapping_(std::move(mapping)),
+        guard_(bus_error_guard::Guard(mapping_.data(), mapping_.bytes(), told)) {}
   GuardedMapping(GuardedMapping&& other) noexcept
       : mapping_(std::move(other.mapping_)), guard_(std::exchange(other.guard_, -1)) {}
   GuardedMapping& operator=(GuardedMapping&& other) noexcept {

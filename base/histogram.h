@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A histogram of unsigned values (nanoseconds, mostly) over the whole 64-bit range: values below 128 exactly,
-// larger ones within 1/64 (1.6 %). Of fixed size, so that two of them merge exactly and Record allocates
-// nothing.
+// larger ones within 1/64 (1.6 %). Of fixed size, so that two of them merge
+// exactly and Record allocates nothing.
 #ifndef VGPU_BASE_HISTOGRAM_H_
 #define VGPU_BASE_HISTOGRAM_H_
 
@@ -16,7 +16,8 @@
 
 namespace vgpu::base {
 
-// Log-linear: each power of two is cut into 64 equal buckets. About 30 KiB. `Number<T>` holds one of its numbers.
+// Log-linear: each power of two is cut into 64 equal buckets. About 30 KiB.
+// `Number<T>` holds one of its numbers.
 template <template <class> class Number>
 class BasicHistogram {
  public:
@@ -47,7 +48,7 @@ class BasicHistogram {
 
   uint64_t count() const { return count_; }
   uint64_t min() const { return count_ == 0 ? 0 : uint64_t{min_}; }  // exact
-  uint64_t max() const { return max_; }                    // exact
+  uint64_t max() const { return max_; }                              // exact
   double sum() const { return sum_; }
   double mean() const { return count_ == 0 ? 0.0 : sum_ / static_cast<double>(uint64_t{count_}); }
 
@@ -98,7 +99,8 @@ template <class T>
 using Plain = T;
 // Single-threaded.
 using Histogram = BasicHistogram<Plain>;
-// One thread records, any thread may merge it into one of its own. What is recorded meanwhile may be in part of it only.
+// One thread records, any thread may merge it into one of its own. What is recorded meanwhile may be in part
+// of it only.
 using PublishedHistogram = BasicHistogram<Published>;
 
 }  // namespace vgpu::base

@@ -25,8 +25,8 @@ inline nlohmann::json LatencyJson(const Histogram& latency_ns) {
           {"max_ns", latency_ns.max()},          {"buckets", BucketsJson(latency_ns)}};
 }
 
-// The same buckets, so merging loses nothing; minimum and maximum become those of their buckets. Throws what nlohmann
-// throws if `pairs` is something else.
+// The same buckets, so merging loses nothing; minimum and maximum become those of their buckets. Throws what
+// nlohmann throws if `pairs` is something else.
 inline Histogram HistogramFrom(const nlohmann::json& pairs) {
   Histogram histogram;
   for (const auto& pair : pairs) histogram.RecordMany(pair.at(0).get<uint64_t>(), pair.at(1).get<uint64_t>());

@@ -8,8 +8,8 @@
 
 namespace vgpu::base {
 
-// Never throws: names of processors, GPUs, files and drivers are bytes, and what is not UTF-8 becomes U+FFFD. `indent` as in
-// json::dump.
+// Never throws: names of processors, GPUs, files and drivers are bytes, and what is not UTF-8 becomes U+FFFD.
+// `indent` as in json::dump.
 template <class Json>
 std::string JsonTextOf(const Json& json, int indent = -1) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);

@@ -40,7 +40,8 @@ Result<Mapping> MapShared(int fd, uint64_t bytes) {
 Result<void> Populate(const Mapping& mapping) {
   if (madvise(mapping.data(), mapping.bytes(), MADV_POPULATE_WRITE) == 0) return {};
   if (errno != EINVAL) {
-    return SystemError("cannot populate the shared memory (is there enough memory, or are there enough huge pages?)");
+    return SystemError(
+        "cannot populate the shared memory (is there enough memory, or are there enough huge pages?)");
   }
   TouchPages(mapping);  // Linux before 5.14 does not know the advice
   return {};

@@ -31,17 +31,17 @@ Result<UniqueFd> MakeSealedMemfd(const char* name, uint64_t bytes) {
 }
 
 Result<void> CheckSealed(int fd, uint64_t bytes) {
-  // Before anything else: it asks nobody but the kernel, while fstat may ask a file system that never answers.
+  // Before anything else: it asks nobody but the kernel, while fstat may ask a
+  // file system that never answers.
   const int seals = fcntl(fd, F_GET_SEALS);
   if (seals < 0 && errno == EBADF) return SystemError("cannot look at the shared memory");
   if (seals < 0) return tl::make_unexpected("the shared memory is not a memfd: use memory-backend-memfd");
   struct stat info;
   if (fstat(fd, &info) != 0) return SystemError("cannot look at the shared memory");
   if ((seals & kSeals) != kSeals) {
-    return tl::make_unexpected(
-        fmt::format("the shared memory is not sealed (seals {:#x}, needed {:#x}): use memory-backend-memfd with "
-                    "seal=on",
-                    seals, kSeals));
+    return tl::make_unexpected(fmt::format(
+        "the shared memory is not sealed (seals {:#x}, needed {:#x}): use memory-backend-memfd with seal=on",
+        seals, kSeals));
   }
   if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0) {
     return tl::make_unexpected("the shared memory is sealed against writing: seal it against resizing only");

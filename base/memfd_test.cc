@@ -22,7 +22,6 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 
-
 namespace vgpu::base {
 namespace {
 

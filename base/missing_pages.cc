@@ -28,8 +28,8 @@ constexpr size_t kPage = 4096;
 #define UFFD_USER_MODE_ONLY 1
 #endif
 
-// One for the process, opened at the first use, before the process hides itself from its own user: an unmapped range forgets
-// itself.
+// One for the process, opened at the first use, before the process hides itself from its own user: an
+// unmapped range forgets itself.
 class UserFault {
  public:
   UserFault() : pagemap_(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) {
@@ -91,7 +91,8 @@ bool Present(const void* data, size_t bytes) {
 
 bool Mapped(const void* data, size_t bytes) {
   const int pagemap = TheUserFault().pagemap();
-  constexpr uint64_t kThere = (uint64_t{1} << 63) | (uint64_t{1} << 62);  // present, or swapped out: not the owner's doing
+  // Present, or swapped out: not the owner's doing.
+  constexpr uint64_t kThere = (uint64_t{1} << 63) | (uint64_t{1} << 62);
   constexpr size_t kEntries = 4096;
   std::array<uint64_t, kEntries> entries;
   const uintptr_t first = reinterpret_cast<uintptr_t>(data) / kPage;

@@ -10,7 +10,6 @@
 
 #include "base/result.h"
 
-
 namespace vgpu::base::missing_pages {
 
 // Can this kernel do it (userfaultfd with UFFD_FEATURE_SIGBUS)? The error says why not. Then Guard does

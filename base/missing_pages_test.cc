@@ -8,10 +8,10 @@
 
 #include <cerrno>
 
+#include "base/bus_error_guard.h"
 #include "base/mapping.h"
 #include "base/memfd.h"
 #include "base/unique_fd.h"
-#include "base/bus_error_guard.h"
 
 namespace vgpu::base::missing_pages {
 namespace {
@@ -20,7 +20,8 @@ constexpr size_t kPage = 4096;
 constexpr size_t kBytes = 16 * kPage;
 constexpr size_t kHole = 5 * kPage;
 
-// Memory that an owner has made present, and this process's mapping of it, guarded and populated as an attach does it.
+// Memory that an owner has made present, and this process's mapping of it, guarded and populated as an attach
+// does it.
 class MissingPagesTest : public testing::Test {
  protected:
   void SetUp() override {

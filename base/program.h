@@ -15,8 +15,8 @@ namespace vgpu::base {
 inline void KeepDescriptors() { close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC); }
 
 // Other processes of the same user cannot look into this process's memory and descriptors (through /proc,
-// with a debugger, in a core file): these are the VMs'. VGPU_DUMPABLE in the environment allows it, for
-// debugging.
+// with a debugger, in a core file): these are the VMs'.
+// VGPU_DUMPABLE in the environment allows it, for debugging.
 inline void HideProcess() {
   if (std::getenv("VGPU_DUMPABLE") == nullptr) prctl(PR_SET_DUMPABLE, 0);
 }

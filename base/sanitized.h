@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Is this a sanitizer's build? It is slower, and has memory, threads and descriptors of its own: a test that measures those
-// says that it is skipped.
+// Is this a sanitizer's build? It is slower, and has memory, threads and descriptors of its own: a test that
+// measures those says that it is skipped.
 #ifndef VGPU_BASE_SANITIZED_H_
 #define VGPU_BASE_SANITIZED_H_
 

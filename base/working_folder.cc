@@ -19,8 +19,8 @@ bool EnterUsersFolder() {
   unsetenv(kVariable);
   if (folder.empty() || chdir(folder.c_str()) == 0) return true;
   std::fprintf(stderr,
-               "cannot enter %s (%s), the folder in which `bazel run` was called according to %s; call it from another "
-               "folder, or unset the variable\n",
+               "cannot enter %s (%s), the folder in which `bazel run` was called according to %s; call it "
+               "from another folder, or unset the variable\n",
                folder.c_str(), std::strerror(errno), kVariable);
   return false;
 }

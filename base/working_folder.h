@@ -5,9 +5,10 @@
 
 namespace vgpu::base {
 
-// `bazel run` starts a program in a folder of its own and names the user's in BUILD_WORKING_DIRECTORY: goes there.
-// Does nothing where that is not set. False, with a sentence on standard error, if that folder cannot be entered.
-// To be called first in main: it changes the environment, so that the programs that this one starts stay where they are.
+// `bazel run` starts a program in a folder of its own and names the user's in BUILD_WORKING_DIRECTORY: goes
+// there. Does nothing where that is not set. False, with a sentence on standard error, if that folder cannot
+// be entered. To be called first in main: it changes the environment, so that the programs that this one
+// starts stay where they are.
 [[nodiscard]] bool EnterUsersFolder();
 
 }  // namespace vgpu::base

@@ -40,7 +40,8 @@ TEST_F(WorkingFolder, SaysWhyNot) {
   setenv(kVariable, "/no/such/folder", 1);
   ::testing::internal::CaptureStderr();
   EXPECT_FALSE(EnterUsersFolder());
-  EXPECT_NE(::testing::internal::GetCapturedStderr().find("cannot enter /no/such/folder (No such file"), std::string::npos);
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("cannot enter /no/such/folder (No such file"),
+            std::string::npos);
   EXPECT_EQ(fs::current_path(), before_);
 }
 

@@ -19,7 +19,8 @@ namespace {
 
 TextMessage last_words{};        // written before the timer starts
 std::atomic<bool> armed{false};  // an alarm may still be on its way when its timer is stopped
-// The time comes in so many alarms: to a process that stands still (frozen, suspended) they are one, and not its driver's fault.
+// The time comes in so many alarms: to a process that stands still (frozen, suspended) they are one, and not
+// its driver's fault.
 constexpr int kAlarms = 16;
 std::atomic<int> alarms_left{0};
 
@@ -43,7 +44,8 @@ void SetTimer(std::chrono::milliseconds time) {
 }  // namespace
 
 Deadline::Deadline(std::chrono::milliseconds time, const char* what) {
-  SetText(last_words.text, fmt::format("the driver hangs: {} takes more than {} ms (gpu.start_ms)", what, time.count()));
+  SetText(last_words.text,
+          fmt::format("the driver hangs: {} takes more than {} ms (gpu.start_ms)", what, time.count()));
   signal(SIGALRM, OnAlarm);
   armed = true;
   SetTimer(time);

@@ -43,8 +43,8 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// Longer than a piece: between the pieces of a vector nobody sleeps, and the mediator, which has others to serve, need not
-// wake anybody.
+// Longer than a piece: between the pieces of a vector nobody sleeps, and the mediator, which has others to
+// serve, need not wake anybody.
 constexpr std::chrono::microseconds kSpin{200};
 constexpr uint32_t kPollsPerClock = 64;
 // How often a GPU that works is asked whether it is well.
@@ -53,7 +53,9 @@ constexpr std::chrono::milliseconds kHealth{1};
 using Frame = base::Frame<base::UniqueFd>;
 
 // To the mediator, from any thread. If it does not read, it is about to end, or to end this process.
-void Tell(MessageType type, std::string_view payload = {}) { base::SendFrame(kSocketFd, kEngineFormat, type, payload); }
+void Tell(MessageType type, std::string_view payload = {}) {
+  base::SendFrame(kSocketFd, kEngineFormat, type, payload);
+}
 
 class Engine {
  public:
@@ -101,7 +103,7 @@ class Engine {
   ring::Consumer<ring::RealMemory> consumer_;
   std::array<Job, kJobEntries> jobs_{};
   bool want_resident_ = false;
-  bool busy_ = false;     // jobs are on the GPU
+  bool busy_ = false;  // jobs are on the GPU
   steady_clock::time_point idle_since_ = steady_clock::now();
   bool told_idle_ = false;
 
@@ -121,8 +123,9 @@ gpu::Result<void> Engine::Open() {
   auto stream = gpu::Stream::Create(*device_, device_->most_urgent());
   if (!stream) return tl::make_unexpected(stream.error());
   resident_stream_ = std::make_unique<gpu::Stream>(std::move(*stream));
-  resident_ = std::make_unique<Resident>(device_.get(), resident_stream_.get(), area_, area_registration_->address(),
-                                         ResidentOptions{options_.resident, std::chrono::milliseconds(options_.idle_ms)});
+  resident_ = std::make_unique<Resident>(
+      device_.get(), resident_stream_.get(), area_, area_registration_->address(),
+      ResidentOptions{options_.resident, std::chrono::milliseconds(options_.idle_ms)});
   auto lanes = Lanes::Create(device_.get());
   if (!lanes) return tl::make_unexpected(lanes.error());
   lanes_ = std::move(*lanes);
@@ -269,7 +272,8 @@ int Engine::SleepMs(steady_clock::time_point now) const {
   if (busy_) return static_cast<int>(kHealth.count());
   if (!resident_->away()) return static_cast<int>(Resident::kStepEvery.count());
   if (told_idle_ || options_.park_s == 0) return -1;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(idle_since_ + std::chrono::seconds(options_.park_s) - now);
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(idle_since_ + std::chrono::seconds(options_.park_s) - now);
   return static_cast<int>(std::max<int64_t>(0, left.count()));
 }
 
@@ -358,7 +362,8 @@ void Engine::HandleUnregister(const RegionMessage& message) {
 void Engine::Handle(Frame frame) {
   const auto* to_register = frame.As<RegisterMessage>();
   const auto* region = frame.As<RegionMessage>();
-  if (frame.type == kRegister && to_register != nullptr) return HandleRegister(*to_register, std::move(frame.fds));
+  if (frame.type == kRegister && to_register != nullptr)
+    return HandleRegister(*to_register, std::move(frame.fds));
   if (frame.type == kUnregister && region != nullptr) return HandleUnregister(*region);
   std::_Exit(EXIT_FAILURE);  // the mediator says nothing else
 }
@@ -391,9 +396,10 @@ void CheckRelease(int argc, char** argv) {
   const bool named = argc > 4 && std::string_view(argv[3]) == kReleaseOption;
   const std::string_view mediator = named ? argv[4] : "unknown";
   if (mediator == Release()) return;
-  Fail(fmt::format("the mediator is of release {} and its vgpu-worker of {}: install both of one release, and start the "
-                   "mediator again",
-                   mediator, Release()));
+  Fail(
+      fmt::format("the mediator is of release {} and its vgpu-worker of {}: install both of one release, and "
+                  "start the mediator again",
+                  mediator, Release()));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine process: CUDA lives here and nowhere else. The mediator starts it, may kill it at any time, and replaces it.
+// The engine process: CUDA lives here and nowhere else. The mediator starts it, may kill it at any time, and
+// replaces it.
 #ifndef VGPU_ENGINE_ENGINE_H_
 #define VGPU_ENGINE_ENGINE_H_
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the mediator and an engine process share: one memfd that nobody else sees. (A socket is for control: messages.h.)
+// What the mediator and an engine process share: one memfd that nobody else sees.
+// (A socket is for control: messages.h.)
 //
 // The area has two ways to the GPU. While the resident kernel is on the GPU, adds go into the resident ring
 // (gpu/resident_abi.h), which that kernel reads itself. All else goes into the job ring, a ring like a
@@ -44,7 +45,8 @@ struct Area {
 
 // arg[0] = region << 32 | class (0 low, 1 medium, 2 high)
 // arg[1] = elements; ADD: both operands, left in the low half
-// arg[2..4] = a, b, c: bytes from the region's start; ADD: arg[2] = the guest's done word, arg[3] = its sequence
+// arg[2..4] = a, b, c: bytes from the region's start; ADD: arg[2] = the guest's done word,
+// arg[3] = its sequence
 inline constexpr uint32_t kJobArgs = 5;
 
 // Each job is answered. The code is VGPU_OK, or the worker has refused the job, which nobody has begun:

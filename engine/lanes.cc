@@ -9,7 +9,8 @@ namespace {
 
 // Two blocks for each processor of an H100; more do not read the bus any faster.
 constexpr uint64_t kBlocksMax = 264;
-// One leaves the resident kernel its latency: it moves 7.6 GB/s. Four move 24, and half of them shows in the kernel's p99.
+// One leaves the resident kernel its latency: it moves 7.6 GB/s. Four move 24, and half of them shows in the
+// kernel's p99.
 constexpr uint64_t kBlocksThrottled = 1;
 // Jobs of up to so many blocks share launches.
 constexpr uint64_t kBlocksTogether = 16;
@@ -52,11 +53,11 @@ gpu::CuResult Lanes::WarmUp(uint64_t* host) {
   batch.jobs[0].kind = VGPU_JOB_VECTORS;  // of no elements
   for (const Lane& lane : lanes_) {
     const gpu::CuStream stream = lane.stream.get();
-    for (const gpu::CuResult result : {driver.MemcpyHtoDAsync(lane.staging, host, sizeof *host, stream),
-                                       LaunchBatch(batch, 1, 1, stream),
-                                       driver.StreamWriteValue64(stream, reinterpret_cast<gpu::CuDevicePtr>(host), 0, 0),
-                                       driver.MemcpyDtoHAsync(host, lane.staging, sizeof *host, stream),
-                                       driver.StreamSynchronize(stream)}) {
+    for (const gpu::CuResult result :
+         {driver.MemcpyHtoDAsync(lane.staging, host, sizeof *host, stream), LaunchBatch(batch, 1, 1, stream),
+          driver.StreamWriteValue64(stream, reinterpret_cast<gpu::CuDevicePtr>(host), 0, 0),
+          driver.MemcpyDtoHAsync(host, lane.staging, sizeof *host, stream),
+          driver.StreamSynchronize(stream)}) {
       if (result != gpu::kCuSuccess) return result;
     }
   }
@@ -93,11 +94,12 @@ gpu::CuResult Lanes::Batch(Lane* lane, std::span<const Job> jobs) {
 
 gpu::CuResult Lanes::LaunchBatch(const VgpuBatch& batch, unsigned blocks, size_t jobs, gpu::CuStream stream) {
   void* parameters[] = {const_cast<VgpuBatch*>(&batch)};
-  return device_->Launch(gpu::Kernel::kBatch, {blocks, static_cast<unsigned>(jobs)}, VGPU_BATCH_THREADS, stream,
-                         parameters);
+  return device_->Launch(gpu::Kernel::kBatch, {blocks, static_cast<unsigned>(jobs)}, VGPU_BATCH_THREADS,
+                         stream, parameters);
 }
 
-// In, sum, out, and the completion word, which waits for all before it. Other lanes' copies in run beside this one's out.
+// In, sum, out, and the completion word, which waits for all before it. Other lanes' copies in run beside
+// this one's out.
 gpu::CuResult Lanes::Copy(Lane* lane, const Job& job) {
   assert(job.bytes <= kCopyBytesMax);
   const gpu::CudaDriver& driver = device_->driver();
@@ -109,7 +111,8 @@ gpu::CuResult Lanes::Copy(Lane* lane, const Job& job) {
   batch.jobs[0].b = b;
   batch.jobs[0].c = c;
   batch.jobs[0].done = nullptr;
-  gpu::CuResult result = driver.MemcpyHtoDAsync(a, reinterpret_cast<const void*>(job.gpu.a), job.bytes, stream);
+  gpu::CuResult result =
+      driver.MemcpyHtoDAsync(a, reinterpret_cast<const void*>(job.gpu.a), job.bytes, stream);
   if (result != gpu::kCuSuccess) return result;
   result = driver.MemcpyHtoDAsync(b, reinterpret_cast<const void*>(job.gpu.b), job.bytes, stream);
   if (result != gpu::kCuSuccess) return result;
@@ -117,7 +120,8 @@ gpu::CuResult Lanes::Copy(Lane* lane, const Job& job) {
   if (result != gpu::kCuSuccess) return result;
   result = driver.MemcpyDtoHAsync(reinterpret_cast<void*>(job.gpu.c), c, job.bytes, stream);
   if (result != gpu::kCuSuccess) return result;
-  return driver.StreamWriteValue64(stream, reinterpret_cast<gpu::CuDevicePtr>(job.gpu.done), uint64_t{job.gpu.seq} << 32, 0);
+  return driver.StreamWriteValue64(stream, reinterpret_cast<gpu::CuDevicePtr>(job.gpu.done),
+                                   uint64_t{job.gpu.seq} << 32, 0);
 }
 
 gpu::CuResult Lanes::Busy(bool* busy) {

@@ -26,13 +26,15 @@ inline constexpr uint32_t kProtocol = 1;
 inline std::string Release() { return std::string(base::kVersion) + "/" + std::to_string(kProtocol); }
 
 struct EngineOptions {
-  int gpu = 0;                                // as the driver counts
+  int gpu = 0;  // as the driver counts
   std::string driver_library = "libcuda.so.1";
-  bool resident = true;                       // false: the resident kernel is never used
-  int idle_ms = 20;                           // the resident kernel leaves after this long without a request
-  int park_s = 30;                            // it says that it is idle after so many seconds without work; 0: never
-  int start_ms = 60000;                       // for its start, and for each region: longer means that the driver hangs
-  int delay_ms = 0;                           // before it touches the GPU: another one died young
+  bool resident = true;  // false: the resident kernel is never used
+  int idle_ms = 20;      // the resident kernel leaves after this long without a request
+  // It says that it is idle after so many seconds without work; 0: never.
+  int park_s = 30;
+  // For its start, and for each region: longer means that the driver hangs.
+  int start_ms = 60000;
+  int delay_ms = 0;  // before it touches the GPU: another one died young
 };
 
 }  // namespace vgpu::engine

@@ -28,7 +28,8 @@ bool AllPresent(const base::GuardedMapping& mapping) {
 
 // As the mediator has it. Both files have been checked by it; what could shrink would kill this process.
 base::Result<base::Mapping> Map(const vgpu_layout& layout, int fd, int rings_fd) {
-  if (const auto sealed = base::CheckSealed(fd, layout.region_bytes); !sealed) return tl::make_unexpected(sealed.error());
+  if (const auto sealed = base::CheckSealed(fd, layout.region_bytes); !sealed)
+    return tl::make_unexpected(sealed.error());
   auto mapping = base::MapShared(fd, layout.region_bytes);
   if (!mapping || rings_fd < 0) return mapping;
   const auto sealed = base::CheckSealed(rings_fd, vgpu_rings_bytes(&layout));
@@ -53,7 +54,8 @@ gpu::Result<void> Regions::Add(uint32_t id, const vgpu_layout& layout, const bas
   if (!registration) return tl::make_unexpected(registration.error());
   const uint64_t base = registration->address();
   if (base != reinterpret_cast<uint64_t>(mapping.data())) {
-    return tl::make_unexpected("this GPU does not use the host's addresses (no unified addressing): it is too old");
+    return tl::make_unexpected(
+        "this GPU does not use the host's addresses (no unified addressing): it is too old");
   }
   for (uint32_t q = 0; q < layout.ring_count; ++q) {
     const uint64_t slots = base + layout.ring_off + q * layout.ring_stride + VGPU_SLOTS_OFF;

@@ -8,10 +8,10 @@
 #include <memory>
 #include <optional>
 
+#include "base/guarded_mapping.h"
 #include "base/unique_fd.h"
 #include "engine/engine_abi.h"
 #include "gpu/device.h"
-#include "base/guarded_mapping.h"
 
 namespace vgpu::engine {
 
@@ -27,15 +27,18 @@ class Regions {
   // nobody. Memory with missing pages is refused: this process allocates none of them, nor lets the driver do
   // it, since the mediator would be charged for them. The driver pins the pages of a registered region. The
   // GPU then goes on using pages that the owner takes away, and nobody sees what it writes there. Where no
-  // driver pins them, and in this process's own accesses, a missing page is a bus error, and is counted in
-  // `lost`.
-  gpu::Result<void> Add(uint32_t id, const vgpu_layout& layout, const base::UniqueFd& fd, const base::UniqueFd& rings_fd);
+  // driver pins them, and in this process's own accesses, a missing page is a bus error,
+  // and is counted in `lost`.
+  gpu::Result<void> Add(uint32_t id, const vgpu_layout& layout, const base::UniqueFd& fd,
+                        const base::UniqueFd& rings_fd);
   // The driver waits for what runs on the GPU: not while the resident kernel is there.
   void Remove(uint32_t id);
 
   // The region's first byte, for the host and for the GPU alike (unified addressing). 0: no such region.
   uint64_t at(uint32_t id) const { return id < kRegionsMax ? base_[id].load(std::memory_order_acquire) : 0; }
-  uint64_t bytes(uint32_t id) const { return id < kRegionsMax ? bytes_[id].load(std::memory_order_acquire) : 0; }
+  uint64_t bytes(uint32_t id) const {
+    return id < kRegionsMax ? bytes_[id].load(std::memory_order_acquire) : 0;
+  }
 
  private:
   struct Region {

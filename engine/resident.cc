@@ -23,7 +23,8 @@ void Resident::SetState(ResidentState state) {
 gpu::CuResult Resident::Launch() {
   gpu::CuDevicePtr address = address_ + offsetof(Area, resident);
   void* parameters[] = {&address};
-  return device_->Launch(gpu::Kernel::kResident, VGPU_RESIDENT_ENTRIES / kThreads, kThreads, stream_->get(), parameters);
+  return device_->Launch(gpu::Kernel::kResident, VGPU_RESIDENT_ENTRIES / kThreads, kThreads, stream_->get(),
+                         parameters);
 }
 
 gpu::CuResult Resident::WarmUp() {
@@ -61,7 +62,8 @@ void Resident::Forbid() {
   Leave();
 }
 
-// Time slices of another process show as gaps. Stay away for a while, twice as long each time it happens again.
+// Time slices of another process show as gaps. Stay away for a while,
+// twice as long each time it happens again.
 void Resident::CheckForOthers(Time now) {
   const uint64_t gaps = Memory::LoadRelaxed(&area_->resident.gaps);
   if (gaps - gaps_ >= kGapsOfOthers) {

@@ -33,8 +33,8 @@ class Resident {
   gpu::CuResult Want(Time now);
   // Call it every kStepEvery at most while !away(). Errors are the GPU's.
   gpu::CuResult Step(Time now);
-  // The kernel begins to leave at once, and does not come back before Allow. away() becomes true in a later
-  // Step.
+  // The kernel begins to leave at once, and does not come back before Allow.
+  // away() becomes true in a later Step.
   void Forbid();
   void Allow() { forbidden_ = false; }
 
@@ -57,9 +57,9 @@ class Resident {
   bool forbidden_ = false;
   bool told_to_stop_ = false;
   uint64_t asked_ = 0;
-  Time asked_since_{};   // when `asked_` last changed
+  Time asked_since_{};  // when `asked_` last changed
   Time came_{};
-  Time not_before_{};    // another process had the GPU
+  Time not_before_{};  // another process had the GPU
   std::chrono::milliseconds hold_off_ = kHoldOffMin;
   uint64_t gaps_ = 0;
   Time gaps_since_{};

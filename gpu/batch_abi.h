@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the host hands to the batch kernel, in C++ that both compile. It travels by value in the parameters of a
-// launch, so the kernel fetches nothing.
+// What the host hands to the batch kernel, in C++ that both compile. It travels by value in the parameters of
+// a launch, so the kernel fetches nothing.
 #ifndef VGPU_GPU_BATCH_ABI_H_
 #define VGPU_GPU_BATCH_ABI_H_
 
@@ -31,18 +31,19 @@ constexpr uint32_t VectorJob(uint32_t type) {
 }  // namespace vgpu::gpu
 
 struct VgpuJob {
-  // Vectors: addresses of operands and result. ADD: a = both operands (left in the low half), b = the sequence half of the
-  // guest's done word, c = where that word is.
+  // Vectors: addresses of operands and result. ADD: a = both operands (left in the low half), b = the
+  // sequence half of the guest's done word, c = where that word is.
   uint64_t a;
   uint64_t b;
   uint64_t c;
-  uint64_t count;   // elements
-  uint64_t* done;   // completion word, written when everything else is visible; null: none
-  uint32_t seq;     // its sequence half, of a job that is done; its data half is the sum of an ADD, else 0
-  uint32_t kind;    // VGPU_JOB_*. One that the kernel does not know: nothing is computed, and `done` gets
-                    // VGPU_ERR_UNSUPPORTED as its code, the low 8 bits of its sequence half
-  uint32_t* left;   // zero before and after; the GPU's own memory: counts the blocks that have ended
-  uint64_t* when;   // gets the time at which the kernel had the sum, ns of the GPU's clock; there before `done`; null: none
+  uint64_t count;  // elements
+  uint64_t* done;  // completion word, written when everything else is visible; null: none
+  uint32_t seq;    // its sequence half, of a job that is done; its data half is the sum of an ADD, else 0
+  uint32_t kind;   // VGPU_JOB_*. One that the kernel does not know: nothing is computed, and `done` gets
+                   // VGPU_ERR_UNSUPPORTED as its code, the low 8 bits of its sequence half
+  uint32_t* left;  // zero before and after; the GPU's own memory: counts the blocks that have ended
+  // Gets the time at which the kernel had the sum, ns of the GPU's clock; there before `done`; null: none.
+  uint64_t* when;
 };
 
 struct VgpuBatch {

@@ -34,10 +34,10 @@ Result<CudaDriver> LoadCudaDriver(int kernels_version, const char* library) {
     return tl::make_unexpected(fmt::format("no NVIDIA driver ({}): install one to use a GPU", dlerror()));
   }
   CudaDriver driver;
-#define VGPU_CUDA_RESOLVE(member, symbol, parameters)                                                             \
-  if (!Resolve(handle, symbol, &driver.member)) {                                                                 \
-    return tl::make_unexpected(fmt::format("the NVIDIA driver has no {}: it is too old; install a newer one",     \
-                                           symbol));                                                              \
+#define VGPU_CUDA_RESOLVE(member, symbol, parameters)                                            \
+  if (!Resolve(handle, symbol, &driver.member)) {                                                \
+    return tl::make_unexpected(                                                                  \
+        fmt::format("the NVIDIA driver has no {}: it is too old; install a newer one", symbol)); \
   }
   VGPU_CUDA_FUNCTIONS(VGPU_CUDA_RESOLVE)
 #undef VGPU_CUDA_RESOLVE
@@ -49,9 +49,10 @@ Result<CudaDriver> LoadCudaDriver(int kernels_version, const char* library) {
     return tl::make_unexpected(told.error());
   }
   if (version / kMajor < kernels_version / kMajor) {
-    return tl::make_unexpected(fmt::format("the NVIDIA driver speaks CUDA {}, these kernels were built with {}: "
-                                           "install a driver for CUDA {} or newer",
-                                           Version(version), Version(kernels_version), kernels_version / kMajor));
+    return tl::make_unexpected(
+        fmt::format("the NVIDIA driver speaks CUDA {}, these kernels were built with {}: install a driver "
+                    "for CUDA {} or newer",
+                    Version(version), Version(kernels_version), kernels_version / kMajor));
   }
   int count = 0;
   if (const auto counted = driver.Check(driver.DeviceGetCount(&count), "counting GPUs"); !counted) {

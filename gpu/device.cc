@@ -9,7 +9,8 @@
 namespace vgpu::gpu {
 namespace {
 
-constexpr std::array<const char*, kKernelCount> kNames = {"VgpuResident", "VgpuBatchKernel", "VgpuNativeAdd", "VgpuBusy"};
+constexpr std::array<const char*, kKernelCount> kNames = {"VgpuResident", "VgpuBatchKernel", "VgpuNativeAdd",
+                                                          "VgpuBusy"};
 
 }  // namespace
 
@@ -26,10 +27,10 @@ Result<std::unique_ptr<Device>> Device::Open(const CudaDriver* driver, int ordin
   const auto opened = [&]() -> Result<void> {
     const auto step = [driver](CuResult result, const char* what) { return driver->Check(result, what); };
     return step(driver->DeviceGetName(name.data(), name.size(), handle), "the GPU's name")
-        .and_then([&] { return step(driver->DeviceTotalMem(&device->memory_bytes_, handle), "the GPU's memory"); })
-        .and_then([&] {
-          return step(driver->PrimaryCtxSetFlags(handle, kCuCtxScheduleSpin), "the GPU's flags");
-        })
+        .and_then(
+            [&] { return step(driver->DeviceTotalMem(&device->memory_bytes_, handle), "the GPU's memory"); })
+        .and_then(
+            [&] { return step(driver->PrimaryCtxSetFlags(handle, kCuCtxScheduleSpin), "the GPU's flags"); })
         .and_then([&] {
           return step(driver->PrimaryCtxRetain(&device->context_, handle),
                       "a context on the GPU (is it in exclusive mode, and in use?)");
@@ -39,12 +40,13 @@ Result<std::unique_ptr<Device>> Device::Open(const CudaDriver* driver, int ordin
           return step(driver->CtxGetStreamPriorityRange(&device->least_urgent_, &device->most_urgent_),
                       "the priorities of streams");
         })
-        .and_then([&] { return step(driver->ModuleLoadData(&device->module_, kKernels), "loading the kernels"); });
+        .and_then(
+            [&] { return step(driver->ModuleLoadData(&device->module_, kKernels), "loading the kernels"); });
   }();
   if (!opened) return tl::make_unexpected(opened.error());
   for (size_t i = 0; i < kKernelCount; ++i) {
-    const auto found =
-        driver->Check(driver->ModuleGetFunction(&device->functions_[i], device->module_, kNames[i]), kNames[i]);
+    const auto found = driver->Check(
+        driver->ModuleGetFunction(&device->functions_[i], device->module_, kNames[i]), kNames[i]);
     if (!found) return tl::make_unexpected(found.error());
   }
   device->name_ = name.data();
@@ -60,15 +62,17 @@ Result<void> Device::MakeCurrent() const {
   return driver_->Check(driver_->CtxSetCurrent(context_), "entering the GPU's context");
 }
 
-CuResult Device::Launch(Kernel kernel, Grid grid, unsigned threads, CuStream stream, void** parameters) const {
-  return driver_->LaunchKernel(functions_[static_cast<size_t>(kernel)], grid.x, grid.y, 1, threads, 1, 1, 0, stream,
-                               parameters, nullptr);
+CuResult Device::Launch(Kernel kernel, Grid grid, unsigned threads, CuStream stream,
+                        void** parameters) const {
+  return driver_->LaunchKernel(functions_[static_cast<size_t>(kernel)], grid.x, grid.y, 1, threads, 1, 1, 0,
+                               stream, parameters, nullptr);
 }
 
 Result<Stream> Stream::Create(const Device& device, int priority) {
   CuStream stream = nullptr;
   const CudaDriver& driver = device.driver();
-  return driver.Check(driver.StreamCreateWithPriority(&stream, kCuStreamNonBlocking, priority), "creating a stream")
+  return driver
+      .Check(driver.StreamCreateWithPriority(&stream, kCuStreamNonBlocking, priority), "creating a stream")
       .map([&] { return Stream(&device, stream); });
 }
 
@@ -78,8 +82,9 @@ Stream::~Stream() {
 
 Result<HostRegistration> HostRegistration::Create(const Device& device, void* memory, size_t bytes) {
   const CudaDriver& driver = device.driver();
-  const auto registered = driver.Check(
-      driver.MemHostRegister(memory, bytes, kCuHostRegisterPortable | kCuHostRegisterMapped), "registering host memory");
+  const auto registered =
+      driver.Check(driver.MemHostRegister(memory, bytes, kCuHostRegisterPortable | kCuHostRegisterMapped),
+                   "registering host memory");
   if (!registered) return tl::make_unexpected(registered.error());
   HostRegistration registration(&device, memory, 0);  // unregisters, should the next step fail
   const auto mapped = driver.Check(driver.MemHostGetDevicePointer(&registration.address_, memory, 0),

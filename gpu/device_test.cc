@@ -47,7 +47,8 @@ TEST_F(DeviceTest, KernelsRefused_NamesStepAndError) {
   setenv("FAKE_CUDA_MODULE", "100", 1);
   const auto device = Device::Open(&driver_, 0);
   ASSERT_FALSE(device);
-  EXPECT_NE(device.error().find("loading the kernels: CUDA_ERROR_NO_DEVICE"), std::string::npos) << device.error();
+  EXPECT_NE(device.error().find("loading the kernels: CUDA_ERROR_NO_DEVICE"), std::string::npos)
+      << device.error();
 }
 
 }  // namespace

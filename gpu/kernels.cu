@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The device code. Loaded from an image inside the host program (kernels.h); launched by name.
 //
-// Everything here that crosses the bus is an aligned 8-byte word: 32 bits of data, 32 bits of sequence. Wider accesses
-// are not single copies.
+// Everything here that crosses the bus is an aligned 8-byte word: 32 bits of data, 32 bits of sequence. Wider
+// accesses are not single copies.
 #include <cstdint>
 #include <utility>
 
@@ -15,13 +15,14 @@ namespace {
 
 using vgpu::operations::Vectors;
 
-__device__ uint64_t LoadWord(const uint64_t* word) {
-  return *const_cast<const volatile uint64_t*>(word);
-}
+__device__ uint64_t LoadWord(const uint64_t* word) { return *const_cast<const volatile uint64_t*>(word); }
 
 // Two words, each read whole, in one access of the bus; they need not be of the same moment.
 __device__ void LoadPair(const uint64_t* pair, uint64_t* first, uint64_t* second) {
-  asm volatile("ld.volatile.global.v2.u64 {%0, %1}, [%2];" : "=l"(*first), "=l"(*second) : "l"(pair) : "memory");
+  asm volatile("ld.volatile.global.v2.u64 {%0, %1}, [%2];"
+               : "=l"(*first), "=l"(*second)
+               : "l"(pair)
+               : "memory");
 }
 
 // One word that carries all that it says: nothing before it need be visible first.
@@ -105,12 +106,13 @@ __device__ void EndJob(const VgpuJob& job, uint32_t data, uint32_t code) {
 
 }  // namespace
 
-// Stays on the GPU and answers ADDs. Thread e polls entry e of the ring, and nothing else: no thread waits for another.
-// While it waits it reads only half of its entry, to leave more of the bus to others. It leaves when the host says so in
-// `stop`, which it reads once in 64 looks at its entry: each 0.1 ms or so, or a millisecond where copies fill the bus.
+// Stays on the GPU and answers ADDs. Thread e polls entry e of the ring, and nothing else: no thread waits
+// for another. While it waits it reads only half of its entry, to leave more of the bus to others. It leaves
+// when the host says so in `stop`, which it reads once in 64 looks at its entry: each 0.1 ms or so, or a
+// millisecond where copies fill the bus.
 //
-// Both words that it writes carry their data and their sequence, so there is no fence (docs/adr/0005-resident-kernel.md has
-// what fences cost). The host must not rely on their order.
+// Both words that it writes carry their data and their sequence, so there is no fence
+// (docs/adr/0005-resident-kernel.md has what fences cost). The host must not rely on their order.
 extern "C" __global__ void VgpuResident(VgpuResidentRing* ring) {
   constexpr uint32_t kPollsPerStop = 64;
   constexpr uint32_t kPollsPerClock = 2;  // a look takes 15 us where copies fill the bus
@@ -151,7 +153,8 @@ extern "C" __global__ void VgpuBatchKernel(const __grid_constant__ VgpuBatch bat
   switch (job.kind) {
     case VGPU_JOB_ADD:
       data = static_cast<uint32_t>(job.a) + static_cast<uint32_t>(job.a >> 32);
-      if (blockIdx.x == 0 && threadIdx.x == 0) StoreWord(reinterpret_cast<uint64_t*>(job.c), job.b << 32 | data);
+      if (blockIdx.x == 0 && threadIdx.x == 0)
+        StoreWord(reinterpret_cast<uint64_t*>(job.c), job.b << 32 | data);
       break;
 #ifdef VGPU_CRASH_POINTS
     case VGPU_JOB_FAULT: *reinterpret_cast<volatile uint32_t*>(uint64_t{16}) = 1; break;

@@ -10,8 +10,8 @@ namespace vgpu::gpu {
 extern const unsigned char kKernels[];
 // 0: built on a machine without the CUDA toolkit.
 extern const size_t kKernelsBytes;
-// The toolkit's version, as cuDriverGetVersion counts: 13000 is 13.0. 0 without one. An older driver major refuses the
-// image.
+// The toolkit's version, as cuDriverGetVersion counts: 13000 is 13.0. 0 without one. An older driver major
+// refuses the image.
 extern const int kKernelsVersion;
 
 }  // namespace vgpu::gpu

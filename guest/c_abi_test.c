@@ -11,17 +11,17 @@
 
 static int failures;
 
-#define EXPECT(condition)                                                        \
-  do {                                                                           \
-    if (!(condition)) {                                                          \
-      fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);    \
-      ++failures;                                                                \
-    }                                                                            \
+#define EXPECT(condition)                                                     \
+  do {                                                                        \
+    if (!(condition)) {                                                       \
+      fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition); \
+      ++failures;                                                             \
+    }                                                                         \
   } while (0)
 
 static void CheckFailures(void) {
   struct vgpu_options options = VGPU_OPTIONS_INIT;
-  struct vgpu_handle *vgpu = (struct vgpu_handle *)&options;
+  struct vgpu_handle* vgpu = (struct vgpu_handle*)&options;
   char why[256] = "";
   char tiny[4] = "xxx";
 
@@ -43,7 +43,7 @@ static void CheckFailures(void) {
   EXPECT(strlen(vgpu_strerror(12345)) > 0);
 }
 
-static void CheckRequests(struct vgpu_handle *vgpu) {
+static void CheckRequests(struct vgpu_handle* vgpu) {
   struct vgpu_device_info info;
   uint64_t operands = 1ull | 2ull << 32; /* a = 1, b = 2 */
   uint64_t too_many[VGPU_SLOT_ARGS + 1] = {0};
@@ -83,16 +83,16 @@ static void CheckRequests(struct vgpu_handle *vgpu) {
   EXPECT(vgpu_add(vgpu, 1, 2, &sum) == (int)VGPU_ERR_QUEUE_FULL);
 }
 
-static void CheckVectors(struct vgpu_handle *vgpu) {
+static void CheckVectors(struct vgpu_handle* vgpu) {
   enum { kCount = 1000 };
-  int32_t *v[3];
+  int32_t* v[3];
   uint64_t off[3];
-  void *data = NULL;
+  void* data = NULL;
   uint64_t offset = 0;
 
   for (int i = 0; i < 3; ++i) {
     EXPECT(vgpu_alloc(vgpu, kCount * sizeof(int32_t), &data, &off[i]) == VGPU_OK);
-    v[i] = (int32_t *)data;
+    v[i] = (int32_t*)data;
   }
   for (int i = 0; i < kCount; ++i) {
     v[0][i] = i;
@@ -108,9 +108,9 @@ static void CheckVectors(struct vgpu_handle *vgpu) {
   EXPECT(vgpu_free(vgpu, off[1]) == (int)VGPU_ERR_BAD_ARGUMENT);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   struct vgpu_options options = VGPU_OPTIONS_INIT;
-  struct vgpu_handle *vgpu = NULL;
+  struct vgpu_handle* vgpu = NULL;
   char why[256] = "";
 
   CheckFailures();

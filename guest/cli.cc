@@ -36,18 +36,13 @@ int Report(const Options& options, const Error& error) {
 
 ExitCode ExitCodeOf(uint32_t code) {
   switch (code) {
-    case VGPU_OK:
-      return kExitOk;
-    case VGPU_ERR_BAD_ARGUMENT:
-      return kExitUsage;
+    case VGPU_OK: return kExitOk;
+    case VGPU_ERR_BAD_ARGUMENT: return kExitUsage;
     case VGPU_ERR_NO_DEVICE:
     case VGPU_ERR_NO_PERMISSION:
-    case VGPU_ERR_UNAVAILABLE:
-      return kExitNobody;
-    case VGPU_ERR_TIMEOUT:
-      return kExitTimeout;
-    default:
-      return kExitFailed;
+    case VGPU_ERR_UNAVAILABLE: return kExitNobody;
+    case VGPU_ERR_TIMEOUT: return kExitTimeout;
+    default: return kExitFailed;
   }
 }
 

@@ -39,7 +39,8 @@ void CopyWords(void* to, const void* from, size_t bytes) {
 }
 
 // Lets some time pass while the mediator carries out an epoch request, which has no call of its own.
-Result<void> RestForEpoch(Transport& transport, uint32_t ring_idx, const PolledWait& polled_wait, TimePoint deadline) {
+Result<void> RestForEpoch(Transport& transport, uint32_t ring_idx, const PolledWait& polled_wait,
+                          TimePoint deadline) {
   if (!transport.can_sleep()) {
     polled_wait.Step(deadline);
     return {};
@@ -224,7 +225,7 @@ Result<Answer> Client::WaitLong(uint32_t idx, TimePoint deadline, const std::ato
   }
   const TimePoint begin = Clock::now();
   const nanoseconds spin_time(transport_->can_sleep() ? spin_.SpinNs(Nanoseconds(begin.time_since_epoch()))
-                                                   : 0);
+                                                      : 0);
   Answer answer;
   if (spin_time.count() > 0 && SpinFor(idx, std::min(begin + spin_time, deadline), &answer)) {
     spin_.AnsweredSpinning(Nanoseconds(Clock::now() - begin));
@@ -250,8 +251,8 @@ Result<Answer> Client::WaitLong(uint32_t idx, TimePoint deadline, const std::ato
       return Fail(VGPU_ERR_CANCELLED,
                   "the wait was given up; the request stays in its slot, wait for it again");
     }
-    // Who may be stopped rests in short stretches; that the link is not back after one of them is no error
-    // yet.
+    // Who may be stopped rests in short stretches; that the link is not back after one of
+    // them is no error yet.
     const TimePoint until = stop == nullptr ? deadline : std::min(deadline, now + kStopCheck);
     if (auto rested = Rest(polled_wait, until); !rested && (until == deadline || !MayPass(rested.error()))) {
       return tl::make_unexpected(rested.error());

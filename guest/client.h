@@ -61,8 +61,8 @@ class Buffer {
   char* data_;
 };
 
-// Single-threaded: one thread at a time uses a client. Clients on different rings are independent of each
-// other.
+// Single-threaded: one thread at a time uses a client.
+// Clients on different rings are independent of each other.
 class Client {
  public:
   using Memory = ring::RealMemory;
@@ -76,8 +76,8 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // Ends the ring's epoch and waits until nothing of it is in flight any more. Nothing else may be called
-  // afterwards.
+  // Ends the ring's epoch and waits until nothing of it is in flight any more.
+  // Nothing else may be called afterwards.
   Result<void> Close(TimePoint deadline);
 
   // ---- the request path ----
@@ -103,8 +103,8 @@ class Client {
     const uint64_t arg = vgpu_word(static_cast<uint32_t>(a), static_cast<uint32_t>(b));
     return Submit(VGPU_OP_ADD, 0, &arg, 1);
   }
-  // c[i] = a[i] + b[i] for `count` elements of VGPU_TYPE_*, at arena offsets; c is a, b, or disjoint from
-  // both.
+  // c[i] = a[i] + b[i] for `count` elements of VGPU_TYPE_*, at arena offsets; c is a, b,
+  // or disjoint from both.
   uint32_t VectorAdd(uint32_t type, uint64_t count, uint64_t a, uint64_t b, uint64_t c) {
     return Submit(VGPU_OP_VECTOR_ADD, type, {count, a, b, c});
   }
@@ -139,7 +139,8 @@ class Client {
     }
     looks_in_vain_ = 0;
     const uint32_t expected = n < last_run_ ? n : last_run_;
-    for (uint32_t i = fetched_ > 1 ? fetched_ : 1; i < expected; ++i) Memory::PrefetchForWrite(ring_.done(first + i));
+    for (uint32_t i = fetched_ > 1 ? fetched_ : 1; i < expected; ++i)
+      Memory::PrefetchForWrite(ring_.done(first + i));
     uint32_t taken = 1;
     if (first + taken == producer_.oldest()) taken += producer_.TakeOldest(n - taken, answers + taken);
     while (taken < n && Poll(first + taken, answers + taken)) ++taken;
@@ -222,11 +223,11 @@ class Client {
   ring::Producer<Memory> producer_;
   uint32_t ring_idx_;
   bool relax_;
-  uint32_t last_run_ = 0;   // how many answers PollRun took the last time
-  uint32_t full_runs_ = 0;  // in a row
+  uint32_t last_run_ = 0;       // how many answers PollRun took the last time
+  uint32_t full_runs_ = 0;      // in a row
   uint32_t looks_in_vain_ = 0;  // in a row
-  uint32_t to_fetch_ = 0;  // lines of the next run, while requests are submitted
-  uint32_t fetched_ = 0;   // of these
+  uint32_t to_fetch_ = 0;       // lines of the next run, while requests are submitted
+  uint32_t fetched_ = 0;        // of these
   // Answers that a wait for another request took from the ring, by slot: a call comes only for an answer that
   // is new.
   uint32_t stashed_ = 0;

@@ -266,7 +266,8 @@ TEST_P(ClientTest, RegionReadsAsZeros_TheDeviceIsGone) {
   const uint32_t idx = client_->Nop();
   client_->Flush();
   transport_->SetGone();
-  auto* words = reinterpret_cast<uint64_t*>(transport_->region());  // a thread of the fake mediator reads them
+  // A thread of the fake mediator reads them.
+  auto* words = reinterpret_cast<uint64_t*>(transport_->region());
   for (size_t i = 0; i < (1 << 16) / sizeof *words; ++i) ring::RealMemory::StoreRelaxed(words + i, 0);
   EXPECT_EQ(CodeOf(idx, Soon()), VGPU_ERR_DEVICE_GONE);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command `bench`: a quick look at what this ring gives. The real benchmarks, with their rivals, are in
-// //bench.
+// The command `bench`: a quick look at what this ring gives. The real benchmarks,
+// with their rivals, are in //bench.
 #include <algorithm>
 
 #include "api/vector.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command `regs`: shows BAR0, and adds through the register window as a program does that knows nothing
-// else.
+// The command `regs`: shows BAR0, and adds through the register window as a program
+// does that knows nothing else.
 #include <fmt/format.h>
 
 #include "api/codes.h"
@@ -49,23 +49,17 @@ std::string Meaning(uint32_t off, uint32_t value) {
   static constexpr const char* kPriority[] = {"low", "medium", "high"};
   static constexpr const char* kState[] = {"no mediator", "attached", "fenced", "quarantined"};
   switch (off) {
-    case VGPU_REG_STATUS:
-      return value < 4 ? kStatus[value] : "";
+    case VGPU_REG_STATUS: return value < 4 ? kStatus[value] : "";
     case VGPU_REG_POOL_ID:
       return value == 'A' || value == 'B' ? std::string(1, static_cast<char>(value)) : "";
-    case VGPU_REG_PRIORITY:
-      return value < 3 ? kPriority[value] : "";
-    case VGPU_REG_ERROR_CODE:
-      return CodeName(value);
-    case VGPU_REG_REFUSAL:
-      return value == VGPU_OK ? "none" : CodeName(value);
+    case VGPU_REG_PRIORITY: return value < 3 ? kPriority[value] : "";
+    case VGPU_REG_ERROR_CODE: return CodeName(value);
+    case VGPU_REG_REFUSAL: return value == VGPU_OK ? "none" : CodeName(value);
     case VGPU_REG_RING_CAPS:
       return fmt::format("ring {}, interrupts {}", (value & VGPU_RING_CAPS_RING) != 0 ? "yes" : "no",
                          (value & VGPU_RING_CAPS_INTERRUPTS) != 0 ? "yes" : "no");
-    case VGPU_REG_RING_STATE:
-      return value < 4 ? kState[value] : "";
-    default:
-      return "";
+    case VGPU_REG_RING_STATE: return value < 4 ? kState[value] : "";
+    default: return "";
   }
 }
 
@@ -124,19 +118,15 @@ int AddMany(const Options& options, const RegisterWindow& window, const RegsArgs
   }
   end.interrupted = interrupt.raised() && latency_ns.count() < args.count && !end.error;
   if (options.json) {
-    nlohmann::json json = {{"count", latency_ns.count()},
-                           {"wrong", wrong},
-                           {"seconds", seconds()},
-                           {"poll_us", args.poll_us},
-                           {"seed", seed},
-                           {"latency", base::LatencyJson(latency_ns)}};
+    nlohmann::json json = {
+        {"count", latency_ns.count()}, {"wrong", wrong}, {"seconds", seconds()},
+        {"poll_us", args.poll_us},     {"seed", seed},   {"latency", base::LatencyJson(latency_ns)}};
     end.AddTo(&json);
     cli::PrintJson(json);
   } else {
     cli::Print(
         "{} requests through the register window, STATUS polled every {} us, {} wrong, seed {}{}\n{}\n",
-        latency_ns.count(), args.poll_us, wrong, seed, end.text(),
-        LatencyText(latency_ns));
+        latency_ns.count(), args.poll_us, wrong, seed, end.text(), LatencyText(latency_ns));
   }
   return Finish(end, latency_ns.count(), wrong);
 }

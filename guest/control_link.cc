@@ -34,8 +34,8 @@ Result<ControlLink> ControlLink::Connect(const std::string& path) {
   return ControlLink(std::move(fd));
 }
 
-// A handful of small messages always fits an empty socket's buffer: what does not go at once is a broken
-// connection.
+// A handful of small messages always fits an empty socket's buffer: what does not go at
+// once is a broken connection.
 Result<void> ControlLink::Send(uint32_t type, const void* payload, uint32_t size,
                                std::initializer_list<int> fds) {
   const std::string_view bytes(static_cast<const char*>(payload), size);
@@ -49,8 +49,9 @@ Result<Message> ControlLink::Receive(TimePoint deadline) {
   if (!received) return Fail(CodeOf(received.error()), base::Explain(received.error(), ring::kOwnersEnd));
   if (*received == base::Received::kClosed) return Fail(VGPU_ERR_UNAVAILABLE, base::kHungUp);
   if (*received == base::Received::kNothingYet) {
-    return Fail(VGPU_ERR_UNAVAILABLE,
-                "the mediator accepted the connection but did not answer in time: is it stopped, or something else?");
+    return Fail(
+        VGPU_ERR_UNAVAILABLE,
+        "the mediator accepted the connection but did not answer in time: is it stopped, or something else?");
   }
   Message message{frame.type, std::move(frame.payload)};
   if (message.type != VGPU_MSG_ERROR) return message;

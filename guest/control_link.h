@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One connection to the mediator's control socket: messages out with descriptors, messages in until a
-// deadline.
+// One connection to the mediator's control socket: messages out with descriptors,
+// messages in until a deadline.
 #ifndef VGPU_GUEST_CONTROL_LINK_H_
 #define VGPU_GUEST_CONTROL_LINK_H_
 
@@ -43,8 +43,8 @@ class ControlLink {
 
   Result<void> Send(uint32_t type, const void* payload, uint32_t size, std::initializer_list<int> fds = {});
 
-  // The next message; descriptors that come with it are dropped. A message of ERROR becomes an error with its
-  // text.
+  // The next message; descriptors that come with it are dropped. A message of ERROR becomes
+  // an error with its text.
   Result<Message> Receive(TimePoint deadline);
 
   // Is there anything to receive, the end of the connection included?

@@ -21,8 +21,7 @@ constexpr CodeText kCodes[] = {
     {VGPU_OK, "ok", "No error."},
     {VGPU_ERR_INVALID_REQUEST, "invalid request",
      "The mediator found the request malformed: check its type, its count, and that its offsets are aligned "
-     "and "
-     "inside this ring's arena."},
+     "and inside this ring's arena."},
     {VGPU_ERR_TOO_LARGE, "too large",
      "The request is larger than the mediator accepts: split it (`vgpu-client info` shows the limits)."},
     {VGPU_ERR_UNAVAILABLE, "mediator unavailable",
@@ -32,8 +31,8 @@ constexpr CodeText kCodes[] = {
      "The answer did not come in time: allow more time, or look at the mediator's load with `vgpuctl "
      "status`."},
     {VGPU_ERR_CUDA, "CUDA error",
-     "No mediator of this release sends this code, which is reserved for failures of the GPU: see the mediator's log on the "
-     "host."},
+     "No mediator of this release sends this code, which is reserved for failures of the GPU: see the "
+     "mediator's log on the host."},
     {VGPU_ERR_INVALID_POOL, "invalid pool",
      "The pool is unknown or not granted to this VM: use 'A' or 'B', as the mediator's configuration has "
      "it."},
@@ -44,15 +43,14 @@ constexpr CodeText kCodes[] = {
     {VGPU_ERR_INVALID_LENGTH, "invalid length",
      "The length does not fit the operation: check it against the manual."},
     {VGPU_ERR_RATE_LIMITED, "rate limited",
-     "No mediator of this release sends this code, which is reserved for a VM that sends too much: slow down and send "
-     "again."},
+     "No mediator of this release sends this code, which is reserved for a VM that sends too much: slow down "
+     "and send again."},
     {VGPU_ERR_QUARANTINED, "quarantined",
      "This VM is quarantined by the host's operator and gets nothing done until it is released there (with "
      "`vgpuctl release`): ask the operator."},
     {VGPU_ERR_INTERRUPTED, "interrupted",
      "The mediator or the GPU engine died while it worked on this request, whose effect is unknown: restore "
-     "its "
-     "operands and send it again."},
+     "its operands and send it again."},
     {VGPU_ERR_FENCED, "fenced",
      "The mediator ended this session: shared memory held something impossible, pages of it were taken away, "
      "or it held up other VMs. Close this ring and reset the device (reboot the VM) or, for a host process, "
@@ -74,14 +72,13 @@ constexpr CodeText kCodes[] = {
     {VGPU_ERR_SYSTEM, "system error", "The operating system refused something this needs."},
     {VGPU_ERR_DEVICE_GONE, "device gone",
      "The device no longer answers, its registers read as nothing: it was unplugged or is being reset, or "
-     "its memory "
-     "decoding was switched off. Open it again; if that fails, look on the host whether the VM still has "
-     "it."},
+     "its memory decoding was switched off. Open it again; if that fails, look on the host whether the VM "
+     "still has it."},
 };
 
 constexpr CodeText kCuda = {0xf0, "CUDA specific error",
-                            "No mediator of this release sends this code, which is reserved for failures of the GPU: "
-                            "see the mediator's log on the host."};
+                            "No mediator of this release sends this code, which is reserved for failures of "
+                            "the GPU: see the mediator's log on the host."};
 constexpr CodeText kUnknown = {
     0, "unknown code", "The mediator answered with a code that this program does not know: update it."};
 
@@ -90,35 +87,25 @@ const char* RefusalCause(uint32_t code) {
   switch (code) {
     case VGPU_ERR_INVALID_REQUEST:
       return "its vm_id is in use or not configured there, or its memory is not as it should be";
-    case VGPU_ERR_TOO_LARGE:
-      return "its region is too large, or its own memory limit too small";
-    case VGPU_ERR_INVALID_POOL:
-      return "there is no such pool";
-    case VGPU_ERR_QUEUE_FULL:
-      return "it has as many VMs as it takes";
-    case VGPU_ERR_UNSUPPORTED:
-      return "it and QEMU's device are of different releases";
-    case VGPU_ERR_QUARANTINED:
-      return "the operator has quarantined this VM";
-    default:
-      return CodeName(code);
+    case VGPU_ERR_TOO_LARGE: return "its region is too large, or its own memory limit too small";
+    case VGPU_ERR_INVALID_POOL: return "there is no such pool";
+    case VGPU_ERR_QUEUE_FULL: return "it has as many VMs as it takes";
+    case VGPU_ERR_UNSUPPORTED: return "it and QEMU's device are of different releases";
+    case VGPU_ERR_QUARANTINED: return "the operator has quarantined this VM";
+    default: return CodeName(code);
   }
 }
 
 // What helps where the system lacks something, whatever it was wanted for.
 const char* Remedy(int error) {
   switch (error) {
-    case EMFILE:
-      return ": this process has too many open files: raise its limit (`ulimit -n`)";
-    case ENFILE:
-      return ": this machine has too many open files: raise fs.file-max";
-    case ENOMEM:
-      return ": there is not enough memory: free some, or raise this process's limits";
+    case EMFILE: return ": this process has too many open files: raise its limit (`ulimit -n`)";
+    case ENFILE: return ": this machine has too many open files: raise fs.file-max";
+    case ENOMEM: return ": there is not enough memory: free some, or raise this process's limits";
     case ETOOMANYREFS:
       return ": too many descriptors are on their way to other processes: raise the limit on open files "
              "(`ulimit -n`)";
-    default:
-      return "";
+    default: return "";
   }
 }
 
@@ -141,13 +128,10 @@ uint32_t CodeOf(const base::ConnectError& failure) {
     case ENOTDIR:
     case ELOOP:
     case EPROTOTYPE:
-    case ENOTSOCK:
-      return VGPU_ERR_BAD_ARGUMENT;
+    case ENOTSOCK: return VGPU_ERR_BAD_ARGUMENT;
     case EACCES:
-    case EPERM:
-      return VGPU_ERR_NO_PERMISSION;
-    default:
-      return VGPU_ERR_UNAVAILABLE;
+    case EPERM: return VGPU_ERR_NO_PERMISSION;
+    default: return VGPU_ERR_UNAVAILABLE;
   }
 }
 
@@ -155,12 +139,10 @@ uint32_t CodeOf(const base::ChannelError& failure) {
   switch (failure.fault) {
     case base::ChannelFault::kForeign:
     case base::ChannelFault::kVersion:
-    case base::ChannelFault::kTooLong:
-      return VGPU_ERR_VERSION;
+    case base::ChannelFault::kTooLong: return VGPU_ERR_VERSION;
     case base::ChannelFault::kTooManyFds:
     case base::ChannelFault::kNoFdsLeft:
-    case base::ChannelFault::kCutOff:
-      break;
+    case base::ChannelFault::kCutOff: break;
   }
   return VGPU_ERR_UNAVAILABLE;
 }
@@ -173,8 +155,7 @@ Error Refused(uint32_t code) {
   if (code == VGPU_OK) {
     return {VGPU_ERR_VERSION,
             "the request failed, but with code 0, which means success: install a mediator, a QEMU and a "
-            "program of one "
-            "release"};
+            "program of one release"};
   }
   return {code,
           fmt::format("request refused with code {} ({}). {}", code, CodeName(code), ExplainCode(code))};

@@ -120,12 +120,13 @@ Result<void> HostTransport::MakeEvents() {
 
 // Connects and attaches; needs mutex_ once others know this object.
 Result<void> HostTransport::Attach(TimePoint deadline) {
-  // Before the connection is there: a mediator does not wait long for a HELLO, and holes may take seconds to fill.
+  // Before the connection is there: a mediator does not wait long for a HELLO,
+  // and holes may take seconds to fill.
   if (auto present = MakePresent(); !present) return present;
   auto link = ControlLink::Connect(options_.socket);
   if (!link) return tl::make_unexpected(link.error());
-  // A mediator that refuses hangs up while we are still sending: its reason is worth more than the broken
-  // pipe.
+  // A mediator that refuses hangs up while we are still sending:
+  // its reason is worth more than the broken pipe.
   const auto sent = SendAttach(*link);
   auto identity = ReceiveGrant(*link, deadline);
   if (!identity) return tl::make_unexpected(identity.error());

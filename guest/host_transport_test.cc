@@ -112,8 +112,7 @@ void SendError(int socket, uint32_t code, const char* text) {
 
 // Waits for the peer to hang up.
 void AwaitEnd(int socket) {
-  while (ReadMessage(socket).type != 0) {
-  }
+  while (ReadMessage(socket).type != 0) {}
 }
 
 // Accepts connections one after another; the n-th (from 0) is served by `serve`, on this server's thread.
@@ -438,7 +437,8 @@ TEST_F(HostTransportTest, EveryPageIsPresentAtEachAttach) {
     const std::vector<Got> attach = ReadAttach(socket);
     if (nth >= 2 || attach.size() < 2) return;
     for (const size_t i : {0u, 1u, 2u}) {
-      const base::UniqueFd& memory = attach[1].fds[i == 0 ? 0 : 2 + i];  // the private file, the region, the rings file
+      // The private file, the region, the rings file.
+      const base::UniqueFd& memory = attach[1].fds[i == 0 ? 0 : 2 + i];
       missing[nth][i] = MissingPages(memory);
       const off_t begin = i == 2 ? 0 : 32 << 10;
       EXPECT_EQ(fallocate(memory.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, 64 << 10), 0);

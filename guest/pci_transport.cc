@@ -50,10 +50,10 @@ Error NoSysfs(const fs::path& devices, const std::error_code& error) {
             fmt::format("no permission to look into {}: run as root", devices.string())};
   }
   if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) {
-    return {VGPU_ERR_NO_DEVICE, fmt::format("there are no PCI devices in {}, because sysfs is not mounted "
-                                            "(`mount -t sysfs sysfs /sys`) or the "
-                                            "machine has no PCI; on the mediator's host use --socket",
-                                            devices.string())};
+    return {VGPU_ERR_NO_DEVICE,
+            fmt::format("there are no PCI devices in {}, because sysfs is not mounted (`mount -t sysfs sysfs "
+                        "/sys`) or the machine has no PCI; on the mediator's host use --socket",
+                        devices.string())};
   }
   errno = error.value();
   return FailErrno(VGPU_ERR_SYSTEM, "cannot look for PCI devices in " + devices.string()).value();
@@ -98,8 +98,7 @@ Error OpenError(const std::string& what) {
     return Error(code, fmt::format("cannot {}: {}: {}", what, std::strerror(errno), remedy));
   };
   switch (errno) {
-    case EACCES:
-      return {VGPU_ERR_NO_PERMISSION, fmt::format("no permission to {}: run as root", what)};
+    case EACCES: return {VGPU_ERR_NO_PERMISSION, fmt::format("no permission to {}: run as root", what)};
     case EPERM:
       return {VGPU_ERR_NO_PERMISSION,
               fmt::format("the kernel does not allow to {}: run as root; if you are root, the "
@@ -118,8 +117,7 @@ Error OpenError(const std::string& what) {
     case EINVAL:
       return error(VGPU_ERR_SYSTEM,
                    "a kernel driver seems to hold the device: unbind it (its `driver/unbind` in sysfs)");
-    default:
-      return FailErrno(VGPU_ERR_SYSTEM, "cannot " + what).value();
+    default: return FailErrno(VGPU_ERR_SYSTEM, "cannot " + what).value();
   }
 }
 
@@ -179,12 +177,9 @@ Error NoAddress(uint32_t number) {
   }
   return {VGPU_ERR_SYSTEM,
           "BAR2, the memory of the rings, has no address, because the VM's 64-bit PCI window has no room for "
-          "it: make the "
-          "window larger (OVMF: -fw_cfg name=opt/ovmf/X-PciMmio64Mb,string=65536; behind a root port: "
-          "pref64-reserve=SIZE; "
-          "a -cpu with more phys-bits) or the device's size smaller. The register window works without: "
-          "`vgpu-client regs "
-          "--add A B`"};
+          "it: make the window larger (OVMF: -fw_cfg name=opt/ovmf/X-PciMmio64Mb,string=65536; behind a root "
+          "port: pref64-reserve=SIZE; a -cpu with more phys-bits) or the device's size smaller. The register "
+          "window works without: `vgpu-client regs --add A B`"};
 }
 
 struct Bar {

@@ -17,13 +17,18 @@
 namespace vgpu::guest {
 namespace {
 
-// One run of a plan: a window of outstanding requests, oldest first, all of it allocated before the first
-// request.
+// One run of a plan: a window of outstanding requests, oldest first,
+// all of it allocated before the first request.
 class PingRun {
  public:
   PingRun(Client& client, const PingPlan& plan)
-      : client_(client), plan_(plan), random_(plan.seed), outstanding_(plan.depth), slack_(plan.timeout / 8),
-        time_max_ns_(static_cast<uint64_t>(plan.time_max.count())), to_send_(plan.count) {}
+      : client_(client),
+        plan_(plan),
+        random_(plan.seed),
+        outstanding_(plan.depth),
+        slack_(plan.timeout / 8),
+        time_max_ns_(static_cast<uint64_t>(plan.time_max.count())),
+        to_send_(plan.count) {}
 
   Result<PingResult> Run() {
     const TimePoint begin = Clock::now();
@@ -93,8 +98,8 @@ class PingRun {
     ++taken_;
   }
 
-  // The system's clock is slow in some VMs: it is read once in an eighth of the timeout, not for every
-  // request.
+  // The system's clock is slow in some VMs: it is read once in an eighth of the timeout,
+  // not for every request.
   void CheckClock() {
     const uint64_t now = ticks_.Now();
     if (plan_.progress != nullptr && ticks_.Ns(now - shown_) >= Progress::kEveryNs) {
@@ -169,9 +174,8 @@ int RunPing(const Options& options, const PingArgs& args) {
   } else {
     cli::Print(
         "{} requests, depth {}, {} wrong, seed {}{}\n{}\n{:.0f} requests a second, {} kicks, {} sleeps\n",
-        result->latency_ns.count(), plan.depth, result->wrong, plan.seed,
-        EndOf(*result).text(), LatencyText(result->latency_ns), result->rate(),
-        result->kicks, result->sleeps);
+        result->latency_ns.count(), plan.depth, result->wrong, plan.seed, EndOf(*result).text(),
+        LatencyText(result->latency_ns), result->rate(), result->kicks, result->sleeps);
   }
   return Finish(EndOf(*result), result->latency_ns.count(), result->wrong);
 }

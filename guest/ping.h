@@ -21,7 +21,7 @@ struct PingPlan {
   std::chrono::nanoseconds think{0};   // pause after taking answers, before sending more
   std::chrono::nanoseconds timeout{};  // for each answer
   uint64_t seed = 0;
-  std::chrono::nanoseconds time_max{0};  // sends no more after so long; 0: no matter how long
+  std::chrono::nanoseconds time_max{0};     // sends no more after so long; 0: no matter how long
   const std::atomic<bool>* stop = nullptr;  // when set, ends at once with what there is
   Progress* progress = nullptr;
 };

@@ -138,7 +138,8 @@ TEST_F(RegisterWindowTest, AllOnesOrZeros_AreNoAnswer) {
 
 // What a reset does to the tag of the request, at any moment of it.
 TEST_F(RegisterWindowTest, ResetUnderTheRequest_IsNoAnswer) {
-  if (base::kSanitized) GTEST_SKIP() << "a thread plays the device: registers are volatile, which a sanitizer calls a race";
+  if (base::kSanitized)
+    GTEST_SKIP() << "a thread plays the device: registers are volatile, which a sanitizer calls a race";
   Respond(kSum, 36, {300});
   std::atomic<bool> stop{false};
   std::thread resets([&] {

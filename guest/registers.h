@@ -16,8 +16,8 @@ class Registers {
 
   // `off` is VGPU_REG_*, a multiple of 4 below VGPU_BAR0_BYTES.
   uint32_t Read(uint32_t off) const { return *At(off); }
-  // Nobody answers: hardware reads as all ones then, an emulator perhaps as zeros, and this register is
-  // neither.
+  // Nobody answers: hardware reads as all ones then, an emulator perhaps as zeros,
+  // and this register is neither.
   bool Gone() const {
     const uint32_t version = Read(VGPU_REG_PROTOCOL_VER);
     return version == 0 || version == UINT32_MAX;

@@ -65,8 +65,8 @@ class Transport {
   // The device no longer answers. What is read from it, or from the region, means nothing.
   virtual bool gone() const { return false; }
 
-  // Why no mediator is attached, as far as this transport knows; if it does not know, the reason is
-  // `otherwise`.
+  // Why no mediator is attached, as far as this transport knows; if it does not know,
+  // the reason is `otherwise`.
   virtual Error WhyUnattached(std::string otherwise) { return Unattached(VGPU_OK, std::move(otherwise)); }
 
   // Waits until a mediator is attached. A transport that attaches by itself attaches again. The requests in

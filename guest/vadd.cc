@@ -71,9 +71,7 @@ Result<Vectors> MakeVectors(Client& client, uint64_t bytes, bool in_place) {
   return vectors;
 }
 
-bool Stopped(const VaddPlan& plan) {
-  return plan.stop != nullptr && plan.stop->load();
-}
+bool Stopped(const VaddPlan& plan) { return plan.stop != nullptr && plan.stop->load(); }
 
 // Sends one piece and adds what it found to *result. `expected` has room for `count` elements.
 template <class T>
@@ -105,8 +103,8 @@ Result<void> AddPiece(Client& client, const VaddPlan& plan, uint64_t count, Rand
   return {};
 }
 
-// The longest piece that the arena's largest hole holds, with every vector in whole cache lines, within the
-// limit.
+// The longest piece that the arena's largest hole holds, with every vector in whole
+// cache lines, within the limit.
 uint64_t PieceOf(const Client& client, const VaddPlan& plan, uint64_t vector_max) {
   const uint64_t vectors = plan.in_place ? 2 : 3;
   const uint64_t room = client.arena_largest() / vectors / Arena::kAlign * Arena::kAlign;
@@ -154,16 +152,11 @@ Result<VaddResult> Vadd(Client& client, const VaddPlan& plan) {
                             client.ring_idx()));
   }
   switch (plan.type) {
-    case VGPU_TYPE_I32:
-      return VaddAs<int32_t>(client, plan, piece);
-    case VGPU_TYPE_I64:
-      return VaddAs<int64_t>(client, plan, piece);
-    case VGPU_TYPE_F32:
-      return VaddAs<float>(client, plan, piece);
-    case VGPU_TYPE_F64:
-      return VaddAs<double>(client, plan, piece);
-    default:
-      return Fail(VGPU_ERR_BAD_ARGUMENT, fmt::format("there is no element type {}", plan.type));
+    case VGPU_TYPE_I32: return VaddAs<int32_t>(client, plan, piece);
+    case VGPU_TYPE_I64: return VaddAs<int64_t>(client, plan, piece);
+    case VGPU_TYPE_F32: return VaddAs<float>(client, plan, piece);
+    case VGPU_TYPE_F64: return VaddAs<double>(client, plan, piece);
+    default: return Fail(VGPU_ERR_BAD_ARGUMENT, fmt::format("there is no element type {}", plan.type));
   }
 }
 
@@ -193,9 +186,8 @@ int RunVadd(const Options& options, const VaddArgs& args) {
     cli::PrintJson(json);
   } else {
     cli::Print("{} elements of {}{}, {} wrong, seed {}{}\n{} requests, {}, {:.2f} GB/s\n", result->count,
-               TypeName(plan.type), plan.in_place ? " in place" : "", result->wrong, plan.seed,
-               end.text(), result->requests, base::DurationText(result->waited),
-               rate);
+               TypeName(plan.type), plan.in_place ? " in place" : "", result->wrong, plan.seed, end.text(),
+               result->requests, base::DurationText(result->waited), rate);
   }
   return Finish(end, result->count, result->wrong);
 }

@@ -26,15 +26,16 @@ struct VaddPlan {
 };
 
 struct VaddResult {
-  uint64_t count = 0;                  // elements whose sums have come; fewer than planned: stopped, or `error`
+  // Elements whose sums have come; fewer than planned: stopped, or `error`.
+  uint64_t count = 0;
   uint64_t wrong = 0;                  // of these, sums that were wrong
   uint64_t requests = 0;               // that were sent; what does not fit the arena at once takes several
   std::chrono::nanoseconds waited{0};  // from sending to the answer, all requests together
   std::optional<Error> error;          // what ended it, if some sums had come before
 };
 
-// Operands are random bits: integers wrap, floats are of every kind; any NaN equals any NaN, else bits are
-// compared.
+// Operands are random bits: integers wrap, floats are of every kind; any NaN equals any NaN,
+// else bits are compared.
 Result<VaddResult> Vadd(Client& client, const VaddPlan& plan);
 
 // "i32" and so on; nullptr if `type` is none.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// vgpu-client as its users meet it when something is wrong: exit codes, and sentences that say what to do
-// next.
+// vgpu-client as its users meet it when something is wrong: exit codes,
+// and sentences that say what to do next.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How to pass the time until an answer comes: whether to spin or to sleep, and how to poll where sleeping
-// until a call is impossible. These classes only decide, on times that the caller gives; only PolledWait::Step
-// waits.
+// until a call is impossible. These classes only decide, on times that the caller gives; only
+// PolledWait::Step waits.
 #ifndef VGPU_GUEST_WAITING_H_
 #define VGPU_GUEST_WAITING_H_
 

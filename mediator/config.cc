@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
@@ -15,7 +16,6 @@
 #include <set>
 #include <sstream>
 #include <string_view>
-#include <toml++/toml.h>
 #include <vector>
 
 #include "base/result.h"
@@ -87,8 +87,8 @@ class Reader {
 };
 
 template <class T>
-void Choose(Reader* reader, const toml::table& table, const char* key, base::Result<T> (*parse)(const std::string&),
-            T* out) {
+void Choose(Reader* reader, const toml::table& table, const char* key,
+            base::Result<T> (*parse)(const std::string&), T* out) {
   const auto name = reader->String(table, key);
   if (!name) return;
   const base::Result<T> value = parse(*name);
@@ -143,16 +143,19 @@ base::Result<bool> ParseEngine(const std::string& name) {
 }
 
 // The GPUs of one pool: pool_a = [0, 1].
-void ReadPool(Reader* reader, const toml::table& table, const char* key, char pool, std::vector<GpuChoice>* gpus) {
+void ReadPool(Reader* reader, const toml::table& table, const char* key, char pool,
+              std::vector<GpuChoice>* gpus) {
   const toml::node* node = table.get(key);
   if (node == nullptr) return;
-  if (!node->is_array()) return reader->Fail(*node, fmt::format("{} is not a list of GPUs: write {} = [0]", key, key));
+  if (!node->is_array())
+    return reader->Fail(*node, fmt::format("{} is not a list of GPUs: write {} = [0]", key, key));
   for (const toml::node& entry : *node->as_array()) {
     const auto ordinal = entry.value_exact<int64_t>();
     if (!ordinal || *ordinal < 0 || *ordinal > 63) {
       return reader->Fail(entry, fmt::format("{} names a GPU that is not a number from 0 to 63", key));
     }
-    auto gpu = std::find_if(gpus->begin(), gpus->end(), [&](const GpuChoice& known) { return known.ordinal == *ordinal; });
+    auto gpu = std::find_if(gpus->begin(), gpus->end(),
+                            [&](const GpuChoice& known) { return known.ordinal == *ordinal; });
     if (gpu == gpus->end()) gpu = gpus->insert(gpus->end(), {static_cast<int>(*ordinal), {}});
     gpu->pools.push_back(pool);
   }
@@ -161,8 +164,8 @@ void ReadPool(Reader* reader, const toml::table& table, const char* key, char po
 void ReadGpu(Reader* reader, const toml::table& root, GpuConfig* gpu) {
   const toml::table* table = reader->Table(root, "gpu");
   if (table == nullptr) return;
-  reader->OnlyKeys(*table, {"engine", "driver_library", "spare", "timeout_ms", "idle_ms", "park_s", "start_ms",
-                            "copy_from_kib", "pool_a", "pool_b"});
+  reader->OnlyKeys(*table, {"engine", "driver_library", "spare", "timeout_ms", "idle_ms", "park_s",
+                            "start_ms", "copy_from_kib", "pool_a", "pool_b"});
   Choose(reader, *table, "engine", ParseEngine, &gpu->resident);
   gpu->driver_library = reader->String(*table, "driver_library").value_or(gpu->driver_library);
   gpu->spare = reader->Bool(*table, "spare").value_or(gpu->spare);
@@ -198,7 +201,8 @@ base::Result<WaitMode> ParseWait(const std::string& name) {
 
 namespace {
 
-// How many parts has the longest dotted key of this line, at most? Dots in strings count, too: nobody needs that many.
+// How many parts has the longest dotted key of this line, at most? Dots in strings count, too: nobody needs
+// that many.
 size_t DottedParts(std::string_view line) {
   size_t parts = 1;
   for (size_t dot = line.find('.'); dot != std::string_view::npos; dot = line.find('.', dot + 1)) {
@@ -215,7 +219,8 @@ base::Result<void> CheckDepth(const std::string& text, const std::string& name) 
   for (std::string line; std::getline(lines, line);) {
     ++number;
     if (DottedParts(line) > kKeyPartsMax) {
-      return tl::make_unexpected(fmt::format("{}:{}: more than {} dots in a line", name, number, kKeyPartsMax));
+      return tl::make_unexpected(
+          fmt::format("{}:{}: more than {} dots in a line", name, number, kKeyPartsMax));
     }
   }
   return {};
@@ -224,7 +229,8 @@ base::Result<void> CheckDepth(const std::string& text, const std::string& name) 
 // All of a file; pipes are read, too (--config <(...)), but not waited for without end.
 base::Result<std::string> ReadAll(const std::string& path) {
   const auto fail = [&path](int error) {
-    return tl::make_unexpected(fmt::format("cannot read the configuration {}: {}", path, std::strerror(error)));
+    return tl::make_unexpected(
+        fmt::format("cannot read the configuration {}: {}", path, std::strerror(error)));
   };
   const base::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) return fail(errno);
@@ -233,9 +239,9 @@ base::Result<std::string> ReadAll(const std::string& path) {
   for (;;) {
     pollfd writer{fd.get(), POLLIN, 0};  // a file is always ready
     if (poll(&writer, 1, kWriterMaxMs) == 0) {
-      return tl::make_unexpected(
-          fmt::format("cannot read the configuration {}: nobody has written to this pipe for {} s; name a file", path,
-                      kWriterMaxMs / 1000));
+      return tl::make_unexpected(fmt::format(
+          "cannot read the configuration {}: nobody has written to this pipe for {} s; name a file", path,
+          kWriterMaxMs / 1000));
     }
     const ssize_t got = read(fd.get(), piece.data(), piece.size());
     if (got < 0 && errno == EINTR) continue;
@@ -256,7 +262,8 @@ base::Result<Config> ParseConfig(const std::string& text, const std::string& nam
   try {
     root = toml::parse(text, name);
   } catch (const toml::parse_error& error) {
-    return tl::make_unexpected(fmt::format("{}:{}: {}", name, error.source().begin.line, error.description()));
+    return tl::make_unexpected(
+        fmt::format("{}:{}: {}", name, error.source().begin.line, error.description()));
   }
   Config config;
   Reader reader(name);
@@ -273,11 +280,13 @@ base::Result<Config> ParseConfig(const std::string& text, const std::string& nam
   }
   if (const toml::table* limits = reader.Table(root, "limits")) {
     reader.OnlyKeys(*limits, {"vms_max", "region_bytes_max", "silent_s"});
-    config.vms_max = static_cast<uint32_t>(reader.Integer(*limits, "vms_max", 1, 1024).value_or(config.vms_max));
+    config.vms_max =
+        static_cast<uint32_t>(reader.Integer(*limits, "vms_max", 1, 1024).value_or(config.vms_max));
     config.region_bytes_max = static_cast<uint64_t>(
         reader.Integer(*limits, "region_bytes_max", VGPU_REGION_BYTES_MIN, int64_t{VGPU_REGION_BYTES_MAX})
             .value_or(int64_t{VGPU_REGION_BYTES_MAX}));
-    config.silent_s = static_cast<uint32_t>(reader.Integer(*limits, "silent_s", 1, 3600).value_or(config.silent_s));
+    config.silent_s =
+        static_cast<uint32_t>(reader.Integer(*limits, "silent_s", 1, 3600).value_or(config.silent_s));
   }
   ReadGpu(&reader, root, &config.gpu);
   ReadVms(&reader, root, &config);
@@ -293,7 +302,8 @@ base::Result<Config> LoadConfig(const std::string& path) {
 
 namespace {
 
-// Of this user, also where a service manager or cron has set no HOME. Never a folder that everybody can write to.
+// Of this user, also where a service manager or cron has set no HOME.
+// Never a folder that everybody can write to.
 std::string Home() {
   if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') return home;
   std::vector<char> text(16 << 10);

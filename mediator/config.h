@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The daemon's configuration: TOML, validated, with a default for everything. docs/configuration.md describes it.
+// The daemon's configuration: TOML, validated,
+// with a default for everything. docs/configuration.md describes it.
 #ifndef VGPU_MEDIATOR_CONFIG_H_
 #define VGPU_MEDIATOR_CONFIG_H_
 
@@ -15,7 +16,8 @@ namespace vgpu::mediator {
 
 enum class BackendChoice : uint8_t { kAuto, kCpu, kCuda };
 
-// A VM that the operator knows. With any of these, others are refused, and the claims of VMs count for nothing.
+// A VM that the operator knows. With any of these, others are refused,
+// and the claims of VMs count for nothing.
 struct VmConfig {
   uint32_t vm_id = 0;
   char pool = 'A';
@@ -34,10 +36,11 @@ struct GpuConfig {
   bool spare = true;           // a second engine process, warm, for each GPU
   uint32_t timeout_ms = 1000;  // what is in flight for longer means that the engine hangs
   uint32_t idle_ms = 20;       // the resident kernel leaves after so long without a request
-  uint32_t park_s = 30;        // engines end after so many seconds without a request, and come back with one; 0: never
-  uint32_t start_ms = 60'000;  // an engine that takes longer to start, or for a region, hangs
+  // Engines end after so many seconds without a request, and come back with one; 0: never.
+  uint32_t park_s = 30;
+  uint32_t start_ms = 60'000;     // an engine that takes longer to start, or for a region, hangs
   uint32_t copy_from_kib = 2048;  // vectors with operands of this size and more take the copy engines
-  std::vector<GpuChoice> gpus; // empty: all, each for both pools
+  std::vector<GpuChoice> gpus;    // empty: all, each for both pools
 };
 
 // More threads than any machine has processors for would only be refused by its limits.
@@ -66,7 +69,8 @@ base::Result<BackendChoice> ParseBackend(const std::string& name);
 base::Result<WaitMode> ParseWait(const std::string& name);
 
 // $XDG_RUNTIME_DIR/vgpu-ring/mediator.sock; without it /run/vgpu-ring/mediator.sock for root, else
-// ~/.vgpu-ring/mediator.sock; the home is the password database's where HOME is not set. Empty: none of them is there.
+// ~/.vgpu-ring/mediator.sock; the home is the password database's where HOME is not set. Empty: none of them
+// is there.
 std::string DefaultSocket();
 
 }  // namespace vgpu::mediator

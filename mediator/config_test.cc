@@ -74,7 +74,8 @@ id = 4294967295
 
 TEST(ConfigTest, GpuTable_EveryKey) {
   const auto config = ParseConfig(
-      "[gpu]\nengine = \"launch\"\ndriver_library = \"x.so\"\nspare = false\ntimeout_ms = 10\nidle_ms = 1\npark_s = 0\n"
+      "[gpu]\nengine = \"launch\"\ndriver_library = \"x.so\"\nspare = false\ntimeout_ms = 10\nidle_ms = "
+      "1\npark_s = 0\n"
       "start_ms = 1000\ncopy_from_kib = 0\npool_a = [1, 0]\npool_b = [1]\n",
       "a.toml");
   ASSERT_TRUE(config) << config.error();
@@ -100,7 +101,8 @@ TEST(ConfigTest, Mistakes_NameFileLineAndReason) {
     const char* error;
   } cases[] = {
       {"\nsockt = \"x\"", "a.toml:2: unknown key 'sockt'; known here: "},
-      {"[limits]\nvm_max = 3", "a.toml:2: unknown key 'vm_max'; known here: region_bytes_max, silent_s, vms_max"},
+      {"[limits]\nvm_max = 3",
+       "a.toml:2: unknown key 'vm_max'; known here: region_bytes_max, silent_s, vms_max"},
       {"[trace]\nrecord = 3", "a.toml:2: unknown key 'record'"},
       {"[[vm]]\nid = 1\n\nprio = \"low\"", "a.toml:4: unknown key 'prio'"},
       {"socket = 3", "a.toml:1: socket is not a string"},
@@ -193,8 +195,8 @@ TEST(ConfigTest, Load_WhatCannotBeRead) {
 TEST(ConfigTest, NestedTooDeeply_IsRefused) {
   std::string deep;
   for (int i = 0; i < 200'000; ++i) deep += "a.";
-  for (const std::string& line : {deep + "b = 1", "[" + deep + "b]", "[[" + deep + "b]]", "x = {" + deep + "b = 1}",
-                                  "\"a\". " + deep + " b = 1"}) {
+  for (const std::string& line : {deep + "b = 1", "[" + deep + "b]", "[[" + deep + "b]]",
+                                  "x = {" + deep + "b = 1}", "\"a\". " + deep + " b = 1"}) {
     EXPECT_EQ(ErrorOf("wait = \"spin\"\n" + line).rfind("a.toml:2: ", 0), 0u);
   }
   EXPECT_NE(ErrorOf("x = " + std::string(200'000, '[')), "no error");

@@ -184,7 +184,8 @@ base::Result<void> StartLog(const std::string& level) {
   const auto queue = LogQueue::Start(STDERR_FILENO, {}, lost);
   if (!queue) return tl::make_unexpected(queue.error());
   g_queue = *queue;
-  spdlog::set_default_logger(std::make_shared<spdlog::logger>("vgpu", std::make_shared<QueueSink>(g_queue, journal)));
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("vgpu", std::make_shared<QueueSink>(g_queue, journal)));
   spdlog::set_pattern(journal ? "%v" : kPattern);
   spdlog::set_level(spdlog::level::from_str(level));
   return {};

@@ -16,7 +16,6 @@
 
 #include "base/result.h"
 
-
 namespace vgpu::mediator {
 
 struct LogLimits {
@@ -38,7 +37,8 @@ class LogQueue {
   uint64_t dropped() const;
 
  private:
-  LogQueue(int fd, LogLimits limits, std::string (*lost)(uint64_t lines)) : fd_(fd), limits_(limits), lost_(lost) {}
+  LogQueue(int fd, LogLimits limits, std::string (*lost)(uint64_t lines))
+      : fd_(fd), limits_(limits), lost_(lost) {}
   [[noreturn]] void Work();
   std::string Next();
   bool Write(const std::string& text) const;

@@ -16,37 +16,38 @@
 #include <thread>
 
 #include "api/device_info.h"
+#include "base/bus_error_guard.h"
 #include "base/cli/options.h"
 #include "base/cli/program.h"
+#include "base/missing_pages.h"
 #include "base/program.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "base/bus_error_guard.h"
-#include "mediator/loop/closer.h"
 #include "mediator/config.h"
 #include "mediator/control/control_server.h"
-#include "mediator/lane/cpu_workers.h"
+#include "mediator/control/memory_thread.h"
+#include "mediator/control/socket_file.h"
 #include "mediator/gpu/engine_record.h"
 #include "mediator/gpu/engine_starter.h"
-#include "mediator/control/memory_thread.h"
-#include "mediator/loop/event_loop.h"
 #include "mediator/gpu/gpu_engines.h"
+#include "mediator/lane/cpu_workers.h"
 #include "mediator/lane/lane.h"
 #include "mediator/log.h"
-#include "mediator/control/socket_file.h"
-#include "mediator/system_check.h"
+#include "mediator/loop/closer.h"
+#include "mediator/loop/event_loop.h"
 #include "mediator/loop/threads.h"
-#include "base/missing_pages.h"
-#include "mediator/trace.h"
 #include "mediator/loop/uring_loop.h"
 #include "mediator/loop/wake_cost.h"
+#include "mediator/system_check.h"
+#include "mediator/trace.h"
 
 namespace vgpu::mediator {
 namespace {
 
-constexpr uint32_t kWatchesPerVm = VGPU_RINGS_MAX + 1;   // kicks
-constexpr uint32_t kWatchesBeside = 256;                  // of a lane: commands, what computes; of control: operators and the rest
-constexpr uint32_t kWatchesPerConnection = 2;             // the socket's two directions
+constexpr uint32_t kWatchesPerVm = VGPU_RINGS_MAX + 1;  // kicks
+// Of a lane: commands, what computes; of control: operators and the rest.
+constexpr uint32_t kWatchesBeside = 256;
+constexpr uint32_t kWatchesPerConnection = 2;  // the socket's two directions
 
 struct Flags {
   std::string config;
@@ -114,8 +115,9 @@ base::Result<Config> MakeConfig(const Flags& flags) {
   if (!flags.socket.empty()) config->socket = flags.socket;
   if (config->socket.empty()) config->socket = DefaultSocket();
   if (config->socket.empty()) {
-    return tl::make_unexpected("no place for the socket: neither XDG_RUNTIME_DIR nor HOME is set, and this user has no "
-                               "home in the password database; name it with --socket");
+    return tl::make_unexpected(
+        "no place for the socket: neither XDG_RUNTIME_DIR nor HOME is set, and this user has no home in the "
+        "password database; name it with --socket");
   }
   return config;
 }
@@ -142,8 +144,9 @@ base::Result<std::unique_ptr<GpuEngines>> StartEngines(decltype(&GpuEngines::Cre
 }
 
 // A GPU that is there, or one that is looked for again if the CPU may compute until then.
-base::Result<std::unique_ptr<GpuEngines>> MakeGpuEngines(EventLoop* loop, const Clock* clock, const Config& config,
-                                                         GpuEngines::Cpu cpu, const EngineRecord& record) {
+base::Result<std::unique_ptr<GpuEngines>> MakeGpuEngines(EventLoop* loop, const Clock* clock,
+                                                         const Config& config, GpuEngines::Cpu cpu,
+                                                         const EngineRecord& record) {
   auto engines = StartEngines(GpuEngines::Create, loop, clock, config, cpu, record);
   if (engines) return engines;
   if (config.backend == BackendChoice::kCuda) {
@@ -171,10 +174,12 @@ LaneOptions MakeLaneOptions(const char* name, const Config& config, int64_t wake
 }
 
 // One worker, and no GPU: what isolated VMs get must not hold up what others get.
-base::Result<std::unique_ptr<Lane>> StartIsolatedLane(const Config& config, int64_t wake_cost_ns, const Clock* clock) {
+base::Result<std::unique_ptr<Lane>> StartIsolatedLane(const Config& config, int64_t wake_cost_ns,
+                                                      const Clock* clock) {
   LaneOptions options = MakeLaneOptions("vgpu-suspects", config, wake_cost_ns);
   options.dispatcher.isolated = true;
-  return Lane::Start(std::move(options), [](EventLoop*) { return MakeCpuBackend(1); }, nullptr, clock);
+  return Lane::Start(
+      std::move(options), [](EventLoop*) { return MakeCpuBackend(1); }, nullptr, clock);
 }
 
 base::Result<void> Serve(const Flags& flags) {
@@ -207,20 +212,22 @@ base::Result<void> Serve(const Flags& flags) {
   const base::Result<int64_t> wake_cost_ns = MeasureWakeCostNs();
   if (!wake_cost_ns) return tl::make_unexpected(wake_cost_ns.error());
   const Clock clock;
-  auto lane = Lane::Start(MakeLaneOptions("vgpu-ring", *config, *wake_cost_ns),
-                          [&](EventLoop* its_loop) { return MakeBackend(its_loop, &clock, *config); }, trace.get(), &clock);
+  auto lane = Lane::Start(
+      MakeLaneOptions("vgpu-ring", *config, *wake_cost_ns),
+      [&](EventLoop* its_loop) { return MakeBackend(its_loop, &clock, *config); }, trace.get(), &clock);
   if (!lane) return tl::make_unexpected(lane.error());
   auto isolated_lane = StartIsolatedLane(*config, *wake_cost_ns, &clock);
   if (!isolated_lane) return tl::make_unexpected(isolated_lane.error());
   auto memory_thread = MemoryThread::Create(loop->get());
   if (!memory_thread) return tl::make_unexpected(memory_thread.error());
-  ControlContext context{&*config, loop->get(), memory_thread->get(), lane->get(), isolated_lane->get(), &clock, {}};
+  ControlContext context{&*config, loop->get(), memory_thread->get(), lane->get(), isolated_lane->get(),
+                         &clock,   {}};
   (*lane)->Describe('A', &context.device);
   auto server = ControlServer::Create(config->socket, context);
   if (!server) return tl::make_unexpected(server.error());
-  spdlog::info("serving {} with the {} backend ({}, driver: {}); a sleep and a wake-up cost {:.1f} us here", config->socket,
-               context.device.backend == VGPU_BACKEND_CUDA ? "CUDA" : "CPU", context.device.name, context.device.driver,
-               static_cast<double>(*wake_cost_ns) / 1e3);
+  spdlog::info("serving {} with the {} backend ({}, driver: {}); a sleep and a wake-up cost {:.1f} us here",
+               config->socket, context.device.backend == VGPU_BACKEND_CUDA ? "CUDA" : "CPU",
+               context.device.name, context.device.driver, static_cast<double>(*wake_cost_ns) / 1e3);
   (*server)->Run(signals.stop());
   (*lane)->Stop();
   (*isolated_lane)->Stop();

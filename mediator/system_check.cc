@@ -9,8 +9,8 @@
 #include <cstdint>
 
 #include "base/result.h"
-#include "mediator/loop/threads.h"
 #include "base/unique_fd.h"
+#include "mediator/loop/threads.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -18,7 +18,8 @@ namespace {
 // It says which descriptors of a VM are eventfds, and what program an engine is.
 base::Result<void> CheckProc() {
   if (access("/proc/self/fdinfo", F_OK) == 0) return {};
-  return tl::make_unexpected("/proc is not there: mount it in this sandbox, container or chroot (mount -t proc proc /proc)");
+  return tl::make_unexpected(
+      "/proc is not there: mount it in this sandbox, container or chroot (mount -t proc proc /proc)");
 }
 
 // How the loop takes the count out of an eventfd (eventfd.cc): without it none would ever be empty.

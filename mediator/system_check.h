@@ -6,7 +6,6 @@
 
 #include "base/result.h"
 
-
 namespace vgpu::mediator {
 
 base::Result<void> CheckSystem();

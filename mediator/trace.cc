@@ -33,14 +33,16 @@ const char* TraceEventName(TraceEvent event) {
 // Nothing is written to it before it is known to be ours: a trace, or empty, and of no mediator that runs.
 base::Result<void> Trace::TakeOver(int fd, const std::string& path) {
   struct stat info;
-  if (fstat(fd, &info) != 0) return tl::make_unexpected(fmt::format("cannot look at {}: {}", path, std::strerror(errno)));
+  if (fstat(fd, &info) != 0)
+    return tl::make_unexpected(fmt::format("cannot look at {}: {}", path, std::strerror(errno)));
   uint64_t magic = 0;
   const bool is_trace = pread(fd, &magic, sizeof magic, 0) == sizeof magic && magic == TraceHeader::kMagic;
   if (!S_ISREG(info.st_mode) || (info.st_size != 0 && !is_trace)) {
     return tl::make_unexpected(fmt::format("{} is there and is no trace: choose another file for it", path));
   }
   if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    return tl::make_unexpected(fmt::format("another mediator writes the trace {}: choose another file for it", path));
+    return tl::make_unexpected(
+        fmt::format("another mediator writes the trace {}: choose another file for it", path));
   }
   // Never without its first words from here on, whatever comes.
   const TraceHeader header{TraceHeader::kMagic, 0, 0, 0};
@@ -53,7 +55,8 @@ base::Result<std::unique_ptr<Trace>> Trace::Create(const std::string& path, uint
   const uint64_t bytes = sizeof(TraceHeader) + records_max * sizeof(TraceRecord);
   if (!fd) {
     const char* why = std::strerror(errno);
-    return tl::make_unexpected(fmt::format("cannot create the trace {}: {} (choose another file for it)", path, why));
+    return tl::make_unexpected(
+        fmt::format("cannot create the trace {}: {} (choose another file for it)", path, why));
   }
   if (const auto ours = TakeOver(fd.get(), path); !ours) return tl::make_unexpected(ours.error());
   if (const int error = posix_fallocate(fd.get(), 0, static_cast<off_t>(bytes)); error != 0) {
@@ -80,8 +83,9 @@ Trace::~Trace() { base::bus_error_guard::Forget(guard_); }
 
 void Trace::Stop() {
   stopped_ = true;
-  spdlog::error("the trace {} was truncated after {} records, or its disk is full: nothing more is written to it", path_,
-                records_written_);
+  spdlog::error(
+      "the trace {} was truncated after {} records, or its disk is full: nothing more is written to it",
+      path_, records_written_);
 }
 
 base::Result<std::vector<TraceRecord>> ReadTrace(const std::string& path, uint64_t* dropped) {

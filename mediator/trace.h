@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The binary trace: the order of service, record by record, in a file that was allocated before. Off by default.
+// The binary trace: the order of service, record by record, in a file that was
+// allocated before. Off by default.
 #ifndef VGPU_MEDIATOR_TRACE_H_
 #define VGPU_MEDIATOR_TRACE_H_
 
@@ -8,10 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "base/bus_error_guard.h"
 #include "base/mapping.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "base/bus_error_guard.h"
 #include "serve/iteration.h"
 
 namespace vgpu::mediator {
@@ -22,11 +23,11 @@ const char* TraceEventName(TraceEvent event);
 struct TraceRecord {
   int64_t time_ns;  // steady clock; kDoneByGpu: the GPU's
   uint32_t vm_id;
-  uint32_t idx;     // of the request in its ring; kPiece, kDoneByGpu: low 32 bits of the first element
+  uint32_t idx;  // of the request in its ring; kPiece, kDoneByGpu: low 32 bits of the first element
   uint8_t ring;
   uint8_t priority;
   TraceEvent event;
-  uint8_t code;     // kAnswered only
+  uint8_t code;  // kAnswered only
   uint32_t pad;
 };
 static_assert(sizeof(TraceRecord) == 24);
@@ -44,13 +45,15 @@ static_assert(sizeof(TraceHeader) == 32);
 // Written by one thread. When the file is full, further records are counted and dropped.
 class Trace final : public serve::TraceSink {
  public:
-  // Needs base::bus_error_guard::Install. Replaces a trace that no mediator writes any more; a file that is something else is kept.
+  // Needs base::bus_error_guard::Install. Replaces a trace that no mediator writes any more; a file that is
+  // something else is kept.
   static base::Result<std::unique_ptr<Trace>> Create(const std::string& path, uint64_t records_max);
   ~Trace() override;
   Trace(const Trace&) = delete;
   Trace& operator=(const Trace&) = delete;
 
-  void Add(const serve::RingName& name, TraceEvent event, uint32_t idx, uint8_t code, int64_t time_ns) override {
+  void Add(const serve::RingName& name, TraceEvent event, uint32_t idx, uint8_t code,
+           int64_t time_ns) override {
     Add({time_ns, name.vm_id, idx, name.ring, name.priority, event, code, 0});
   }
   void Add(const TraceRecord& record) {

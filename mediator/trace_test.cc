@@ -94,7 +94,8 @@ TEST_F(TraceTest, Create_NoRoomOnTheDisk) {
 }
 
 TEST_F(TraceTest, OtherFiles_AreKept) {
-  for (const std::string& text : {std::string("Dear Sir or Madam"), std::string("x"), std::string(4096, '\0')}) {
+  for (const std::string& text :
+       {std::string("Dear Sir or Madam"), std::string("x"), std::string(4096, '\0')}) {
     std::ofstream(Path(), std::ios::binary) << text;
     const auto trace = Trace::Create(Path(), 1);
     ASSERT_FALSE(trace);

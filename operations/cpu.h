@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The vector operations on the CPU. Integers wrap like two's complement; floats are IEEE 754, rounded to
-// nearest.
+// The vector operations on the CPU. Integers wrap like two's complement;
+// floats are IEEE 754, rounded to nearest.
 #ifndef VGPU_OPERATIONS_CPU_H_
 #define VGPU_OPERATIONS_CPU_H_
 

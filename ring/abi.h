@@ -36,15 +36,9 @@
 
 /* ---- words: 32 bits of data, 32 bits of sequence ---- */
 
-static inline uint64_t vgpu_word(uint32_t data, uint32_t seq) {
-  return (uint64_t)seq << 32 | data;
-}
-static inline uint32_t vgpu_word_data(uint64_t word) {
-  return (uint32_t)word;
-}
-static inline uint32_t vgpu_word_seq(uint64_t word) {
-  return (uint32_t)(word >> 32);
-}
+static inline uint64_t vgpu_word(uint32_t data, uint32_t seq) { return (uint64_t)seq << 32 | data; }
+static inline uint32_t vgpu_word_data(uint64_t word) { return (uint32_t)word; }
+static inline uint32_t vgpu_word_seq(uint64_t word) { return (uint32_t)(word >> 32); }
 
 /*
  * The tag of a request: which epoch and which lap around the ring it belongs to, in 24 bits. Zeroed memory
@@ -84,15 +78,9 @@ static inline uint64_t vgpu_submit_word(uint32_t opcode, uint32_t type, uint32_t
 static inline uint64_t vgpu_done_word(uint32_t data, uint32_t tag, uint32_t code) {
   return vgpu_word(data, tag << 8 | (code & 0xffu));
 }
-static inline uint32_t vgpu_submit_tag(uint64_t submit) {
-  return (uint32_t)(submit >> 40);
-}
-static inline uint32_t vgpu_done_tag(uint64_t done) {
-  return (uint32_t)(done >> 40);
-}
-static inline uint32_t vgpu_done_code(uint64_t done) {
-  return (uint32_t)(done >> 32) & 0xffu;
-}
+static inline uint32_t vgpu_submit_tag(uint64_t submit) { return (uint32_t)(submit >> 40); }
+static inline uint32_t vgpu_done_tag(uint64_t done) { return (uint32_t)(done >> 40); }
+static inline uint32_t vgpu_done_code(uint64_t done) { return (uint32_t)(done >> 32) & 0xffu; }
 
 /* ---- ring control: one writer per line ---- */
 
@@ -102,11 +90,11 @@ static inline uint32_t vgpu_done_code(uint64_t done) {
 #define VGPU_EPOCH_FENCED 2u /* epoch_ack only: the mediator ended this session (code 13) */
 
 struct vgpu_ring_control {
-  uint64_t epoch_req;  /* guest: seq = epoch, data = VGPU_EPOCH_OPEN or _CLOSED; always followed by a kick */
+  uint64_t epoch_req; /* guest: seq = epoch, data = VGPU_EPOCH_OPEN or _CLOSED; always followed by a kick */
   uint64_t pad0[15];
   uint64_t call_event; /* guest: data = completions it has reaped, seq = epoch: "call me at the next one" */
   uint64_t pad1[15];
-  uint64_t epoch_ack;  /* mediator: the last epoch_req that it carried out */
+  uint64_t epoch_ack; /* mediator: the last epoch_req that it carried out */
   uint64_t pad2[15];
   uint64_t kick_event; /* mediator: data = index it waits for, seq = epoch: "kick me for this one" */
   uint64_t pad3[15];
@@ -127,15 +115,15 @@ struct vgpu_region_header {
   uint32_t header_bytes; /* sizeof(struct vgpu_region_header) */
   uint64_t region_bytes;
   uint32_t ring_count;
-  uint32_t entries;      /* slots of each ring, a power of two */
-  uint64_t ring_off;     /* of ring 0, from the start of the region */
-  uint64_t ring_stride;  /* from one ring to the next; a ring is this long */
-  uint64_t slots_off;    /* from the start of a ring */
-  uint64_t arena_off;    /* from the start of a ring */
+  uint32_t entries;     /* slots of each ring, a power of two */
+  uint64_t ring_off;    /* of ring 0, from the start of the region */
+  uint64_t ring_stride; /* from one ring to the next; a ring is this long */
+  uint64_t slots_off;   /* from the start of a ring */
+  uint64_t arena_off;   /* from the start of a ring */
   uint64_t arena_bytes;
-  uint64_t features;     /* none yet: 0 */
+  uint64_t features; /* none yet: 0 */
   uint64_t pad0[6];
-  uint64_t link_state;   /* owner: data = VGPU_RING_STATE_*, seq = how many times it changed */
+  uint64_t link_state; /* owner: data = VGPU_RING_STATE_*, seq = how many times it changed */
   uint64_t pad1[15];
 };
 VGPU_STATIC_ASSERT(sizeof(struct vgpu_region_header) == 256, "wire");
@@ -150,7 +138,7 @@ struct vgpu_layout {
   uint64_t region_bytes;
   uint64_t ring_off;
   uint64_t ring_stride;
-  uint64_t arena_off;   /* from the start of a ring */
+  uint64_t arena_off; /* from the start of a ring */
   uint64_t arena_bytes;
   uint32_t ring_count;
   uint32_t entries;
@@ -163,7 +151,7 @@ static inline uint64_t vgpu_round_up(uint64_t value, uint64_t unit) {
 /* Returns 0, or -1 when the sizes do not make a region (a size that is no power of two or out of range, too
  * many rings or entries, rings that do not fit). Nothing of *out is valid then. */
 static inline int vgpu_layout_make(uint64_t region_bytes, uint32_t ring_count, uint32_t entries,
-                                   struct vgpu_layout *out) {
+                                   struct vgpu_layout* out) {
   if (region_bytes < VGPU_REGION_BYTES_MIN || region_bytes > VGPU_REGION_BYTES_MAX ||
       (region_bytes & (region_bytes - 1)) != 0) {
     return -1;
@@ -189,7 +177,8 @@ static inline int vgpu_layout_make(uint64_t region_bytes, uint32_t ring_count, u
 }
 
 /* Fills the header of a fresh, zeroed region. */
-static inline void vgpu_region_header_fill(struct vgpu_region_header *header, const struct vgpu_layout *layout) {
+static inline void vgpu_region_header_fill(struct vgpu_region_header* header,
+                                           const struct vgpu_layout* layout) {
   header->magic = VGPU_REGION_MAGIC;
   header->abi_version = VGPU_ABI_VERSION;
   header->header_bytes = (uint32_t)sizeof(struct vgpu_region_header);
@@ -222,7 +211,7 @@ struct vgpu_rings_piece {
 };
 
 /* Part `ring` of layout->ring_count. */
-static inline struct vgpu_rings_piece vgpu_rings_piece_of(const struct vgpu_layout *layout, uint32_t ring) {
+static inline struct vgpu_rings_piece vgpu_rings_piece_of(const struct vgpu_layout* layout, uint32_t ring) {
   struct vgpu_rings_piece piece;
   if (ring == 0) {
     piece.file_off = 0;
@@ -236,14 +225,14 @@ static inline struct vgpu_rings_piece vgpu_rings_piece_of(const struct vgpu_layo
   return piece;
 }
 
-static inline uint64_t vgpu_rings_bytes(const struct vgpu_layout *layout) {
+static inline uint64_t vgpu_rings_bytes(const struct vgpu_layout* layout) {
   return layout->ring_off + layout->ring_count * layout->arena_off;
 }
 
 /* Of 8 rings of 4096 slots. */
-#define VGPU_RINGS_BYTES_MAX                                                                                      \
-  (VGPU_PAGE_BYTES +                                                                                              \
-   VGPU_RINGS_MAX * ((VGPU_SLOTS_OFF + VGPU_ENTRIES_MAX * 64u + VGPU_PAGE_BYTES - 1) / VGPU_PAGE_BYTES * VGPU_PAGE_BYTES))
+#define VGPU_RINGS_BYTES_MAX                                                                             \
+  (VGPU_PAGE_BYTES + VGPU_RINGS_MAX * ((VGPU_SLOTS_OFF + VGPU_ENTRIES_MAX * 64u + VGPU_PAGE_BYTES - 1) / \
+                                       VGPU_PAGE_BYTES * VGPU_PAGE_BYTES))
 
 /* ---- the private file: window ring and journal; the guest never sees it ---- */
 
@@ -274,23 +263,25 @@ VGPU_STATIC_ASSERT(sizeof(struct vgpu_private_header) == 16, "wire");
 
 /* Journal of one ring; index VGPU_RINGS_MAX is the window ring's. Only the mediator writes it. */
 struct vgpu_journal {
-  uint64_t epoch;  /* as epoch_ack */
-  uint32_t cons;   /* next index to take from the ring */
+  uint64_t epoch; /* as epoch_ack */
+  uint32_t cons;  /* next index to take from the ring */
   uint32_t pad0[13];
-  uint32_t started[VGPU_ENTRIES_MAX]; /* tag << 8 | 1: this slot's request, not harmless to repeat, has begun */
+  uint32_t
+      started[VGPU_ENTRIES_MAX]; /* tag << 8 | 1: this slot's request, not harmless to repeat, has begun */
 };
 VGPU_STATIC_ASSERT(offsetof(struct vgpu_journal, started) == 64, "wire");
 VGPU_STATIC_ASSERT(sizeof(struct vgpu_journal) <= VGPU_JOURNAL_STRIDE, "fits its stride");
-VGPU_STATIC_ASSERT(VGPU_WINDOW_RING_OFF + VGPU_WINDOW_RING_BYTES <= VGPU_JOURNAL_OFF, "fits before the journal");
+VGPU_STATIC_ASSERT(VGPU_WINDOW_RING_OFF + VGPU_WINDOW_RING_BYTES <= VGPU_JOURNAL_OFF,
+                   "fits before the journal");
 VGPU_STATIC_ASSERT(VGPU_JOURNAL_OFF + (VGPU_RINGS_MAX + 1) * VGPU_JOURNAL_STRIDE <= VGPU_PRIVATE_BYTES,
                    "fits the file");
 VGPU_STATIC_ASSERT(VGPU_SLOTS_OFF + VGPU_WINDOW_ENTRIES * sizeof(struct vgpu_slot) <= VGPU_WINDOW_ARENA_OFF,
                    "slots end before the arena");
 
 /* Fills a fresh, zeroed private file: its header, and the request to open the window ring. */
-static inline void vgpu_private_fill(void *file) {
-  struct vgpu_private_header *header = (struct vgpu_private_header *)file;
-  struct vgpu_ring_control *window = (struct vgpu_ring_control *)((char *)file + VGPU_WINDOW_RING_OFF);
+static inline void vgpu_private_fill(void* file) {
+  struct vgpu_private_header* header = (struct vgpu_private_header*)file;
+  struct vgpu_ring_control* window = (struct vgpu_ring_control*)((char*)file + VGPU_WINDOW_RING_OFF);
   header->magic = VGPU_PRIVATE_MAGIC;
   header->abi_version = VGPU_ABI_VERSION;
   header->bytes = VGPU_PRIVATE_BYTES;

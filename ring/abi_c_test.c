@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The wire's headers as C11: that this compiles is half of the test; abi_test.cc compares with C++. */
-#include "api/device_info.h"
 #include "ring/abi_c_test.h"
+#include "api/device_info.h"
 
 #include "ring/abi.h"
 #include "ring/control.h"
@@ -35,10 +35,10 @@ int vgpu_c_need_event(uint32_t event, uint32_t new_idx, uint32_t old_idx) {
 }
 
 int vgpu_c_layout_make(uint64_t region_bytes, uint32_t ring_count, uint32_t entries,
-                       struct vgpu_layout *out) {
+                       struct vgpu_layout* out) {
   return vgpu_layout_make(region_bytes, ring_count, entries, out);
 }
 
-void vgpu_c_rings_piece(const struct vgpu_layout *layout, uint32_t ring, struct vgpu_rings_piece *out) {
+void vgpu_c_rings_piece(const struct vgpu_layout* layout, uint32_t ring, struct vgpu_rings_piece* out) {
   *out = vgpu_rings_piece_of(layout, ring);
 }

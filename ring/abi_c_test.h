@@ -22,8 +22,8 @@ extern const struct vgpu_c_sizes vgpu_c_sizes;
 uint32_t vgpu_c_tag(uint32_t epoch, uint32_t idx, uint32_t entries_log2);
 int vgpu_c_need_event(uint32_t event, uint32_t new_idx, uint32_t old_idx);
 struct vgpu_rings_piece;
-void vgpu_c_rings_piece(const struct vgpu_layout *layout, uint32_t ring, struct vgpu_rings_piece *out);
-int vgpu_c_layout_make(uint64_t region_bytes, uint32_t ring_count, uint32_t entries, struct vgpu_layout *out);
+void vgpu_c_rings_piece(const struct vgpu_layout* layout, uint32_t ring, struct vgpu_rings_piece* out);
+int vgpu_c_layout_make(uint64_t region_bytes, uint32_t ring_count, uint32_t entries, struct vgpu_layout* out);
 
 #ifdef __cplusplus
 }

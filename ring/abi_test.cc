@@ -158,7 +158,8 @@ TEST(Abi, Layout_IllegalSizes_AreRefused) {
   }
 }
 
-// Everything of the region but arenas and what is left over at its end, in the region's order, without gaps in the file.
+// Everything of the region but arenas and what is left over at its end, in the region's order, without gaps
+// in the file.
 TEST(Abi, RingsFile_AllSizes_HasPageZeroAndTheRingPages) {
   for (const Sizes& sizes : AllSizes()) {
     SCOPED_TRACE(testing::Message() << sizes.region_bytes << " bytes, " << sizes.ring_count << " rings, "

@@ -20,7 +20,8 @@ class Consumer {
   // requests before `cons` that were answered (modulo 2^32).
   Consumer(RingRef<M> ring, uint32_t epoch, uint32_t cons, uint32_t completed)
       : ring_(ring), epoch_(epoch), cons_(cons), completed_(completed), called_(completed) {}
-  Consumer(RingRef<M> ring, uint32_t epoch, uint32_t first_idx = 0) : Consumer(ring, epoch, first_idx, first_idx) {}
+  Consumer(RingRef<M> ring, uint32_t epoch, uint32_t first_idx = 0)
+      : Consumer(ring, epoch, first_idx, first_idx) {}
 
   uint32_t cons() const { return cons_; }
   uint32_t completed() const { return completed_; }
@@ -31,8 +32,8 @@ class Consumer {
   bool Ready() const { return SubmitIs(cons_, M::LoadAcquire(ring_.submit(cons_))); }
 
   // Fetches the lines of the next `count` slots side by side, for reading and for answering. Lines that are
-  // not published yet are taken away from the producer's cache for nothing, so `count` should not be too
-  // large.
+  // not published yet are taken away from the producer's cache for nothing,
+  // so `count` should not be too large.
   void Prefetch(uint32_t count) const {
     for (uint32_t i = 1; i < count; ++i) M::PrefetchForWrite(ring_.submit(cons_ + i));
   }
@@ -58,8 +59,8 @@ class Consumer {
     return true;
   }
 
-  // Does the slot hold the answer to index `idx`? Only for a restart; a guest that forges it fools itself
-  // alone.
+  // Does the slot hold the answer to index `idx`? Only for a restart;
+  // a guest that forges it fools itself alone.
   bool HasAnswer(uint32_t idx) const {
     return vgpu_done_tag(M::LoadAcquire(ring_.done(idx))) == ring_.tag(epoch_, idx);
   }
@@ -81,8 +82,8 @@ class Consumer {
     ++completed_;
   }
 
-  // After one or more Complete or Confirm: true if the guest sleeps and must be called. Pairs with
-  // Producer::ArmCall.
+  // After one or more Complete or Confirm: true if the guest sleeps and must
+  // be called. Pairs with Producer::ArmCall.
   bool NeedCall() {
     const uint32_t old_count = called_;
     if (old_count == completed_) return false;
@@ -116,13 +117,15 @@ class Consumer {
     for (uint32_t i = 0; i < VGPU_SLOT_ARGS; ++i) copy->arg[i] = M::LoadRelaxed(ring_.arg(idx, i));
   }
 
-  bool SubmitIs(uint32_t idx, uint64_t submit) const { return vgpu_submit_tag(submit) == ring_.tag(epoch_, idx); }
+  bool SubmitIs(uint32_t idx, uint64_t submit) const {
+    return vgpu_submit_tag(submit) == ring_.tag(epoch_, idx);
+  }
 
   RingRef<M> ring_{};
   uint32_t epoch_ = 0;
   uint32_t cons_ = 0;       // next index to take
   uint32_t completed_ = 0;  // answers given, counted from the first index
-  uint32_t called_ = 0;   // the count at the last NeedCall
+  uint32_t called_ = 0;     // the count at the last NeedCall
 };
 
 }  // namespace vgpu::ring

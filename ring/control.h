@@ -21,32 +21,32 @@
 
 #define VGPU_CONTROL_MAGIC 0x54434756u /* "VGCT" in memory order */
 #define VGPU_CONTROL_VERSION 1u
-#define VGPU_CONTROL_PAYLOAD_MAX 4096u           /* bytes, of every message but STATUS_REPLY */
+#define VGPU_CONTROL_PAYLOAD_MAX 4096u            /* bytes, of every message but STATUS_REPLY */
 #define VGPU_CONTROL_STATUS_BYTES_MAX (16u << 20) /* bytes of a STATUS_REPLY */
 #define VGPU_CONTROL_FDS_MAX 5u                   /* descriptors of one message */
 
-#define VGPU_MSG_HELLO 1u        /* vgpu_msg_hello, both ways; first on every connection */
+#define VGPU_MSG_HELLO 1u /* vgpu_msg_hello, both ways; first on every connection */
 /* vgpu_msg_attach; descriptors: private file, window kick and call; if ring_count > 0, region, rings file */
 #define VGPU_MSG_ATTACH 2u
-#define VGPU_MSG_RING 3u         /* vgpu_msg_ring; descriptors: kick, call */
-#define VGPU_MSG_START 4u        /* empty */
-#define VGPU_MSG_GRANT 5u        /* vgpu_msg_grant */
+#define VGPU_MSG_RING 3u  /* vgpu_msg_ring; descriptors: kick, call */
+#define VGPU_MSG_START 4u /* empty */
+#define VGPU_MSG_GRANT 5u /* vgpu_msg_grant */
 /*
  * vgpu_msg_state: where the session stands. Sent after GRANT if it is fenced, when it becomes fenced or
- * quarantined, and when a RESET is done, before RESET_DONE (of one that came before START: not). The connection
- * stays.
+ * quarantined, and when a RESET is done, before RESET_DONE (of one that came before START: not). The
+ * connection stays.
  */
 #define VGPU_MSG_STATE 6u
 /* empty: the device was reset. The mediator cancels everything and closes all rings but the window ring. */
 #define VGPU_MSG_RESET 7u
-#define VGPU_MSG_RESET_DONE 8u   /* empty: nothing of before the reset is in flight any more */
-#define VGPU_MSG_DETACH 9u       /* empty; the mediator closes the connection when the region is unmapped */
-#define VGPU_MSG_STATUS 10u      /* empty */
+#define VGPU_MSG_RESET_DONE 8u    /* empty: nothing of before the reset is in flight any more */
+#define VGPU_MSG_DETACH 9u        /* empty; the mediator closes the connection when the region is unmapped */
+#define VGPU_MSG_STATUS 10u       /* empty */
 #define VGPU_MSG_STATUS_REPLY 11u /* JSON text, UTF-8, no zero byte at the end */
-#define VGPU_MSG_ERROR 12u       /* vgpu_msg_error */
-#define VGPU_MSG_QUARANTINE 13u  /* vgpu_msg_vm: fences this VM and keeps it out until it is released */
-#define VGPU_MSG_RELEASE 14u     /* vgpu_msg_vm: ends that, and forgets the VM's stalls */
-#define VGPU_MSG_DONE 15u        /* empty: QUARANTINE or RELEASE is carried out */
+#define VGPU_MSG_ERROR 12u        /* vgpu_msg_error */
+#define VGPU_MSG_QUARANTINE 13u   /* vgpu_msg_vm: fences this VM and keeps it out until it is released */
+#define VGPU_MSG_RELEASE 14u      /* vgpu_msg_vm: ends that, and forgets the VM's stalls */
+#define VGPU_MSG_DONE 15u         /* empty: QUARANTINE or RELEASE is carried out */
 
 struct vgpu_msg_header {
   uint32_t magic;
@@ -106,9 +106,9 @@ struct vgpu_msg_vm {
 VGPU_STATIC_ASSERT(sizeof(struct vgpu_msg_vm) == 8, "wire");
 
 struct vgpu_msg_error {
-  uint32_t code;     /* VGPU_ERR_* */
+  uint32_t code; /* VGPU_ERR_* */
   uint32_t reserved;
-  char text[248];    /* cause and remedy, ends with a zero byte */
+  char text[248]; /* cause and remedy, ends with a zero byte */
 };
 VGPU_STATIC_ASSERT(sizeof(struct vgpu_msg_error) == 256, "wire");
 

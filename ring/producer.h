@@ -152,7 +152,7 @@ class Producer {
   uint32_t reaped_;     // answers taken, counted from first_idx
   SlotCopy held_{};     // the first request that is staged and not published
   uint32_t held_args_ = 0;
-  uint32_t early_ = 0;  // answers taken ahead of an older one
+  uint32_t early_ = 0;          // answers taken ahead of an older one
   std::vector<uint8_t> taken_;  // by slot: which ones
 };
 

@@ -18,7 +18,8 @@ base::Result<void> OverlayRings(char* region, const vgpu_layout& layout, int rin
     char* const at = region + piece.region_off;
     if (mmap(at, piece.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, rings_fd,
              static_cast<off_t>(piece.file_off)) == MAP_FAILED) {
-      return base::SystemError("cannot map the rings file over the region (memory of huge pages cannot have one)");
+      return base::SystemError(
+          "cannot map the rings file over the region (memory of huge pages cannot have one)");
     }
     madvise(at, piece.bytes, MADV_DONTDUMP);
   }
@@ -33,7 +34,8 @@ base::Result<OwnedRegion> MakeOwnedRegion(const vgpu_layout& layout) {
   if (!rings_fd) return tl::make_unexpected(rings_fd.error());
   auto mapping = base::MapShared(fd->get(), layout.region_bytes);
   if (!mapping) return tl::make_unexpected(mapping.error());
-  if (auto laid = OverlayRings(mapping->data(), layout, rings_fd->get()); !laid) return tl::make_unexpected(laid.error());
+  if (auto laid = OverlayRings(mapping->data(), layout, rings_fd->get()); !laid)
+    return tl::make_unexpected(laid.error());
   if (auto present = base::Populate(*mapping); !present) return tl::make_unexpected(present.error());
   vgpu_region_header_fill(reinterpret_cast<vgpu_region_header*>(mapping->data()), &layout);
   return OwnedRegion{std::move(*fd), std::move(*rings_fd), std::move(*mapping)};
@@ -47,9 +49,9 @@ base::Result<vgpu_layout> ReadLayout(const base::Mapping& region) {
   }
   const uint32_t version = shared->abi_version;
   if (version >> 16 != VGPU_ABI_VERSION >> 16) {
-    return tl::make_unexpected(
-        fmt::format("the region has ABI version {}.{}, this program knows {}.{}: install the matching version",
-                    version >> 16, version & 0xffff, VGPU_ABI_VERSION >> 16, VGPU_ABI_VERSION & 0xffff));
+    return tl::make_unexpected(fmt::format(
+        "the region has ABI version {}.{}, this program knows {}.{}: install the matching version",
+        version >> 16, version & 0xffff, VGPU_ABI_VERSION >> 16, VGPU_ABI_VERSION & 0xffff));
   }
   vgpu_layout layout;
   if (vgpu_layout_make(shared->region_bytes, shared->ring_count, shared->entries, &layout) != 0 ||

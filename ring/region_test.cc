@@ -45,7 +45,6 @@ long MissingPages(const base::Mapping& mapping) {
   return std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return (page & 1) == 0; });
 }
 
-
 // ---- the rings file ----
 
 // The byte that page `i` of a mapping begins with.
@@ -67,7 +66,8 @@ TEST(OwnedRegion, EachByte_LiesInOneOfTheFiles) {
   ASSERT_EQ(vgpu_layout_make(kBytes, 3, 256, &layout), 0);
   const OwnedRegion region = std::move(MakeOwnedRegion(layout).value());
   const base::Mapping below = std::move(base::MapShared(region.fd.get(), kBytes).value());
-  const base::Mapping rings = std::move(base::MapShared(region.rings_fd.get(), vgpu_rings_bytes(&layout)).value());
+  const base::Mapping rings =
+      std::move(base::MapShared(region.rings_fd.get(), vgpu_rings_bytes(&layout)).value());
   for (uint32_t q = 0; q < layout.ring_count; ++q) {
     const vgpu_rings_piece piece = vgpu_rings_piece_of(&layout, q);
     const uint64_t last = piece.bytes - VGPU_PAGE_BYTES, arena = piece.region_off + piece.bytes;
@@ -92,7 +92,6 @@ TEST(OwnedRegion, RegionsFilePunched_RingPagesStay) {
     EXPECT_EQ(FirstByte(region.mapping, layout.ring_off + q * layout.ring_stride), 7) << q;
   }
 }
-
 
 // ---- header ----
 

@@ -42,7 +42,8 @@
 #define VGPU_REG_RING_CAPS 0x840u
 #define VGPU_REG_RING_COUNT 0x844u
 #define VGPU_REG_RING_STATE 0x848u
-#define VGPU_REG_REFUSAL 0x84cu /* VGPU_ERR_* of the last refusal; 0: none since the last grant, or an older device */
+#define VGPU_REG_REFUSAL \
+  0x84cu /* VGPU_ERR_* of the last refusal; 0: none since the last grant, or an older device */
 
 /* Page 1 + q: the first word kicks ring q. */
 #define VGPU_DOORBELL_PAGE_BYTES 0x1000u

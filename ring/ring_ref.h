@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the shared words of one ring lie, and what a copied slot looks like. Pointers only: no checks, no
-// state.
+// Where the shared words of one ring lie, and what a copied slot looks like. Pointers only:
+// no checks, no state.
 #ifndef VGPU_RING_RING_REF_H_
 #define VGPU_RING_RING_REF_H_
 
@@ -36,14 +36,17 @@ struct RingRef {
   uint32_t tag(uint32_t epoch, uint32_t idx) const { return vgpu_tag(epoch, idx, entries_log2); }
 };
 
-// A ring at `base` in mapped memory: control lines, then `entries` slots (a power of two; the caller has
-// checked).
+// A ring at `base` in mapped memory: control lines, then `entries` slots (a power of two;
+// the caller has checked).
 inline RingRef<RealMemory> RingAt(void* base, uint32_t entries) {
   auto* control = static_cast<vgpu_ring_control*>(base);
   auto* slots = reinterpret_cast<uint64_t*>(static_cast<char*>(base) + VGPU_SLOTS_OFF);
-  return {&control->epoch_req, &control->call_event,
-          &control->epoch_ack, &control->kick_event,
-          slots,               static_cast<uint32_t>(std::countr_zero(entries))};
+  return {&control->epoch_req,
+          &control->call_event,
+          &control->epoch_ack,
+          &control->kick_event,
+          slots,
+          static_cast<uint32_t>(std::countr_zero(entries))};
 }
 
 // A private copy of a request, taken with one read of each word. Nobody can change it any more.

@@ -21,13 +21,13 @@
 #include "base/mapping.h"
 #include "base/memfd.h"
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "ring/abi.h"
 #include "ring/consumer.h"
 #include "ring/epoch.h"
 #include "ring/memory.h"
 #include "ring/producer.h"
 #include "ring/ring_ref.h"
-#include "base/unique_fd.h"
 
 namespace vgpu::ring {
 namespace {
@@ -69,8 +69,8 @@ struct Doorbells {
 // The result of a request: depends on the ring, so that answers of the other one are found out.
 uint32_t ResultOf(uint32_t ring, uint32_t operand) { return operand * 2654435761u + ring; }
 
-// One guest process. Operands travel in the slot and, complemented, in the arena, where the result comes back
-// too.
+// One guest process. Operands travel in the slot and, complemented, in the arena,
+// where the result comes back too.
 class Guest {
  public:
   Guest(char* ring, const vgpu_layout& layout, uint32_t q, const Doorbells* bells)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the server of a ring needs from the owner of the VM's session. Called by the thread that serves the
-// ring.
+// What the server of a ring needs from the owner of the VM's session.
+// Called by the thread that serves the ring.
 #ifndef VGPU_SERVE_RING_HOST_H_
 #define VGPU_SERVE_RING_HOST_H_
 

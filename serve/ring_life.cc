@@ -105,7 +105,8 @@ void RingLife::BeginDue() {
     if (state_ == RingState::kClearing) EnterEpoch(vgpu_word_seq(begun_epoch_));  // answered as fenced
     return Enter(RingState::kFencing);
   }
-  const uint32_t state = vgpu_word_data(asked_epoch_) == VGPU_EPOCH_OPEN ? VGPU_EPOCH_OPEN : VGPU_EPOCH_CLOSED;
+  const uint32_t state =
+      vgpu_word_data(asked_epoch_) == VGPU_EPOCH_OPEN ? VGPU_EPOCH_OPEN : VGPU_EPOCH_CLOSED;
   begun_epoch_ = vgpu_word(state, vgpu_word_seq(asked_epoch_));
   journal_.BeginEpoch(epoch(), begun_epoch_);
   cleared_ = 0;
@@ -175,7 +176,8 @@ void RingLife::AnswerOne(uint32_t idx, ring::Answer answer) {
   Answer(idx, answer);
   if (!VGPU_MUTANT("leaked_slot")) SlotAt(idx) = SlotState::kFree;
   CountAnswered(1);
-  if (answer.code != VGPU_OK) [[unlikely]] ++counters_.refused;
+  if (answer.code != VGPU_OK) [[unlikely]]
+    ++counters_.refused;
 }
 
 // ---- waking ----

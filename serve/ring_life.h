@@ -106,8 +106,8 @@ class RingLife {
   // What was taken and has not started is forgotten, without an answer.
   void DropQueued() { next_ = consumer_.cons(); }
 
-  // Goes on with the epoch of an earlier process. True: the ring is open, and its requests are to be
-  // recovered.
+  // Goes on with the epoch of an earlier process. True: the ring is open,
+  // and its requests are to be recovered.
   bool RecoverEpoch();
 
   // Answers one request. (Batches: RingServer::AnswerBackwards. A GPU's answers: Consumer::Confirm.)
@@ -155,9 +155,9 @@ class RingLife {
   const bool one_epoch_;
   base::Published<RingState> state_ = RingState::kClosed;
   Asked asked_ = Asked::kNothing;
-  uint64_t asked_epoch_ = 0;   // an epoch_req word; while kEpoch is asked for
-  uint64_t begun_epoch_ = 0;   // as it will be answered; in kClearing
-  uint32_t cleared_ = 0;       // slots; in kClearing
+  uint64_t asked_epoch_ = 0;  // an epoch_req word; while kEpoch is asked for
+  uint64_t begun_epoch_ = 0;  // as it will be answered; in kClearing
+  uint32_t cleared_ = 0;      // slots; in kClearing
   base::Published<uint32_t> epoch_shown_ = 0;
   base::Published<uint32_t> waiting_shown_ = 0;
   const SlotStates states_;

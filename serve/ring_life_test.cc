@@ -20,8 +20,7 @@ class RingLifeTest : public testing::Test {
   // Carries out what was asked for, slot by slot.
   void Finish(RingLife* life) {
     if (life->due()) life->BeginDue();
-    while (life->in_progress() && !life->Step(1)) {
-    }
+    while (life->in_progress() && !life->Step(1)) {}
   }
   void Open(RingLife* life) {
     ring_.Ask(true);
@@ -70,8 +69,7 @@ TEST_F(RingLifeTest, AnotherEpoch_AskedForMeanwhile_IsNextAndTheFirstNeverOpen) 
   life_.BeginDue();
   life_.RequestClose();  // a reset, while slots are cleared
   EXPECT_FALSE(life_.due()) << "first what is in progress";
-  while (!life_.Step(1)) {
-  }
+  while (!life_.Step(1)) {}
   EXPECT_EQ(life_.state(), kClosed);
   ASSERT_TRUE(life_.due());
   Finish(&life_);

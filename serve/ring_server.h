@@ -29,11 +29,11 @@
 #include "base/histogram.h"
 #include "base/mutant.h"
 #include "ring/ring_ref.h"
+#include "serve/iteration.h"
 #include "serve/request.h"
 #include "serve/ring_host.h"
 #include "serve/ring_life.h"
 #include "serve/same_time.h"
-#include "serve/iteration.h"
 
 namespace vgpu::serve {
 
@@ -42,8 +42,8 @@ struct RingPlace {
   char* base;
   uint32_t entries;  // a power of two
   vgpu_journal* journal;
-  bool one_epoch;    // the window ring
-  RingName name;     // in traces
+  bool one_epoch;                        // the window ring
+  RingName name;                         // in traces
   base::PublishedHistogram* queue_wait;  // ns, taken -> started
   base::PublishedHistogram* service;     // ns, started -> answered; but for kInline, which the caller records
 };
@@ -172,12 +172,14 @@ class RingServer : private RequestTable<typename Service::Request>, public RingL
   void Call();
 
  protected:
-  void TraceStep(const Iteration& iteration, TraceEvent event, const Request& request, uint32_t idx, int64_t time_ns) const {
+  void TraceStep(const Iteration& iteration, TraceEvent event, const Request& request, uint32_t idx,
+                 int64_t time_ns) const {
     const bool answered = event == TraceEvent::kAnswered;
     iteration.trace->Add(name_, event, idx, static_cast<uint8_t>(answered ? request.code : 0), time_ns);
   }
   void TraceStep(const Iteration& iteration, TraceEvent event, const Request& request) const {
-    if (iteration.trace != nullptr) [[unlikely]] TraceStep(iteration, event, request, request.idx, iteration.now_ns);
+    if (iteration.trace != nullptr) [[unlikely]]
+      TraceStep(iteration, event, request, request.idx, iteration.now_ns);
   }
 
  private:
@@ -300,12 +302,12 @@ void RingServer<Service>::Queue(const ring::SlotCopy& copy, uint32_t idx, int64_
 // inlined: 31 ns a request instead of 37 with 64 outstanding.
 template <class Service>
 template <class Each>
-[[gnu::always_inline]] inline uint32_t RingServer<Service>::TakeEach(uint32_t max, Consumer* consumer, Each each) {
+[[gnu::always_inline]] inline uint32_t RingServer<Service>::TakeEach(uint32_t max, Consumer* consumer,
+                                                                     Each each) {
   const uint32_t first = consumer->cons();
   consumer->Prefetch(std::min(max, last_taken_));
   uint64_t submit;
-  while (consumer->cons() - first < max && consumer->PeekHead(&submit) && each(submit, consumer)) {
-  }
+  while (consumer->cons() - first < max && consumer->PeekHead(&submit) && each(submit, consumer)) {}
   return consumer->cons() - first;
 }
 
@@ -327,7 +329,8 @@ auto RingServer<Service>::Take(uint32_t max, const Iteration& iteration, uint32_
     const Request& before = At(idx);
     if (before.state == SlotState::kRunning && before.in_slot) return false;
     lied = before.state != SlotState::kFree && !VGPU_MUTANT("reuse_before_reap");
-    if (lied) [[unlikely]] return false;
+    if (lied) [[unlikely]]
+      return false;
     ring::SlotCopy copy{submit, {}};
     next->TakeArgs(&copy);
     Queue(copy, idx, iteration.now_ns);
@@ -363,7 +366,9 @@ uint32_t RingServer<Service>::TakeAndAnswer(uint32_t max, const Iteration& itera
   next_ = first + ran;
   Taken(consumer, count);
   *taken += count;
-  AnswerBackwards(first, next_, &consumer, [&](uint32_t idx) { return ring::Answer{VGPU_OK, results[idx - first]}; });
+  AnswerBackwards(first, next_, &consumer, [&](uint32_t idx) {
+    return ring::Answer{VGPU_OK, results[idx - first]};
+  });
   consumer_ = consumer;
   CountAnswered(ran);
   queue_wait_->RecordMany(0, ran);
@@ -378,7 +383,8 @@ uint32_t RingServer<Service>::TakeAndAnswer(uint32_t max, const Iteration& itera
 // the lines away while they are still written to.
 template <class Service>
 template <class AnswerOf>
-[[gnu::always_inline]] inline void RingServer<Service>::AnswerBackwards(uint32_t begin, uint32_t end, Consumer* consumer,
+[[gnu::always_inline]] inline void RingServer<Service>::AnswerBackwards(uint32_t begin, uint32_t end,
+                                                                        Consumer* consumer,
                                                                         AnswerOf answer_of) {
   for (uint32_t idx = end; idx != begin;) {
     VGPU_CRASH_POINT("before_done");
@@ -392,7 +398,8 @@ template <class Service>
 void RingServer<Service>::AnswerResult(Request* request, const Iteration& iteration) {
   assert(request->state != SlotState::kFree);  // taken, and not answered yet
   AnswerOne(request->idx, {request->code, request->result});
-  if (!request->repeatable) [[unlikely]] journal_.Answered(slot(request->idx));
+  if (!request->repeatable) [[unlikely]]
+    journal_.Answered(slot(request->idx));
   TraceStep(iteration, TraceEvent::kAnswered, *request);
 }
 
@@ -449,10 +456,12 @@ uint32_t RingServer<Service>::RunInline(uint32_t max, const Iteration& iteration
 template <class Service>
 void RingServer<Service>::RunOne(Request* request, const Iteration& iteration) {
   TraceStep(iteration, TraceEvent::kStarted, *request);
-  if (!request->repeatable) [[unlikely]] journal_.Started(slot(request->idx), StartedMark(request->idx));
+  if (!request->repeatable) [[unlikely]]
+    journal_.Started(slot(request->idx), StartedMark(request->idx));
   if (request->refused) return;
   service_.Run(request);
-  if (!request->in_slot && host_->MemoryLost()) [[unlikely]] request->code = VGPU_ERR_FENCED;
+  if (!request->in_slot && host_->MemoryLost()) [[unlikely]]
+    request->code = VGPU_ERR_FENCED;
 }
 
 // The request begins to run on another thread or a GPU.
@@ -535,7 +544,8 @@ bool RingServer<Service>::PieceFinished(Request* request, const Iteration& itera
     return true;
   }
   if (request->next != request->count) return false;
-  if (host_->MemoryLost()) [[unlikely]] request->code = VGPU_ERR_FENCED;
+  if (host_->MemoryLost()) [[unlikely]]
+    request->code = VGPU_ERR_FENCED;
   service_time_->Record(static_cast<uint64_t>(iteration.now_ns - request->since_ns));
   AnswerResult(request, iteration);
   running_ = nullptr;

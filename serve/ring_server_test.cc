@@ -99,14 +99,14 @@ class RingServerTest : public testing::Test {
   // Another process goes on with the ring.
   void Restart() {
     server_ = std::make_unique<Server>(
-        RingPlace{ring_.base(), TestRing::kEntries, ring_.journal(), false, {7, 0, 1}, &queue_wait_, &service_},
+        RingPlace{
+            ring_.base(), TestRing::kEntries, ring_.journal(), false, {7, 0, 1}, &queue_wait_, &service_},
         &host_, Toy{&log_});
     server_->Recover(iteration_);
   }
   void Finish() {
     server_->BeginIfDue();
-    while (server_->in_progress() && !server_->Step(2)) {
-    }
+    while (server_->in_progress() && !server_->Step(2)) {}
   }
   void Open() {
     ring_.Ask(true);
@@ -411,8 +411,9 @@ TEST_F(RingServerTest, Trace_HasEachStep) {
   Run();
   const auto piece = server_->NextPiece(10, iteration_);
   server_->PieceFinished(piece.request, iteration_);
-  const std::vector<std::string> expected = {"taken 0",    "taken 1",           "taken 2",   "started 0", "started 1",
-                                             "answered 1 code 8", "answered 0", "started 2", "piece 0",   "answered 2"};
+  const std::vector<std::string> expected = {"taken 0",   "taken 1",           "taken 2",    "started 0",
+                                             "started 1", "answered 1 code 8", "answered 0", "started 2",
+                                             "piece 0",   "answered 2"};
   EXPECT_EQ(sink.lines, expected);
 }
 

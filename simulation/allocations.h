@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts what the daemon allocates while it serves rings: nothing. Whoever links this gets another operator new.
+// Counts what the daemon allocates while it serves rings: nothing.
+// Whoever links this gets another operator new.
 #ifndef VGPU_SIMULATION_ALLOCATIONS_H_
 #define VGPU_SIMULATION_ALLOCATIONS_H_
 

@@ -142,16 +142,13 @@ void Control::Heard(const LaneReport& report) {
       report.kind == Kind::kBegun || report.kind == Kind::kNotBegun || report.kind == Kind::kSlow;
   Require(entry.begun || may_be_first, entry, "a report before it began");
   switch (report.kind) {
-    case Kind::kBegun:
-      return HeardBegun(&entry);
-    case Kind::kNotBegun:
-      return Require(false, entry, "it could not begin");
+    case Kind::kBegun: return HeardBegun(&entry);
+    case Kind::kNotBegun: return Require(false, entry, "it could not begin");
     case Kind::kFenced:
       Require(entry.vm->plan().hostile || entry.quarantined, entry, "fenced, and it has kept the rules");
       entry.fenced = true;
       return;
-    case Kind::kResetDone:
-      return HeardReset(&entry, report);
+    case Kind::kResetDone: return HeardReset(&entry, report);
     case Kind::kSlow:
       Require(entry.vm->plan().slow_calls, entry, "its system calls were not slow");
       entry.slow = true;
@@ -163,11 +160,9 @@ void Control::Heard(const LaneReport& report) {
       Post(&entry, Command::kBeginAgain);
       if (entry.resetting) Post(&entry, Command::kReset);
       return;
-    case Kind::kEnded:
-      return HeardEnded(&entry);
+    case Kind::kEnded: return HeardEnded(&entry);
     case Kind::kFault:
-    case Kind::kBroken:
-      return;
+    case Kind::kBroken: return;
   }
 }
 
@@ -190,7 +185,9 @@ void Control::MoveIfSlow(Entry* entry) {
 void Control::HeardReset(Entry* entry, const LaneReport& report) {
   Require(entry->resetting, *entry, "reset, and nobody has asked for it");
   entry->resetting = false;
-  if (entry->quarantined) return Require(report.reason != mediator::FenceReason::kNone, *entry, "a reset has lifted its quarantine");
+  if (entry->quarantined)
+    return Require(report.reason != mediator::FenceReason::kNone, *entry,
+                   "a reset has lifted its quarantine");
   const bool fenced = report.reason != mediator::FenceReason::kNone;
   Require(entry->vm->plan().hostile || !fenced, *entry, "fenced after a reset");
   entry->fenced = fenced;

@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "mediator/loop/clock.h"
 #include "mediator/lane/lane.h"
 #include "mediator/lane/session.h"
+#include "mediator/loop/clock.h"
 #include "simulation/surroundings.h"
 #include "simulation/vm.h"
 
@@ -22,7 +22,8 @@ class Control {
   // All outlive this.
   Control(Surroundings* around, const mediator::Clock* clock, const std::vector<std::unique_ptr<Vm>>& vms);
 
-  // A lane has started: all VMs attach. `lane` stays until EndLife. `calm`: VMs that are served are mostly left alone.
+  // A lane has started: all VMs attach. `lane` stays until EndLife. `calm`: VMs that are served are mostly
+  // left alone.
   void BeginLife(mediator::Lane* lane, bool calm);
   // It has stopped, or died, and is gone.
   void EndLife();

@@ -68,14 +68,9 @@ bool HonestGuest::Act() {
       if (around_->draining) return false;
       AskEpoch();
       return true;
-    case Phase::kOpening:
-      CheckEpoch();
-      return true;
-    case Phase::kRunning:
-      Work();
-      return true;
-    case Phase::kHalted:
-      break;
+    case Phase::kOpening: CheckEpoch(); return true;
+    case Phase::kRunning: Work(); return true;
+    case Phase::kHalted: break;
   }
   return false;
 }

@@ -74,15 +74,12 @@ void HostileGuest::Scribble() {
 uint64_t HostileGuest::Garbage() {
   Random& random = around_->random;
   switch (random.Below(4)) {
-    case 0:
-      return random.Next();
-    case 1:
-      return vgpu_word(random.Below(64), epoch_ + random.Below(3));
+    case 0: return random.Next();
+    case 1: return vgpu_word(random.Below(64), epoch_ + random.Below(3));
     case 2:
       return vgpu_submit_word(random.Below(32), random.Below(8),
                               place_.ring.tag(epoch_, prod_ + random.Below(64)));
-    default:
-      return ~uint64_t{0};
+    default: return ~uint64_t{0};
   }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Watches the daemon's trace: a ring's requests start in order, and each is answered once, whoever dies in
-// between.
+// Watches the daemon's trace: a ring's requests start in order, and each is answered once,
+// whoever dies in between.
 #ifndef VGPU_SIMULATION_ORDER_CHECK_H_
 #define VGPU_SIMULATION_ORDER_CHECK_H_
 

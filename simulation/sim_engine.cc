@@ -130,10 +130,8 @@ void SimEngine::GoOn() {
   if (gone_) return;
   if (end_ns_ <= around_->now_ns()) return End();
   switch (doing_) {
-    case Doing::kLoading:
-      return Load();
-    case Doing::kBroken:
-      return;
+    case Doing::kLoading: return Load();
+    case Doing::kBroken: return;
     case Doing::kHung:
       if (jobs_.empty() && !consumer_.Ready()) hung_step_ = around_->steps;
       resident_.GoOn();
@@ -369,7 +367,8 @@ void SimEngine::Fail(const std::string& reason) {
 }
 
 void SimEngine::NoteBlamedRegion() {
-  if (blamed_region_ >= 0 || registrations_.empty() || registrations_.front().type != engine::kRegister) return;
+  if (blamed_region_ >= 0 || registrations_.empty() || registrations_.front().type != engine::kRegister)
+    return;
   blamed_region_ = static_cast<int>(registrations_.front().region);
 }
 
@@ -398,20 +397,15 @@ void SimEngine::Hear(const Said& said) {
       if (failed_) return;
       ready_ = true;
       return owner_->OnEngineReady(this);
-    case engine::kHangs:
-      NoteBlamedRegion();
-      return Fail(said.text);
-    case engine::kFailed:
-      return Fail(said.text);
+    case engine::kHangs: NoteBlamedRegion(); return Fail(said.text);
+    case engine::kFailed: return Fail(said.text);
     case engine::kIdle:
       if (ready_) owner_->OnEngineIdle(this);
       return;
     case engine::kRegistered:
-    case engine::kUnregistered:
-      return HearOfRegistration(said);
+    case engine::kUnregistered: return HearOfRegistration(said);
     case engine::kRegister:
-    case engine::kUnregister:
-      break;
+    case engine::kUnregister: break;
   }
   assert(false && "no engine says that");
 }

@@ -166,10 +166,10 @@ class SimEngine final : public mediator::EngineHandle, private mediator::ReadyHa
   bool crashed_ = false;  // by itself
   bool gone_ = false;
   int64_t ready_ns_ = 0;
-  int64_t end_ns_ = kNever;     // its process ends
+  int64_t end_ns_ = kNever;           // its process ends
   int64_t registration_ns_ = kNever;  // the first of `registrations_` is done
-  uint64_t hung_step_ = 0;      // the last one at which it hung and had nothing to do
-  Regions regions_;             // that it has mapped
+  uint64_t hung_step_ = 0;            // the last one at which it hung and had nothing to do
+  Regions regions_;                   // that it has mapped
   ring::Consumer<Memory> consumer_;
   std::vector<Job> jobs_;
   SimResident resident_;

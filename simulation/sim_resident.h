@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The resident kernel of a simulated engine, and its life, by the rules of gpu/resident_abi.h and
-// engine/engine_abi.h.
+// The resident kernel of a simulated engine, and its life,
+// by the rules of gpu/resident_abi.h and engine/engine_abi.h.
 #ifndef VGPU_SIMULATION_SIM_RESIDENT_H_
 #define VGPU_SIMULATION_SIM_RESIDENT_H_
 

@@ -7,8 +7,8 @@
 #include <cstdio>
 #include <span>
 
-#include "mediator/loop/eventfd.h"
 #include "mediator/lane/guest_ring.h"
+#include "mediator/loop/eventfd.h"
 #include "mediator/requests/operations.h"
 #include "simulation/allocations.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Some seeds, on the product's own objects and on those with crash points: every promise is kept, and a seed
-// replays.
+// Some seeds, on the product's own objects and on those with crash points: every promise is kept,
+// and a seed replays.
 #include <gtest/gtest.h>
 
 #include <cstdint>

@@ -35,8 +35,7 @@ void WatchedGpus::CheckIteration() {
   const uint64_t asked = std::exchange(asked_, 0);
   for (PlacedVm& vm : placed_) {
     const Session& session = *vm.session;
-    const auto taken =
-        static_cast<uint32_t>(TakenBy(session) - std::exchange(vm.taken, TakenBy(session)));
+    const auto taken = static_cast<uint32_t>(TakenBy(session) - std::exchange(vm.taken, TakenBy(session)));
     if (!session.placement().parked()) {
       vm.unasked = 0;
       vm.asked_ns = kNever;
@@ -91,7 +90,7 @@ void WatchedGpus::Attach(Session* session) {
 
 bool WatchedGpus::Release(Session* session) {
   const auto vm = std::find_if(placed_.begin(), placed_.end(),
-                                   [session](const PlacedVm& entry) { return entry.session == session; });
+                               [session](const PlacedVm& entry) { return entry.session == session; });
   if (vm == placed_.end()) throw Violation{"a place was freed twice"};
   if (book_->Any([session](const Piece& piece) { return piece.ring->session() == session; })) {
     throw Violation{"a place is to be freed, and a piece of its VM is under way"};
@@ -103,14 +102,14 @@ bool WatchedGpus::Release(Session* session) {
   if (was_placed && engines_->AnyHolds(gpu, region))
     throw Violation{"a place was freed, and an engine has its memory"};
   placed_.erase(std::find_if(placed_.begin(), placed_.end(),
-                              [session](const PlacedVm& entry) { return entry.session == session; }));
+                             [session](const PlacedVm& entry) { return entry.session == session; }));
   return true;
 }
 
 // If nothing stands in the way it does wake now.
 void WatchedGpus::Wake(Session* session) {
   const auto vm = std::find_if(placed_.begin(), placed_.end(),
-                                   [session](const PlacedVm& entry) { return entry.session == session; });
+                               [session](const PlacedVm& entry) { return entry.session == session; });
   if (vm == placed_.end()) throw Violation{"a GPU was asked for by somebody who has no place"};
   if (session->placement().parked()) asked_ |= uint64_t{1} << session->placement().gpu();
   if (vm->asked_ns == kNever) vm->asked_ns = around_->now_ns();

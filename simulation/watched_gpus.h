@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "api/device_info.h"
+#include "mediator/gpu/gpu_engines.h"
 #include "mediator/lane/compute.h"
 #include "mediator/lane/device_describer.h"
-#include "mediator/gpu/gpu_engines.h"
 #include "mediator/lane/memory_holder.h"
 #include "mediator/lane/session.h"
 #include "simulation/piece_book.h"

@@ -82,8 +82,7 @@ Outcome World::Run() {
     for (;;) {
       try {
         Live();
-      } catch (const Death&) {
-      }
+      } catch (const Death&) {}
       EndLife();
     }
   } catch (const Finished&) {
@@ -237,8 +236,8 @@ bool World::ActAny() {
   return false;
 }
 
-// A step takes a little; more while the daemon waits for an engine that hangs. Now and then the machine
-// sleeps.
+// A step takes a little; more while the daemon waits for an engine that hangs.
+// Now and then the machine sleeps.
 void World::SpendTime() {
   Random& random = around_.random;
   const int64_t took_ns = 50 + random.Below(engines_.hang() ? kHangNs : kStepNs);

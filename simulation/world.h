@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A daemon, its guests and its GPU, in one thread and without time: everything that happens follows from one
-// seed.
+// A daemon, its guests and its GPU, in one thread and without time:
+// everything that happens follows from one seed.
 #ifndef VGPU_SIMULATION_WORLD_H_
 #define VGPU_SIMULATION_WORLD_H_
 
@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "base/result.h"
-#include "mediator/loop/clock.h"
 #include "mediator/config.h"
-#include "mediator/loop/event_loop.h"
 #include "mediator/gpu/gpu_engines.h"
 #include "mediator/lane/lane.h"
+#include "mediator/loop/clock.h"
+#include "mediator/loop/event_loop.h"
 #include "simulation/control.h"
 #include "simulation/order_check.h"
 #include "simulation/piece_book.h"

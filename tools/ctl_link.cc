@@ -55,7 +55,8 @@ Result<Reply> Link::Await(uint32_t type) {
   for (;;) {
     Reply message;
     const auto received = base::AwaitFrame(channel_, deadline, &message);
-    if (!received) return Fail(guest::CodeOf(received.error()), base::Explain(received.error(), ring::kOperatorsEnd));
+    if (!received)
+      return Fail(guest::CodeOf(received.error()), base::Explain(received.error(), ring::kOperatorsEnd));
     if (*received == base::Received::kClosed) return Fail(VGPU_ERR_UNAVAILABLE, base::kHungUp);
     if (*received == base::Received::kNothingYet) {
       return Fail(VGPU_ERR_TIMEOUT,

@@ -26,7 +26,9 @@ Result<void> Tell(const Arguments& arguments, uint32_t type, const char* done) {
 
 }  // namespace
 
-Result<void> Quarantine(const Arguments& arguments) { return Tell(arguments, VGPU_MSG_QUARANTINE, "quarantined"); }
+Result<void> Quarantine(const Arguments& arguments) {
+  return Tell(arguments, VGPU_MSG_QUARANTINE, "quarantined");
+}
 
 Result<void> Release(const Arguments& arguments) { return Tell(arguments, VGPU_MSG_RELEASE, "released"); }
 

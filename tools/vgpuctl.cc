@@ -35,20 +35,17 @@ constexpr Command kCommands[] = {
     {"status", "the mediator, its VMs and their counters", true, NoOptions, Status},
     {"quarantine", "fences a VM and keeps it out until it is released", true, AddVmOptions, Quarantine},
     {"release", "ends a quarantine, and forgets what made a VM a suspect", true, AddVmOptions, Release},
-    {"trace", "prints a trace file (mediator --trace FILE): the order of service", false, AddTraceOptions, PrintTrace},
+    {"trace", "prints a trace file (mediator --trace FILE): the order of service", false, AddTraceOptions,
+     PrintTrace},
 };
 
 int ExitCodeOf(uint32_t code) {
   switch (code) {
-    case VGPU_ERR_BAD_ARGUMENT:
-      return cli::kExitUsage;
+    case VGPU_ERR_BAD_ARGUMENT: return cli::kExitUsage;
     case VGPU_ERR_UNAVAILABLE:
-    case VGPU_ERR_NO_PERMISSION:
-      return cli::kExitNobody;
-    case VGPU_ERR_TIMEOUT:
-      return cli::kExitTimeout;
-    default:
-      return cli::kExitFailed;
+    case VGPU_ERR_NO_PERMISSION: return cli::kExitNobody;
+    case VGPU_ERR_TIMEOUT: return cli::kExitTimeout;
+    default: return cli::kExitFailed;
   }
 }
 
@@ -63,8 +60,9 @@ int Run(const Command& command, const Arguments& arguments) {
 int Main(int argc, char** argv) {
   cli::Program program(kProgram, "The operator's view of a running vgpu-ring mediator.");
   Arguments arguments{.socket = mediator::DefaultSocket(), .json = false, .trace = "", .vm_id = 0};
-  CLI::Option* socket = cli::AddText(program.app(), "--socket", &arguments.socket, "the mediator's control socket", "PATH")
-                            ->capture_default_str();
+  CLI::Option* socket =
+      cli::AddText(program.app(), "--socket", &arguments.socket, "the mediator's control socket", "PATH")
+          ->capture_default_str();
   cli::AddFlag(program.app(), "--json", &arguments.json, "everything, as JSON");
   for (const Command& command : kCommands) {
     CLI::App* app = program.AddCommand(command.name, command.help, [&] { return Run(command, arguments); });

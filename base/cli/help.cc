@@ -31,8 +31,7 @@ std::string HelpFormatter::make_usage(const CLI::App* app, std::string name) con
       text += " " + make_option_name(option, false) + make_option_opts(option);
     }
   }
-  if (!ShownCommands(*app).empty())
-    text += app->get_require_subcommand_min() > 0 ? " COMMAND" : " [COMMAND]";
+  if (!ShownCommands(*app).empty()) text += app->get_require_subcommand_min() > 0 ? " COMMAND" : " [COMMAND]";
   return text + " [OPTIONS]\n\n";
 }
 

@@ -21,16 +21,11 @@ int lost_errno = 0;  // of the first write that failed
 const char* Remedy(int error) {
   switch (error) {
     case ENOSPC:
-    case EDQUOT:
-      return "; make room and run it again";
-    case EFBIG:
-      return "; raise the limit on file sizes (ulimit -f)";
-    case EBADF:
-      return "; the standard output is closed or cannot be written to";
-    case EPIPE:
-      return "; its reader has gone";
-    default:
-      return "";
+    case EDQUOT: return "; make room and run it again";
+    case EFBIG: return "; raise the limit on file sizes (ulimit -f)";
+    case EBADF: return "; the standard output is closed or cannot be written to";
+    case EPIPE: return "; its reader has gone";
+    default: return "";
   }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What adaptive waiting costs where it gains least: 1,000 requests a second at random times. Two mediators, one that
-// waits adaptively and one that always sleeps, have the same load in turns; who has no load sleeps.
+// What adaptive waiting costs where it gains least: 1,000 requests a second at random times. Two mediators,
+// one that waits adaptively and one that always sleeps, have the same load in turns; who has no load sleeps.
 #include <fmt/format.h>
 
 #include <array>
@@ -58,9 +58,10 @@ Result<void> MeasureCpuAt1000(const Effort& effort, Results* results) {
   figure.values = Ratios(adaptive->ns_per_request, sleeping->ns_per_request);
   figure.drift = Drift(sleeping->ns_per_request);
   if (answers.wrong != 0) figure.broken = fmt::format("{} wrong answers", answers.wrong);
-  figure.note = fmt::format("CPU per request: adaptive {:.1f} us, always asleep {:.1f} us; {} requests, seed {}",
-                            Quantile(adaptive->ns_per_request, 0.5) / 1e3,
-                            Quantile(sleeping->ns_per_request, 0.5) / 1e3, answers.count, kSeed);
+  figure.note =
+      fmt::format("CPU per request: adaptive {:.1f} us, always asleep {:.1f} us; {} requests, seed {}",
+                  Quantile(adaptive->ns_per_request, 0.5) / 1e3,
+                  Quantile(sleeping->ns_per_request, 0.5) / 1e3, answers.count, kSeed);
   figure.detail = {{"adaptive_ns", adaptive->ns_per_request}, {"sleep_ns", sleeping->ns_per_request}};
   results->figures.push_back(figure);
   return {};

@@ -36,7 +36,8 @@ Result<void> MeasureDepth1(const Effort& effort, Results* results) {
   const Series& rival = series[BestRival(series, 2)];
   const double drift = Drift(raw.ns_per_request);
 
-  Figure figure = MakeFigure("rtt_rival", "RTT, depth 1 / best rival pair", {0.85, Better::kLower, 0.60}, {&us, &rival});
+  Figure figure =
+      MakeFigure("rtt_rival", "RTT, depth 1 / best rival pair", {0.85, Better::kLower, 0.60}, {&us, &rival});
   figure.values = Ratios(us.ns_per_request, rival.ns_per_request);
   figure.drift = drift;
   figure.note = Describe(us) + "; " + Describe(rival);
@@ -44,7 +45,8 @@ Result<void> MeasureDepth1(const Effort& effort, Results* results) {
   RequireAwake(us, &figure);
   results->figures.push_back(figure);
 
-  figure = MakeFigure("rtt_raw", "RTT, depth 1 / raw two-line ping-pong", {1.3, Better::kLower, 0.9}, {&us, &raw});
+  figure =
+      MakeFigure("rtt_raw", "RTT, depth 1 / raw two-line ping-pong", {1.3, Better::kLower, 0.9}, {&us, &raw});
   figure.values = Ratios(us.ns_per_request, raw.ns_per_request);
   figure.drift = drift;
   figure.note = Describe(raw);
@@ -73,8 +75,9 @@ Result<void> MeasureDepth64(const Effort& effort, Results* results) {
                              {1.2, Better::kHigher, 2.0}, {&us, &rival});
   figure.values = Ratios(rival.ns_per_request, us.ns_per_request);  // times the other way round: rates
   figure.drift = Drift(series[1].ns_per_request);
-  figure.note = fmt::format("{}: {:.1f} M/s ({:.1f} ns); {}: {:.1f} M/s ({:.1f} ns); {} requests each", us.name,
-                            1e3 / Median(us), Median(us), rival.name, 1e3 / Median(rival), Median(rival), us.requests);
+  figure.note =
+      fmt::format("{}: {:.1f} M/s ({:.1f} ns); {}: {:.1f} M/s ({:.1f} ns); {} requests each", us.name,
+                  1e3 / Median(us), Median(us), rival.name, 1e3 / Median(rival), Median(rival), us.requests);
   figure.detail.push_back({{"tried", tried}});
   RequireAwake(us, &figure);
   results->figures.push_back(figure);
@@ -110,7 +113,8 @@ Result<void> MeasureAtDepth(const MediatorProcess& mediator, uint32_t depth, con
   figure.values = Ratios(rival.ns_per_request, us.ns_per_request);
   figure.drift = Drift(series[1].ns_per_request);
   figure.note = fmt::format("{}: {:.1f} ns; ", us.name, Median(us));
-  for (size_t i = 2; i < series.size(); ++i) figure.note += fmt::format("{} {:.1f}, ", series[i].name, Median(series[i]));
+  for (size_t i = 2; i < series.size(); ++i)
+    figure.note += fmt::format("{} {:.1f}, ", series[i].name, Median(series[i]));
   figure.note += fmt::format("{} requests each{}", us.requests, left_out.note);
   figure.skipped = left_out.missing;
   figure.detail.push_back({{"tried", tried}});
@@ -121,7 +125,8 @@ Result<void> MeasureAtDepth(const MediatorProcess& mediator, uint32_t depth, con
   results->figures.push_back(figure);
   results->Keep(name, series);
 
-  figure = MakeFigure(fmt::format("small_{}", depth), fmt::format("the same, depth {} / a queue of 16-byte messages", depth),
+  figure = MakeFigure(fmt::format("small_{}", depth),
+                      fmt::format("the same, depth {} / a queue of 16-byte messages", depth),
                       {NAN, Better::kHigher, {}}, {&us, &small});
   figure.values = Ratios(small.ns_per_request, us.ns_per_request);
   figure.note = fmt::format("{}: {:.1f} ns; {}: {:.1f} ns", us.name, Median(us), small.name, Median(small));

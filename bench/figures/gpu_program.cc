@@ -26,9 +26,9 @@ Result<void> MeasureGpu(const Effort& effort, Results* results) {
   if (status != 0) return tl::make_unexpected("//bench:gpu failed: run it by itself to see why");
   const std::string skipped = "SKIPPED: ";
   const size_t end = said.find('\n');
-  results->figures.push_back(
-      Skipped("gpu", said.starts_with(skipped) ? said.substr(skipped.size(), end - skipped.size())
-                                               : "//bench:gpu measured nothing"));
+  results->figures.push_back(Skipped("gpu", said.starts_with(skipped)
+                                                ? said.substr(skipped.size(), end - skipped.size())
+                                                : "//bench:gpu measured nothing"));
   return {};
 }
 

@@ -51,7 +51,8 @@ Result<void> MeasureIdle(const Effort& effort, Results* results) {
     cpu.values.push_back(static_cast<double>(used.cpu_ns) / 1e3 / interval.count());
   }
   if (answers.wrong != 0) wakes.broken = fmt::format("{} wrong answers", answers.wrong);
-  wakes.note = fmt::format("context switches of all the mediator's threads in windows of {} s", interval.count());
+  wakes.note =
+      fmt::format("context switches of all the mediator's threads in windows of {} s", interval.count());
   results->figures.push_back(wakes);
   results->figures.push_back(cpu);
   return {};

@@ -13,7 +13,8 @@ namespace {
 
 using nfs::Way;
 
-constexpr size_t kWasTurn = 3;        // after ring, register window and socket; the ways without sleeps come after it
+// After ring, register window and socket; the ways without sleeps come after it.
+constexpr size_t kWasTurn = 3;
 constexpr uint64_t kOldRequests = 1;  // in a round, as it was: each takes a second, its pause included
 
 const FigureKind kTunedP50 = {
@@ -37,7 +38,8 @@ std::vector<Turn> TurnsOf(const Effort& effort, bool nfs) {
 void AddFigures(const Measured& measured, Results* results) {
   const std::vector<Row>& rows = measured.rows;
   const std::vector<Row> tuned(rows.begin() + kWasTurn + 1, rows.end());
-  for (const auto& [what, percentile] : {std::pair(kTunedP50, &Row::p50_ns), std::pair(kTunedP99, &Row::p99_ns)}) {
+  for (const auto& [what, percentile] :
+       {std::pair(kTunedP50, &Row::p50_ns), std::pair(kTunedP99, &Row::p99_ns)}) {
     results->figures.push_back(RatioOf(what, Fastest(tuned, percentile), rows[0], percentile, measured));
   }
   results->figures.push_back(RatioOf(kWasP50, rows[kWasTurn], rows[0], &Row::p50_ns, measured));

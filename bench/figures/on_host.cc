@@ -25,7 +25,8 @@ uint32_t RoundsOf(const Effort& effort) { return std::max<uint32_t>(kRoundsMin, 
 // Both sides of it.
 std::string SleepFault(const Series& series, bool asleep, uint64_t count) {
   for (const std::vector<double>* sleeps : {&series.sleeps, &series.client_sleeps}) {
-    if (const std::string fault = SleepFaultOf(series.name, *sleeps, asleep, count); !fault.empty()) return fault;
+    if (const std::string fault = SleepFaultOf(series.name, *sleeps, asleep, count); !fault.empty())
+      return fault;
   }
   return "";
 }

@@ -20,7 +20,8 @@ namespace vgpu::bench {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr std::chrono::milliseconds kSettle{20};  // after a turn: the kernel counts the time of who runs at its ticks only
+// After a turn: the kernel counts the time of who runs at its ticks only.
+constexpr std::chrono::milliseconds kSettle{20};
 
 uint32_t RoundsOf(const Effort& effort) { return effort.quick ? kRoundsMin : 20; }
 
@@ -42,7 +43,8 @@ Figure FigureOf(const std::string& name, const std::string& title, Gate gate, st
   for (const Series& series : all) {
     const double turns = static_cast<double>(series.ns_per_request.size());
     const double sleeps = Quantile(series.sleeps, 0.5) * static_cast<double>(series.requests) / turns;
-    if (sleeps < 0.5) figure.broken = series.name + " did not rest between its turns: it disturbed the others";
+    if (sleeps < 0.5)
+      figure.broken = series.name + " did not rest between its turns: it disturbed the others";
   }
   return figure;
 }
@@ -58,8 +60,11 @@ struct Thinking {
 };
 constexpr Gate kNoGate{NAN, Better::kLower, {}};
 const Thinking kThinking[] = {
-    {"think_5_20", "5 to 20 us between requests: p50, adaptive / always asleep", {5us, 20us},
-     {0.30, Better::kLower, 0.06}, true},
+    {"think_5_20",
+     "5 to 20 us between requests: p50, adaptive / always asleep",
+     {5us, 20us},
+     {0.30, Better::kLower, 0.06},
+     true},
     {"think_0", "no time between requests: p50, adaptive / always asleep", {0us, 0us}, kNoGate, true},
     {"think_50", "25 to 75 us between: p50, adaptive / always asleep", {25us, 75us}, kNoGate, false},
     {"think_100", "50 to 150 us between: p50, adaptive / always asleep", {50us, 150us}, kNoGate, false},
@@ -67,10 +72,11 @@ const Thinking kThinking[] = {
     {"think_1000", "0.5 to 1.5 ms between: p50, adaptive / always asleep", {500us, 1500us}, kNoGate, false},
 };
 
-Result<void> MeasureThinkingOf(const Thinking& thinking, const MediatorProcess& adaptive, const MediatorProcess& asleep,
-                               const Effort& effort, Results* results) {
+Result<void> MeasureThinkingOf(const Thinking& thinking, const MediatorProcess& adaptive,
+                               const MediatorProcess& asleep, const Effort& effort, Results* results) {
   Contestants all;
-  for (const auto& [mediator, label] : {std::pair(&adaptive, "adaptive"), std::pair(&asleep, "always asleep")}) {
+  for (const auto& [mediator, label] :
+       {std::pair(&adaptive, "adaptive"), std::pair(&asleep, "always asleep")}) {
     Asker asker;
     asker.label = label;
     asker.pace = thinking.pace;
@@ -81,7 +87,8 @@ Result<void> MeasureThinkingOf(const Thinking& thinking, const MediatorProcess& 
   all.push_back(MakeRawPingPong(Polling::kEager));
   const uint64_t count = effort.wakes();
   const std::vector<Series> series = RunContest(all, RoundsOf(effort), count, kSettle);
-  Figure figure = FigureOf(thinking.name, thinking.title, thinking.gate, Ratios(series[0].p50_ns, series[1].p50_ns), series);
+  Figure figure = FigureOf(thinking.name, thinking.title, thinking.gate,
+                           Ratios(series[0].p50_ns, series[1].p50_ns), series);
   if (thinking.pace.think_min > 0us) {  // else the next request may come before the mediator is asleep
     const auto fault = SleepFaultOf(series[1].name, series[1].sleeps, true, count);
     if (!fault.empty()) figure.broken = fault;
@@ -115,10 +122,12 @@ Result<void> MeasureRate(const Rate& rate, const MediatorProcess& mediator, cons
   all.push_back(std::move(*ours));
   all.push_back(MakeForwarding(rate.rival, asker.pace));
   all.push_back(MakeRawPingPong(Polling::kEager));
-  const std::vector<Series> series = RunContest(all, RoundsOf(effort), rate.per_second / kRoundsPerSecond, kSettle);
-  results->figures.push_back(FigureOf(fmt::format("open_{}", rate.per_second),
-                                      fmt::format("open loop, {} requests a second: p99, socket / ring", rate.per_second),
-                                      {NAN, Better::kHigher, {}}, Ratios(series[1].p99_ns, series[0].p99_ns), series));
+  const std::vector<Series> series =
+      RunContest(all, RoundsOf(effort), rate.per_second / kRoundsPerSecond, kSettle);
+  results->figures.push_back(
+      FigureOf(fmt::format("open_{}", rate.per_second),
+               fmt::format("open loop, {} requests a second: p99, socket / ring", rate.per_second),
+               {NAN, Better::kHigher, {}}, Ratios(series[1].p99_ns, series[0].p99_ns), series));
   return {};
 }
 
@@ -132,7 +141,8 @@ Result<void> MeasureThinking(const Effort& effort, Results* results) {
   auto asleep = MediatorProcess::Start(options);
   if (!asleep) return tl::make_unexpected(asleep.error());
   for (const Thinking& thinking : kThinking) {
-    if (const auto measured = MeasureThinkingOf(thinking, **adaptive, **asleep, effort, results); !measured) return measured;
+    if (const auto measured = MeasureThinkingOf(thinking, **adaptive, **asleep, effort, results); !measured)
+      return measured;
   }
   return {};
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests that bring more than a slot holds. The figures are of the rounds' p50: the longer a request takes, the more of them
-// meet an interrupt, and means would compare those.
+// Requests that bring more than a slot holds. The figures are of the rounds' p50: the longer a request takes,
+// the more of them meet an interrupt, and means would compare those.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -19,7 +19,9 @@ namespace {
 
 constexpr uint64_t kSizes[] = {8, 64, 512, 4096, kPayloadBytesMax};
 
-std::string SizeText(uint64_t bytes) { return bytes < 1024 ? fmt::format("{} B", bytes) : fmt::format("{} KiB", bytes / 1024); }
+std::string SizeText(uint64_t bytes) {
+  return bytes < 1024 ? fmt::format("{} B", bytes) : fmt::format("{} KiB", bytes / 1024);
+}
 
 Result<void> MeasureSize(const MediatorProcess& mediator, uint64_t bytes, const Effort& effort,
                          Results* results) {

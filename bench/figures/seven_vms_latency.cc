@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Seven VMs ask at once, each one addition, or one vector, after the other for the same time. The VMs share the processors
-// that the answering side leaves them: one, where there are two.
+// Seven VMs ask at once, each one addition, or one vector, after the other for the same time. The VMs share
+// the processors that the answering side leaves them: one, where there are two.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -27,13 +27,15 @@ struct What {
   uint64_t elements;  // 0: two numbers
   uint64_t rounds;
 };
-constexpr What kWhats[] = {
-    {"seven", "addition", 0, 10}, {"seven_64k", "vector of 64 Ki i32", 64 << 10, 5}, {"seven_1m", "vector of 1 Mi i32", 1 << 20, 3}};
+constexpr What kWhats[] = {{"seven", "addition", 0, 10},
+                           {"seven_64k", "vector of 64 Ki i32", 64 << 10, 5},
+                           {"seven_1m", "vector of 1 Mi i32", 1 << 20, 3}};
 
 std::vector<Turn> TurnsOf(const What& what, double seconds, bool nfs) {
   const bool numbers = what.elements == 0;
   const VectorRun run = {what.elements, kNoLimit, 0, seconds, 1};
-  std::vector<Turn> turns = {numbers ? RingTurn(kNoLimit, seconds) : RingVectorTurn(false, run), SocketTurn(run)};
+  std::vector<Turn> turns = {numbers ? RingTurn(kNoLimit, seconds) : RingVectorTurn(false, run),
+                             SocketTurn(run)};
   if (nfs) turns.push_back(NfsTurn(kFastestWay, run));
   turns.push_back(numbers ? WindowTurn(kNoLimit, seconds) : RingVectorTurn(true, run));
   if (nfs && numbers) turns.push_back(NfsTurn(nfs::Way::kAsItWas, run));
@@ -48,7 +50,8 @@ Result<void> MeasureWhat(const What& what, const Effort& effort, const VmsOfAllW
   const std::vector<Row>& rows = measured->rows;
   const auto add = [&](const char* name, const char* whom, size_t row) {
     const FigureKind kind = {fmt::format("{}_{}", what.name, name),
-                             fmt::format("seven VMs, one {} each: {} / ring, p50", what.title, whom), {NAN, Better::kHigher, {}}};
+                             fmt::format("seven VMs, one {} each: {} / ring, p50", what.title, whom),
+                             {NAN, Better::kHigher, {}}};
     results->figures.push_back(RatioOf(kind, rows[row], rows[0], &Row::p50_ns, *measured));
   };
   add("socket", "socket", 1);

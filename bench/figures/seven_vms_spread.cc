@@ -33,8 +33,8 @@ constexpr milliseconds kProgramStart{2'500};  // from "ready" until even the slo
 constexpr milliseconds kPoll{20};
 constexpr milliseconds kInterval{1'000};
 // Of most pages every line costs the same to hand over, of a few half as much again or twice as much
-// (//bench:page_cost): a ring of four pages may have one of these, or none. Of so many pages each VM has its
-// share.
+// (//bench:page_cost): a ring of four pages may have one of these, or none.
+// Of so many pages each VM has its share.
 constexpr uint32_t kEntries = VGPU_ENTRIES_MAX;
 
 struct Kind {
@@ -93,7 +93,9 @@ class SevenVms {
     // Each VM's program at the same addresses: where its memory lies in the emulator's translation cache
     // makes tens of per cent, for the whole life of the program.
     const std::string script = fmt::format(
-        "echo 0 >/proc/sys/kernel/randomize_va_space; echo ready; vgpu-client --timeout 300 ping --count {} --json", requests_);
+        "echo 0 >/proc/sys/kernel/randomize_va_space; echo ready; vgpu-client --timeout 300 ping --count {} "
+        "--json",
+        requests_);
     for (uint32_t i = 0; i < kSevenVms; ++i) {
       VmOptions options;
       options.socket = mediator_->socket();
@@ -133,7 +135,8 @@ class SevenVms {
       for (uint32_t i = 0; i < kSevenVms; ++i) {
         const uint64_t answered = to.answered[i] - from.answered[i];
         outcome.answered += answered;
-        rates[i] = static_cast<double>(answered) / static_cast<double>(std::max<uint64_t>(1, to.cpu_ns[i] - from.cpu_ns[i]));
+        rates[i] = static_cast<double>(answered) /
+                   static_cast<double>(std::max<uint64_t>(1, to.cpu_ns[i] - from.cpu_ns[i]));
       }
       outcome.spreads.push_back(SpreadInClasses(rates));
     }
@@ -186,7 +189,8 @@ class SevenVms {
       border += kInterval;
       std::this_thread::sleep_until(border);
     }
-    if (samples.size() <= kIntervalsMin) return tl::make_unexpected("the seven VMs were hardly ever at work together");
+    if (samples.size() <= kIntervalsMin)
+      return tl::make_unexpected("the seven VMs were hardly ever at work together");
     return samples;
   }
 

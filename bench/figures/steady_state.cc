@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the mediator allocates and logs while it serves requests, counted in the real daemon by a preloaded allocator
-// and by the size of its log.
+// What the mediator allocates and logs while it serves requests, counted in the real daemon by a preloaded
+// allocator and by the size of its log.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -25,7 +25,8 @@ class Counts {
   Counts() : file_(folder_ / "counts") {
     const base::UniqueFd fd(open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     void* memory = MAP_FAILED;
-    if (fd && ftruncate(fd.get(), kBytes) == 0) memory = mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, fd.get(), 0);
+    if (fd && ftruncate(fd.get(), kBytes) == 0)
+      memory = mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, fd.get(), 0);
     words_ = memory == MAP_FAILED ? nullptr : static_cast<const uint64_t*>(memory);
   }
   ~Counts() {
@@ -33,7 +34,9 @@ class Counts {
   }
   const std::string& file() const { return file_; }
   // Allocations and frees so far.
-  uint64_t Now() const { return __atomic_load_n(words_, __ATOMIC_RELAXED) + __atomic_load_n(words_ + 1, __ATOMIC_RELAXED); }
+  uint64_t Now() const {
+    return __atomic_load_n(words_, __ATOMIC_RELAXED) + __atomic_load_n(words_ + 1, __ATOMIC_RELAXED);
+  }
   explicit operator bool() const { return words_ != nullptr; }
 
  private:
@@ -60,7 +63,9 @@ Figure Zero(const char* name, const char* title) {
   return figure;
 }
 
-uint64_t Lines(const std::string& text) { return static_cast<uint64_t>(std::count(text.begin(), text.end(), '\n')); }
+uint64_t Lines(const std::string& text) {
+  return static_cast<uint64_t>(std::count(text.begin(), text.end(), '\n'));
+}
 
 }  // namespace
 
@@ -73,7 +78,8 @@ Result<void> MeasureSteadyState(const Effort& effort, Results* results) {
   options.environment = {"LD_PRELOAD=" + *shim, "VGPU_ALLOCATION_COUNTS=" + counts.file()};
   auto mediator = MediatorProcess::Start(options);
   if (!mediator) return tl::make_unexpected(mediator.error());
-  if (counts.Now() == 0) return tl::make_unexpected("the mediator's allocator is not counted: is it linked statically?");
+  if (counts.Now() == 0)
+    return tl::make_unexpected("the mediator's allocator is not counted: is it linked statically?");
   auto client = OpenGuest(**mediator, {});
   if (!client) return tl::make_unexpected(client.error());
   Figure allocations = Zero("allocations", "allocations and frees per request after attach");
@@ -84,14 +90,17 @@ Result<void> MeasureSteadyState(const Effort& effort, Results* results) {
     const uint64_t lines = Lines((*mediator)->log());
     const uint64_t before = counts.Now();
     const Answers some = MixedLoad(effort, **client, &random);
-    allocations.values.push_back(static_cast<double>(counts.Now() - before) / static_cast<double>(some.count));
-    log_lines.values.push_back(static_cast<double>(Lines((*mediator)->log()) - lines) / static_cast<double>(some.count));
+    allocations.values.push_back(static_cast<double>(counts.Now() - before) /
+                                 static_cast<double>(some.count));
+    log_lines.values.push_back(static_cast<double>(Lines((*mediator)->log()) - lines) /
+                               static_cast<double>(some.count));
     answers += some;
   }
   if (answers.wrong != 0) allocations.broken = fmt::format("{} wrong answers", answers.wrong);
   // A median of zero is not enough here.
   for (Figure* figure : {&allocations, &log_lines}) {
-    if (figure->spread().max > 0) figure->broken = fmt::format("{:.2g} in the worst round", figure->spread().max);
+    if (figure->spread().max > 0)
+      figure->broken = fmt::format("{:.2g} in the worst round", figure->spread().max);
   }
   allocations.note = fmt::format("{} requests: one by one, 64 deep, and at random times with a sleep between",
                                  answers.count);

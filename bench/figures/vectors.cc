@@ -33,7 +33,8 @@ constexpr Size kSizes[] = {
     {"1 Mi", "1m", 1 << 20, 10, 3, 2, 1, true},
     {"16 Mi", "16m", 16 << 20, 1, 1, 1, 0, false},
 };
-// A request of it takes seconds: fewer rounds, none in a short run, and only that NFS way that is fastest at all others.
+// A request of it takes seconds: fewer rounds, none in a short run, and only that NFS way that is fastest at
+// all others.
 constexpr uint64_t kLarge = 16 << 20;
 const std::vector<Way> kTuned = {Way::kUncached, Way::kCached, Way::kDirect};
 const std::vector<Way> kTunedLarge = {Way::kDirect};
@@ -49,7 +50,8 @@ std::vector<Turn> TurnsOf(const Effort& effort, const Size& size, bool nfs) {
     return VectorRun{size.elements, effort.quick ? 1 + count / 4 : count, warm_up, 0, 1};
   };
   std::vector<Turn> turns = {RingVectorTurn(false, run(size.ring, size.ring / 10)),
-                             RingVectorTurn(true, run(size.ring, size.ring / 10)), SocketTurn(run(size.socket, size.socket / 10))};
+                             RingVectorTurn(true, run(size.ring, size.ring / 10)),
+                             SocketTurn(run(size.socket, size.socket / 10))};
   if (!nfs) return turns;
   for (const Way way : TunedOf(size)) turns.push_back(NfsTurn(way, run(size.nfs, size.nfs_warm_up)));
   if (size.as_it_was) turns.push_back(NfsTurn(Way::kAsItWas, run(1, 0)));
@@ -58,7 +60,8 @@ std::vector<Turn> TurnsOf(const Effort& effort, const Size& size, bool nfs) {
 
 FigureKind KindOf(const Size& size, const char* name, const char* whom) {
   return {fmt::format("vector_{}_{}", size.name, name),
-          fmt::format("in a VM, vectors of {}: {} / ring, p50", size.label, whom), {NAN, Better::kHigher, {}}};
+          fmt::format("in a VM, vectors of {}: {} / ring, p50", size.label, whom),
+          {NAN, Better::kHigher, {}}};
 }
 
 Result<void> MeasureSize(const Effort& effort, const VmsOfAllWays& vms, const Size& size, Results* results) {
@@ -70,9 +73,10 @@ Result<void> MeasureSize(const Effort& effort, const VmsOfAllWays& vms, const Si
   results->figures.push_back(
       RatioOf(KindOf(size, "socket", "socket"), rows[kSocket], rows[kRing], &Row::p50_ns, *measured));
   if (nfs) {
-    const std::vector<Row> tuned(rows.begin() + kNfs, rows.begin() + static_cast<ptrdiff_t>(kNfs + TunedOf(size).size()));
-    results->figures.push_back(RatioOf(KindOf(size, "nfs", "fastest NFS without sleeps"), Fastest(tuned, &Row::p50_ns),
-                                       rows[kRing], &Row::p50_ns, *measured));
+    const std::vector<Row> tuned(rows.begin() + kNfs,
+                                 rows.begin() + static_cast<ptrdiff_t>(kNfs + TunedOf(size).size()));
+    results->figures.push_back(RatioOf(KindOf(size, "nfs", "fastest NFS without sleeps"),
+                                       Fastest(tuned, &Row::p50_ns), rows[kRing], &Row::p50_ns, *measured));
   }
   rows.push_back({"register window: carries none", {}, {}, {}, 0, ""});
   results->groups.push_back(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same program, `vgpu-client ping`, in a VM and on the host, against one mediator. The VM runs a round and rests;
-// while it rests the host has its round.
+// The same program, `vgpu-client ping`, in a VM and on the host, against one mediator. The VM runs a round
+// and rests; while it rests the host has its round.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -24,7 +24,8 @@ struct Ping {
 };
 
 Ping PingOf(const nlohmann::json& json) {
-  return {json["latency"]["p50_ns"].get<double>(), json["count"].get<uint64_t>(), json["wrong"].get<uint64_t>()};
+  return {json["latency"]["p50_ns"].get<double>(), json["count"].get<uint64_t>(),
+          json["wrong"].get<uint64_t>()};
 }
 
 Result<Ping> PingFromHost(const std::string& socket, uint64_t count) {
@@ -35,7 +36,8 @@ Result<Ping> PingFromHost(const std::string& socket, uint64_t count) {
   spawn.cpu = kClientCpu;
   spawn.out = folder / "out";
   spawn.err = folder / "err";
-  auto child = Spawn({*client, "--socket", socket, "ping", "--count", std::to_string(count), "--json"}, spawn);
+  auto child =
+      Spawn({*client, "--socket", socket, "ping", "--count", std::to_string(count), "--json"}, spawn);
   if (!child) return tl::make_unexpected(child.error());
   if (child->Wait() != 0) return tl::make_unexpected("vgpu-client failed: " + ReadFile(spawn.err));
   return PingOf(nlohmann::json::parse(ReadFile(spawn.out)));
@@ -50,9 +52,10 @@ Result<void> MeasureVmRing(const Effort& effort, Results* results) {
   if (!mediator) return tl::make_unexpected(mediator.error());
   VmOptions options;
   options.socket = (*mediator)->socket();
-  auto vm = VmProcess::Boot(options, fmt::format("for i in $(seq {}); do vgpu-client ping --count {} --json || exit; "
-                                                 "sleep {}; done",
-                                                 rounds + 1, count, static_cast<double>(kRest.count()) / 1e3));
+  auto vm = VmProcess::Boot(
+      options,
+      fmt::format("for i in $(seq {}); do vgpu-client ping --count {} --json || exit; sleep {}; done",
+                  rounds + 1, count, static_cast<double>(kRest.count()) / 1e3));
   if (!vm) return tl::make_unexpected(vm.error());
   Figure figure;
   figure.name = "vm_ring";
@@ -73,7 +76,8 @@ Result<void> MeasureVmRing(const Effort& effort, Results* results) {
     in_vm.push_back(guest.p50_ns);
     on_host.push_back(host->p50_ns);
   }
-  if (in_vm.empty()) return tl::make_unexpected("the host's rounds took longer than the VM's rests: too much else runs");
+  if (in_vm.empty())
+    return tl::make_unexpected("the host's rounds took longer than the VM's rests: too much else runs");
   figure.values = Ratios(in_vm, on_host);
   figure.drift = Drift(on_host);
   figure.note = fmt::format("p50 of a round: VM {:.0f} ns, host {:.0f} ns; {} requests, all answers right",

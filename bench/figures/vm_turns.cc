@@ -27,10 +27,12 @@ double RawPingPong(Contestant& raw) {
 }
 
 // One turn; into `row` if there is one.
-Result<void> TakeTurn(const std::vector<std::unique_ptr<VmShell>>& vms, const Turn& turn, uint64_t round, Row* row) {
+Result<void> TakeTurn(const std::vector<std::unique_ptr<VmShell>>& vms, const Turn& turn, uint64_t round,
+                      Row* row) {
   const auto begin = std::chrono::steady_clock::now();
   for (uint32_t i = 0; i < vms.size(); ++i) {
-    if (const auto told = vms[i]->Tell(turn.command(i + 1, round)); !told) return tl::make_unexpected(told.error());
+    if (const auto told = vms[i]->Tell(turn.command(i + 1, round)); !told)
+      return tl::make_unexpected(told.error());
   }
   std::vector<nlohmann::json> printed;
   for (const auto& vm : vms) {

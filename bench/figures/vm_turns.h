@@ -28,7 +28,8 @@ struct Measured {
   std::vector<double> raw_ns;
 };
 
-// `rounds` that count, after one that warms up. The raw ping-pong is taken while the guests have nothing to do.
+// `rounds` that count, after one that warms up. The raw ping-pong is taken while the
+// guests have nothing to do.
 Result<Measured> TakeTurns(const std::vector<std::unique_ptr<VmShell>>& vms, const std::vector<Turn>& turns,
                            uint64_t rounds);
 

@@ -24,7 +24,7 @@ VectorRun InRound(VectorRun run, uint64_t round) {
 }  // namespace
 
 Result<std::unique_ptr<VmsOfAllWays>> VmsOfAllWays::Boot(uint32_t vms, const VmOptions& options,
-                                                        const std::vector<nfs::Way>& ways) {
+                                                         const std::vector<nfs::Way>& ways) {
   std::unique_ptr<VmsOfAllWays> all(new VmsOfAllWays);
   auto mediator = MediatorProcess::Start({});
   if (!mediator) return tl::make_unexpected(mediator.error());
@@ -64,7 +64,8 @@ Turn RingTurn(uint64_t count, double seconds) {
 
 Turn WindowTurn(uint64_t count, double seconds) {
   return {"register window, polled at 50 us", [=](uint32_t, uint64_t) {
-            return fmt::format("vgpu-client regs --count {} --poll-us 50 --seconds {} --json", count, seconds);
+            return fmt::format("vgpu-client regs --count {} --poll-us 50 --seconds {} --json", count,
+                               seconds);
           }};
 }
 
@@ -81,7 +82,8 @@ Turn NfsTurn(nfs::Way way, const VectorRun& run) {
 
 Turn RingVectorTurn(bool in_arena, const VectorRun& run) {
   return {in_arena ? "vgpu-ring, operands in the arena" : "vgpu-ring", [=](uint32_t, uint64_t round) {
-            return fmt::format("vector_client ring {}{}", in_arena ? "--in-arena " : "", OptionsOf(InRound(run, round)));
+            return fmt::format("vector_client ring {}{}", in_arena ? "--in-arena " : "",
+                               OptionsOf(InRound(run, round)));
           }};
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// VMs that can ask in every way: over ring and register window, through a port to a daemon, and, where there is an NFS
-// server, through the old system's files; and what they are told for it.
+// VMs that can ask in every way: over ring and register window, through a port to a daemon, and, where there
+// is an NFS server, through the old system's files; and what they are told for it.
 #ifndef VGPU_BENCH_FIGURES_VM_WAYS_H_
 #define VGPU_BENCH_FIGURES_VM_WAYS_H_
 

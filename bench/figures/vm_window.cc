@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client that knows only the register page, in a VM, looking at STATUS every 50 us; and two host processes that wake
-// each other through eventfds. In turns: the host has its round while the VM rests.
+// A client that knows only the register page, in a VM, looking at STATUS every 50 us; and two host processes
+// that wake each other through eventfds. In turns: the host has its round while the VM rests.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -31,8 +31,10 @@ Result<void> MeasureVmWindow(const Effort& effort, Results* results) {
   VmOptions options;
   options.socket = (*mediator)->socket();
   auto vm = VmProcess::Boot(
-      options, fmt::format("for i in $(seq {}); do vgpu-client regs --count {} --poll-us 50 --json || exit; sleep {}; done",
-                           rounds + 1, count, static_cast<double>(kRest.count()) / 1e3));
+      options,
+      fmt::format(
+          "for i in $(seq {}); do vgpu-client regs --count {} --poll-us 50 --json || exit; sleep {}; done",
+          rounds + 1, count, static_cast<double>(kRest.count()) / 1e3));
   if (!vm) return tl::make_unexpected(vm.error());
   Figure figure;
   figure.name = "vm_window";
@@ -50,11 +52,13 @@ Result<void> MeasureVmWindow(const Effort& effort, Results* results) {
     in_vm.push_back((*json)["latency"]["p50_ns"].get<double>());
     on_host.push_back(static_cast<double>(latency_ns.Percentile(50)));
   }
-  if (in_vm.empty()) return tl::make_unexpected("the host's rounds took longer than the VM's rests: too much else runs");
+  if (in_vm.empty())
+    return tl::make_unexpected("the host's rounds took longer than the VM's rests: too much else runs");
   figure.values = Ratios(in_vm, on_host);
   figure.drift = Drift(on_host);
-  figure.note = fmt::format("p50 of a round: register window {:.1f} us, eventfd ping-pong {:.1f} us; {} requests",
-                            Quantile(in_vm, 0.5) / 1e3, Quantile(on_host, 0.5) / 1e3, (rounds + 1) * count);
+  figure.note =
+      fmt::format("p50 of a round: register window {:.1f} us, eventfd ping-pong {:.1f} us; {} requests",
+                  Quantile(in_vm, 0.5) / 1e3, Quantile(on_host, 0.5) / 1e3, (rounds + 1) * count);
   figure.detail = {{"vm_p50_ns", in_vm}, {"eventfd_p50_ns", on_host}};
   results->figures.push_back(figure);
   return {};

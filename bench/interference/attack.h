@@ -28,8 +28,8 @@ std::span<const Attack> MemoryAttacks();      // pages that vanish
 
 // An attached VM with all rings open, or the end of this process.
 std::unique_ptr<Vm> Attached(const Args& args, const VmOptions& options);
-// As many of these as the mediator takes; the first one must be among them. `change` may change one before it
-// attaches.
+// As many of these as the mediator takes; the first one must be among them.
+// `change` may change one before it attaches.
 std::vector<std::unique_ptr<Vm>> AttachedMany(const Args& args, const VmOptions& options, long count,
                                               const std::function<void(Vm*)>& change = {}, bool open = true);
 // Hands descriptors over with a message that takes none: the mediator must throw them away.

@@ -46,8 +46,7 @@ bool Thrower::Throw(int fd) {
 
 void Thrower::AwaitHangUp() const {
   std::string payload;
-  while (!g_stop && !last_.empty() && last_.back().Receive(&payload, 100) != kHungUp) {
-  }
+  while (!g_stop && !last_.empty() && last_.back().Receive(&payload, 100) != kHungUp) {}
 }
 
 uint32_t TakeAnswers(Vm* vm, uint32_t q) {

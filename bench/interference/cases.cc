@@ -310,14 +310,10 @@ const std::vector<Case>& All() {
 
 const char* KindName(Kind kind) {
   switch (kind) {
-    case Kind::kControl:
-      return "control";
-    case Kind::kOwner:
-      return "owner";
-    case Kind::kGuest:
-      return "guest";
-    case Kind::kMemory:
-      return "memory";
+    case Kind::kControl: return "control";
+    case Kind::kOwner: return "owner";
+    case Kind::kGuest: return "guest";
+    case Kind::kMemory: return "memory";
   }
   return "?";
 }

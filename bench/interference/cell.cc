@@ -210,7 +210,7 @@ class Measurement {
       victim->Stop();
       const auto records = victim->records();
       cell_->victims.push_back({victim->name(), Summarise(records, baseline_), Summarise(records, nops_),
-                                  Summarise(records, beside_), victim->lost()});
+                                Summarise(records, beside_), victim->lost()});
     }
     if (mediator_ == nullptr) return;
     cell_->log_bytes = mediator_->log().bytes();

@@ -28,7 +28,7 @@ struct Settings {
 struct Noticed {
   std::string name;
   Summary baseline, nops, beside;  // nops: of attacks by guests
-  uint64_t lost = 0;            // requests without any answer
+  uint64_t lost = 0;               // requests without any answer
 };
 
 // The victims of every cell, in the order of the table.
@@ -47,7 +47,7 @@ struct Cell {
   std::string broken;   // what went wrong
   std::vector<Noticed> victims;
   std::vector<double> ring_cpu_baseline, ring_cpu_beside;  // per cent of a processor, by interval
-  std::vector<Held> held;                               // after each attack, beyond what there was before
+  std::vector<Held> held;                                  // after each attack, beyond what there was before
   uint64_t log_bytes = 0;
   uint64_t ended_early = 0;  // aggressors that were gone at the end of their interval
   uint64_t strays = 0;

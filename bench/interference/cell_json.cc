@@ -21,9 +21,12 @@ nlohmann::json ToJson(const Summary& summary) {
 
 nlohmann::json ToJson(const Noticed& noticed, bool with_nops) {
   const LateExcess late = ExcessOf(noticed.baseline, noticed.beside);
-  nlohmann::json json = {{"alone", ToJson(noticed.baseline)}, {"beside", ToJson(noticed.beside)},
-                         {"lost", noticed.lost},           {"late_excess", late.excess},
-                         {"late_three_sd", late.three_sd}, {"late_burst_three_sd", late.burst_three_sd}};
+  nlohmann::json json = {{"alone", ToJson(noticed.baseline)},
+                         {"beside", ToJson(noticed.beside)},
+                         {"lost", noticed.lost},
+                         {"late_excess", late.excess},
+                         {"late_three_sd", late.three_sd},
+                         {"late_burst_three_sd", late.burst_three_sd}};
   if (with_nops) json["nops"] = ToJson(noticed.nops);
   return json;
 }
@@ -40,8 +43,7 @@ nlohmann::json ToJson(const Cell& cell) {
   if (with_nops) json["priority"] = attack.priority;
   if (!cell.skipped.empty()) json["skipped"] = cell.skipped;
   if (!cell.broken.empty()) json["broken"] = cell.broken;
-  for (const Noticed& victim : cell.victims)
-    json["innocents"][victim.name] = ToJson(victim, with_nops);
+  for (const Noticed& victim : cell.victims) json["innocents"][victim.name] = ToJson(victim, with_nops);
   json["errors"] = cell.errors();
   if (attack.kind == Kind::kMemory) {  // one VM an interval
     for (const Noticed& victim : cell.victims)

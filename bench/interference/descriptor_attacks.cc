@@ -56,8 +56,7 @@ FullSocket MakeFullSocket(int linger_seconds) {
   if (connect(full.socket.get(), address, size) != 0) Die("connect to ourselves");
   full.peer = UniqueFd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   const std::vector<char> data(1 << 20);
-  while (send(full.socket.get(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
-  }
+  while (send(full.socket.get(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {}
   const linger wait{1, linger_seconds};
   if (setsockopt(full.socket.get(), SOL_SOCKET, SO_LINGER, &wait, sizeof wait) != 0) Die("SO_LINGER");
   return full;

@@ -34,8 +34,8 @@ void Flood(const Args& args) {
   Say("%lu requests answered", static_cast<unsigned long>(done));
 }
 
-// The same with vectors of --count elements: small ones are added by the loop, long ones in pieces by a
-// worker.
+// The same with vectors of --count elements: small ones are added by the loop,
+// long ones in pieces by a worker.
 void VectorFlood(const Args& args) {
   const auto vm = Attached(args, args.Vm(1, 64, 64 << 20));
   const auto count = static_cast<uint64_t>(args.Number("--count", 1 << 20));
@@ -72,8 +72,8 @@ void RubbishSlot(const Vm& vm, const RingRef<RealMemory>& ring, uint32_t epoch, 
   RealMemory::StoreRelease(ring.submit(idx), submit | high_bits);
 }
 
-// Rubbish in every word of the ring while the mediator reads it, and a reset now and then, since it is fenced
-// soon.
+// Rubbish in every word of the ring while the mediator reads it, and a reset now and then,
+// since it is fenced soon.
 void Garbage(const Args& args) {
   const auto vm = Attached(args, args.Vm(2, 64, 1 << 20));
   std::mt19937_64 r(static_cast<uint64_t>(args.Number("--seed", 1)));

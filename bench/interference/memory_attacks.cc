@@ -122,11 +122,10 @@ void PunchHugePages(const Args& args) {
   Say("%lu vectors", static_cast<unsigned long>(vectors));
 }
 
-constexpr Attack kAttacks[] = {
-    {"punch-all", PunchAll},
-    {"punch-rings", PunchRings},
-    {"punch-operands", PunchOperands},
-    {"punch-huge-pages", PunchHugePages}};
+constexpr Attack kAttacks[] = {{"punch-all", PunchAll},
+                               {"punch-rings", PunchRings},
+                               {"punch-operands", PunchOperands},
+                               {"punch-huge-pages", PunchHugePages}};
 
 }  // namespace
 

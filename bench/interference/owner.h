@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything that the owner of a region (QEMU, or a host process) can say to a mediator, right or wrong. For
-// programs that attack and for those that must not notice; they end themselves when anything of their own
-// fails.
+// programs that attack and for those that must not notice;
+// they end themselves when anything of their own fails.
 #ifndef VGPU_BENCH_INTERFERENCE_OWNER_H_
 #define VGPU_BENCH_INTERFERENCE_OWNER_H_
 
@@ -17,20 +17,20 @@
 #include <vector>
 
 #include "api/vector.h"
+#include "base/unique_fd.h"
 #include "ring/abi.h"
 #include "ring/control.h"
 #include "ring/epoch.h"
 #include "ring/memory.h"
 #include "ring/producer.h"
 #include "ring/ring_ref.h"
-#include "base/unique_fd.h"
 
 namespace vgpu::bench::interference {
 
+using base::UniqueFd;
 using ring::Producer;
 using ring::RealMemory;
 using ring::RingRef;
-using base::UniqueFd;
 
 int64_t NowNs();
 void SleepNs(int64_t ns);
@@ -99,7 +99,7 @@ struct VmOptions {
   uint32_t entries = 64;
   uint64_t bytes = 1 << 20;
   unsigned memfd_flags = 0;
-  bool rings_file = true;  // false: as owners of earlier releases, and with huge pages
+  bool rings_file = true;       // false: as owners of earlier releases, and with huge pages
   const char* name = "attack";  // of its memfds: the harness looks for them in the mediator
 };
 

@@ -23,7 +23,8 @@ nlohmann::json ToJson(const Settings& settings) {
           {"seconds", settings.seconds},   {"seed", settings.seed},     {"pinned", settings.pinned}};
 }
 
-// Cells of different settings cannot stand in one table. The mediator may differ: each cell says which it was.
+// Cells of different settings cannot stand in one table. The mediator may differ:
+// each cell says which it was.
 std::string DifferenceOf(const nlohmann::json& earlier, const nlohmann::json& now) {
   for (const char* name : {"windows", "seconds", "seed", "pinned", "config"}) {
     if (earlier.at(name) != now.at(name))
@@ -105,10 +106,12 @@ std::string OriginsText(const std::vector<Cell>& cells) {
   for (const Cell& cell : cells) {
     const auto& machine = cell.origin.machine;
     const std::string where =
-        machine.is_object() ? fmt::format("{}, Linux {}", machine.value("cpu", "unknown"), machine.value("kernel", "unknown"))
-                            : "an unknown machine";
+        machine.is_object()
+            ? fmt::format("{}, Linux {}", machine.value("cpu", "unknown"), machine.value("kernel", "unknown"))
+            : "an unknown machine";
     ++origins[fmt::format("commit {}, mediator {}, on {}",
-                          cell.origin.commit.empty() ? "unknown" : cell.origin.commit, cell.origin.mediator_id, where)];
+                          cell.origin.commit.empty() ? "unknown" : cell.origin.commit,
+                          cell.origin.mediator_id, where)];
   }
   if (origins.size() < 2) return "";
   std::string text = "the cells are of several builds or machines:\n";

@@ -111,7 +111,8 @@ LateExcess ExcessOf(const Summary& baseline, const Summary& beside) {
   const auto intervals = static_cast<double>(beside.late_by_interval.size());
   const double variance = VarianceOf(baseline.late_by_interval) + VarianceOf(beside.late_by_interval);
   return {static_cast<double>(beside.late) - static_cast<double>(baseline.late),
-          3 * std::sqrt(static_cast<double>(baseline.late + beside.late)), 3 * std::sqrt(intervals * variance)};
+          3 * std::sqrt(static_cast<double>(baseline.late + beside.late)),
+          3 * std::sqrt(intervals * variance)};
 }
 
 Verdict JudgeNoneLate(const LateExcess& excess) {

@@ -16,8 +16,8 @@ namespace vgpu::bench::interference {
 inline constexpr int64_t kLateNs = 1'000'000;
 // Late answers with less than this between when they were due belong to one stall.
 inline constexpr int64_t kStallApartNs = 5'000'000;
-// With a larger share of blind answers the victims' own processor was too busy to say anything about the
-// mediator.
+// With a larger share of blind answers the victims' own processor was too busy to
+// say anything about the mediator.
 inline constexpr double kBlindMax = 0.05;
 
 // Requests belong to the interval in which they were due.

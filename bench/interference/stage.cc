@@ -17,7 +17,6 @@
 
 #include "base/mapping.h"
 
-
 namespace vgpu::bench::interference {
 namespace {
 
@@ -292,10 +291,9 @@ void Program::Kill() { child_.Kill(); }
 
 // ---- Victim ----
 
-Result<std::unique_ptr<Victim>> Victim::Start(const std::string& name,
-                                                  const std::vector<std::string>& flags,
-                                                  const Mediator& mediator, const std::string& folder,
-                                                  uint64_t room) {
+Result<std::unique_ptr<Victim>> Victim::Start(const std::string& name, const std::vector<std::string>& flags,
+                                              const Mediator& mediator, const std::string& folder,
+                                              uint64_t room) {
   const auto binary = Runfile("bench/interference/victim");
   if (!binary) return tl::make_unexpected(binary.error());
   const std::string file = folder + "/" + name;

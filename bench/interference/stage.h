@@ -27,8 +27,8 @@ namespace vgpu::bench::interference {
 inline constexpr int kRingCpu = 0;
 inline constexpr int kOthersCpu = 1;
 
-// Runs this process, and what it starts, on the others' processor (if `pinned`), but for mediators. Call it
-// first.
+// Runs this process, and what it starts, on the others' processor (if `pinned`),
+// but for mediators. Call it first.
 Result<void> TakeOthersCpu(bool pinned);
 
 // Binds the threads of a mediator and its children, again and again: threads are made during an attack, and
@@ -144,10 +144,9 @@ class Program {
 // One victim: its program, and what it has written down.
 class Victim {
  public:
-  static Result<std::unique_ptr<Victim>> Start(const std::string& name,
-                                                 const std::vector<std::string>& flags,
-                                                 const Mediator& mediator, const std::string& folder,
-                                                 uint64_t room);
+  static Result<std::unique_ptr<Victim>> Start(const std::string& name, const std::vector<std::string>& flags,
+                                               const Mediator& mediator, const std::string& folder,
+                                               uint64_t room);
   const std::string& name() const { return name_; }
   std::span<const Record> records() const;
   // Has what was due until now been answered?

@@ -16,7 +16,7 @@
 namespace vgpu::bench::interference {
 namespace {
 
-constexpr int64_t kSpinNs = 25'000;    // how long it looks before it sleeps
+constexpr int64_t kSpinNs = 25'000;   // how long it looks before it sleeps
 constexpr int64_t kBlindNs = 50'000;  // later than this by itself: somebody else has the processor
 constexpr int64_t kLastWaitNs = 2'000'000'000;
 
@@ -104,8 +104,8 @@ class Victim {
   Producer<RealMemory>& producer() { return vm_.producer(0); }
   Sent& sent(uint32_t idx) { return sent_[idx & (vm_.options().entries - 1)]; }
 
-  // Every vector has the same operands; of the result two elements are looked at, so that checking takes no
-  // time.
+  // Every vector has the same operands; of the result two elements are looked at,
+  // so that checking takes no time.
   void FillVectors() {
     auto* words = reinterpret_cast<uint32_t*>(vm_.arena(0));
     for (uint64_t i = 0; i < elements_; ++i) {

@@ -104,7 +104,9 @@ std::vector<Series> RunContest(const Contestants& contestants, uint32_t rounds, 
   return all;
 }
 
-std::unique_ptr<Contestant> InPlaces(Contestants instances) { return std::make_unique<SeveralPlaces>(std::move(instances)); }
+std::unique_ptr<Contestant> InPlaces(Contestants instances) {
+  return std::make_unique<SeveralPlaces>(std::move(instances));
+}
 
 std::unique_ptr<Contestant> InPlaces(const Maker& make, size_t places) {
   Contestants instances;

@@ -105,7 +105,8 @@ inline void SpinFor(std::chrono::nanoseconds time) {
 class Stopwatch {
  public:
   static constexpr uint64_t kEvery = 16;
-  explicit Stopwatch(base::Histogram* latency_ns, uint64_t every = kEvery) : latency_ns_(latency_ns), every_(every) {}
+  explicit Stopwatch(base::Histogram* latency_ns, uint64_t every = kEvery)
+      : latency_ns_(latency_ns), every_(every) {}
 
   void Start() { begin_ = std::chrono::steady_clock::now(); }
   double NsSince(uint64_t requests) const {
@@ -145,8 +146,10 @@ Round RunOneByOne(uint64_t count, base::Histogram* latency_ns, Ask ask, uint64_t
 
 // When the next request is made: one of these.
 struct Pace {
-  std::chrono::nanoseconds think_min{0}, think_max{0};  // a random time after the last answer; this side computes meanwhile
-  std::chrono::nanoseconds period{0};  // open loop: request i is due i periods after the first, however late answers are
+  // A random time after the last answer; this side computes meanwhile.
+  std::chrono::nanoseconds think_min{0}, think_max{0};
+  // Open loop: request i is due i periods after the first, however late answers are.
+  std::chrono::nanoseconds period{0};
 };
 
 // A round at a pace, after a warm-up at the same pace. Every request is timed, from when it was due: what a
@@ -162,7 +165,8 @@ Round RunPaced(uint64_t count, const Pace& pace, base::Histogram* latency_ns, As
   std::chrono::nanoseconds total{0};
   Clock::time_point due = Clock::now();
   for (uint64_t i = 0; i < warm_up + count; ++i) {
-    due = pace.period.count() != 0 ? due + pace.period : Clock::now() + std::chrono::nanoseconds(think(random));
+    due =
+        pace.period.count() != 0 ? due + pace.period : Clock::now() + std::chrono::nanoseconds(think(random));
     while (Clock::now() < due) Relax();
     wrong += !ask(i);
     if (i < warm_up) continue;

@@ -61,14 +61,15 @@ std::string Table(const std::vector<Figure>& figures) {
     const bool measured = spread.n != 0;
     text += fmt::format(kRow, figure.title, measured ? fmt::format("{:.4g}", spread.median) : "-",
                         measured ? fmt::format("{:.4g} .. {:.4g}", spread.q1, spread.q3) : "-", spread.n,
-                        BoundOf(figure.gate),
-                        figure.gate.aim ? fmt::format("{:.3g}", *figure.gate.aim) : "", VerdictName(figure.verdict()));
+                        BoundOf(figure.gate), figure.gate.aim ? fmt::format("{:.3g}", *figure.gate.aim) : "",
+                        VerdictName(figure.verdict()));
     for (const std::string* line : {&figure.note, &figure.broken, &figure.skipped}) {
       if (!line->empty()) text += fmt::format("    {}{}\n", line == &figure.broken ? "BROKEN: " : "", *line);
     }
     if (figure.drift > kDriftMax) {
-      text += fmt::format("    the machine's raw ping-pong changed by {:.1f}x in the run: repeat it on a quieter one\n",
-                          figure.drift);
+      text += fmt::format(
+          "    the machine's raw ping-pong changed by {:.1f}x in the run: repeat it on a quieter one\n",
+          figure.drift);
     }
   }
   return text;
@@ -115,11 +116,10 @@ Figure FigureFrom(const nlohmann::json& json) {
 }
 
 bool AllHold(const std::vector<Figure>& figures) {
-  return std::all_of(figures.begin(), figures.end(),
-                     [](const Figure& figure) {
-                       const Verdict verdict = figure.verdict();
-                       return verdict == Verdict::kHolds || verdict == Verdict::kNoGate;
-                     });
+  return std::all_of(figures.begin(), figures.end(), [](const Figure& figure) {
+    const Verdict verdict = figure.verdict();
+    return verdict == Verdict::kHolds || verdict == Verdict::kNoGate;
+  });
 }
 
 nlohmann::json MachineJson() {

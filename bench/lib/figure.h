@@ -16,11 +16,11 @@ struct Figure {
   std::string name;   // for --only and JSON: "rtt_rival"
   std::string title;  // for people
   Gate gate;
-  std::vector<double> values;  // by round; their median is the figure's value
-  double drift = 1;            // of the machine's own speed in the run (Drift)
-  std::string note;            // absolute values, against whom
-  std::string broken;          // why the measurement itself shows a fault (a wrong answer): never holds
-  std::string skipped;         // why it could not be made here
+  std::vector<double> values;     // by round; their median is the figure's value
+  double drift = 1;               // of the machine's own speed in the run (Drift)
+  std::string note;               // absolute values, against whom
+  std::string broken;             // why the measurement itself shows a fault (a wrong answer): never holds
+  std::string skipped;            // why it could not be made here
   std::optional<Verdict> judged;  // by statistics of its own, where the median of rounds is not what counts
   nlohmann::json detail;
 

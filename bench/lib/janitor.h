@@ -7,8 +7,8 @@
 
 namespace vgpu::bench {
 
-// A process of its own removes `folder` once this process, and those that it forked, are gone. Does nothing where no
-// process can be started: the folder then stays behind, if nobody else removes it.
+// A process of its own removes `folder` once this process, and those that it forked, are gone. Does nothing
+// where no process can be started: the folder then stays behind, if nobody else removes it.
 void RemoveAtEnd(const std::string& folder);
 
 }  // namespace vgpu::bench

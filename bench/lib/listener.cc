@@ -15,7 +15,8 @@ namespace vgpu::bench {
 Result<base::UniqueFd> Listen(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return tl::make_unexpected(path + " is too long for a socket: set TMPDIR");
+  if (path.size() >= sizeof address.sun_path)
+    return tl::make_unexpected(path + " is too long for a socket: set TMPDIR");
   std::memcpy(address.sun_path, path.c_str(), path.size());
   base::UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!listener || bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Payloads of i32 that go there and come back doubled, each request's another; and how they are timed: from the moment
-// that a payload is written to the moment that its result is there to be read. To write it and to verify all of its
-// result is not in that time, for nobody; nor is, then, that the lines of a result in shared memory have yet to come
-// over when they are read.
+// Payloads of i32 that go there and come back doubled, each request's another; and how they are timed: from
+// the moment that a payload is written to the moment that its result is there to be read. To write it and to
+// verify all of its result is not in that time, for nobody; nor is, then, that the lines of a result in
+// shared memory have yet to come over when they are read.
 #ifndef VGPU_BENCH_LIB_PAYLOAD_H_
 #define VGPU_BENCH_LIB_PAYLOAD_H_
 
@@ -47,8 +47,8 @@ class Payloads {
   uint32_t serial_ = 0;
 };
 
-// A round of requests one at a time, each timed by itself, after a warm-up: before(), then, timed, ask(), then after().
-// The latter two say whether all was right.
+// A round of requests one at a time, each timed by itself, after a warm-up: before(), then, timed, ask(),
+// then after(). The latter two say whether all was right.
 template <class Before, class Ask, class After>
 Round RunEachTimed(uint64_t count, base::Histogram* latency_ns, Before before, Ask ask, After after) {
   const base::Ticks ticks;
@@ -70,11 +70,12 @@ Round RunEachTimed(uint64_t count, base::Histogram* latency_ns, Before before, A
 
 // The same of payloads whose place does not change: ask() brings the doubled payload to `result`.
 template <class Ask>
-Round RunPayloads(uint64_t count, base::Histogram* latency_ns, uint64_t bytes, uint32_t* payload, const uint32_t* result,
-                  Ask ask) {
+Round RunPayloads(uint64_t count, base::Histogram* latency_ns, uint64_t bytes, uint32_t* payload,
+                  const uint32_t* result, Ask ask) {
   Payloads payloads(bytes);
   return RunEachTimed(
-      count, latency_ns, [&] { payloads.WriteNext(payload); }, ask, [&] { return payloads.IsDoubled(result); });
+      count, latency_ns, [&] { payloads.WriteNext(payload); }, ask,
+      [&] { return payloads.IsDoubled(result); });
 }
 
 }  // namespace vgpu::bench

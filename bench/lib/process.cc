@@ -69,8 +69,8 @@ Result<void> PinTo(int cpu, pid_t thread) {
   return SystemError(fmt::format("use processor {} (a measurement needs two of its own)", cpu));
 }
 
-// Where the kernel groups processes by session (sched_autogroup), a process's own priority counts only among its group,
-// so the group's is raised too; it would outlive this process, in the user's shell.
+// Where the kernel groups processes by session (sched_autogroup), a process's own priority counts only among
+// its group, so the group's is raised too; it would outlive this process, in the user's shell.
 HighPriority::HighPriority() {
   constexpr std::string_view kNice = "nice ";
   const std::string group = ReadFile(kAutogroup);  // "/autogroup-12 nice 0"
@@ -89,12 +89,15 @@ Result<std::string> Runfile(const std::string& path) {
   std::error_code error;
   const fs::path self = fs::read_symlink("/proc/self/exe", error);
   // A program of `bazel run` is in the user's folder, a test in its own runfiles.
-  std::vector<fs::path> roots = {fs::path(program_invocation_name) += ".runfiles/vgpu_ring", fs::current_path()};
+  std::vector<fs::path> roots = {fs::path(program_invocation_name) += ".runfiles/vgpu_ring",
+                                 fs::current_path()};
   // The folders above it: one is bazel-bin.
-  for (fs::path above = self; !error && above.has_relative_path();) roots.push_back(above = above.parent_path());
+  for (fs::path above = self; !error && above.has_relative_path();)
+    roots.push_back(above = above.parent_path());
   for (const fs::path& root : roots) {
     const fs::path file = root / path;
-    if (fs::is_regular_file(file, error) && access(file.c_str(), X_OK) == 0) return fs::absolute(file).string();
+    if (fs::is_regular_file(file, error) && access(file.c_str(), X_OK) == 0)
+      return fs::absolute(file).string();
   }
   return tl::make_unexpected(fmt::format("{} is not there: run this with `bazel run`", path));
 }
@@ -112,8 +115,7 @@ void Child::Signal(int signal) const {
 int Child::Wait() {
   int status = 0;
   if (pid_ < 0) return -1;
-  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-  }
+  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {}
   pid_ = -1;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
@@ -190,7 +192,8 @@ Usage UsageWithChildren(pid_t pid) {
 }
 
 Usage operator-(const Usage& after, const Usage& before) {
-  return {after.cpu_ns - before.cpu_ns, after.voluntary - before.voluntary, after.involuntary - before.involuntary};
+  return {after.cpu_ns - before.cpu_ns, after.voluntary - before.voluntary,
+          after.involuntary - before.involuntary};
 }
 
 Usage& operator+=(Usage& sum, const Usage& more) {

@@ -14,7 +14,6 @@
 
 #include "base/result.h"
 
-
 namespace vgpu::bench {
 
 template <class T>
@@ -42,8 +41,8 @@ inline constexpr int kServers = -3;
 // Binds a thread (0: the calling one), and the threads and processes that it makes later.
 Result<void> PinTo(int cpu, pid_t thread = 0);
 
-// While it lives this process, and those that it starts, have the highest priority, if that is permitted: so other
-// programs of this machine disturb less.
+// While it lives this process, and those that it starts, have the highest priority, if that is permitted: so
+// other programs of this machine disturb less.
 class HighPriority {
  public:
   HighPriority();
@@ -58,7 +57,8 @@ class HighPriority {
   bool granted_;
 };
 
-// Absolute path of a file that this program needs ("mediator/mediator"): in its runfiles, or beside it in bazel-bin.
+// Absolute path of a file that this program needs ("mediator/mediator"): in its runfiles,
+// or beside it in bazel-bin.
 Result<std::string> Runfile(const std::string& path);
 
 // A child process; killed at the end of its owner's life, and by the kernel if this process dies.
@@ -88,8 +88,8 @@ class Child {
 };
 
 struct SpawnOptions {
-  int cpu = -1;                          // -1: as this process
-  std::string out = "/dev/null";         // files for stdout and stderr
+  int cpu = -1;                   // -1: as this process
+  std::string out = "/dev/null";  // files for stdout and stderr
   std::string err = "/dev/null";
   int out_fd = -1;                       // instead of `out`
   std::vector<std::string> environment;  // "NAME=VALUE", beside this process's own
@@ -113,8 +113,8 @@ Usage UsageWithChildren(pid_t pid);
 Usage operator-(const Usage& after, const Usage& before);
 Usage& operator+=(Usage& sum, const Usage& more);
 
-// A folder in `parent` (by default the system's temporary one), removed with all that is in it, also if this process is
-// killed.
+// A folder in `parent` (by default the system's temporary one), removed with all that is in it, also if this
+// process is killed.
 class TempDir {
  public:
   explicit TempDir(const std::string& parent = "");

@@ -16,7 +16,8 @@ std::unique_ptr<HighPriority> TakeClientCpu() {
     return nullptr;
   }
   auto priority = std::make_unique<HighPriority>();
-  if (!priority->granted()) fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
+  if (!priority->granted())
+    fmt::print(stderr, "note: not permitted to raise the priority; expect more noise\n");
   return priority;
 }
 

@@ -10,8 +10,8 @@
 
 namespace vgpu::bench {
 
-// Binds the calling thread to kClientCpu and, while the result lives, raises the priority as far as that is permitted;
-// says on stderr what could not be had. Null: no processor of its own, so nothing can be measured.
+// Binds the calling thread to kClientCpu and, while the result lives, raises the priority as far as that is
+// permitted; says on stderr what could not be had. Null: no processor of its own, so nothing can be measured.
 std::unique_ptr<HighPriority> TakeClientCpu();
 
 // Announces a measurement on stderr and makes it; what it throws becomes its error.

@@ -8,7 +8,8 @@
 
 namespace vgpu::bench {
 
-RivalServer::RivalServer(const std::function<void(uint64_t)>& serve, int cpu) : begin_(eventfd(0, EFD_CLOEXEC)) {
+RivalServer::RivalServer(const std::function<void(uint64_t)>& serve, int cpu)
+    : begin_(eventfd(0, EFD_CLOEXEC)) {
   auto child = Fork(cpu, [&] {
     uint64_t rounds;
     while (read(begin_.get(), &rounds, sizeof rounds) == sizeof rounds) {

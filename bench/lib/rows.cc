@@ -69,9 +69,11 @@ std::string Table(const RowGroup& group) {
   text += '\n';
   for (const Row& row : group.rows) {
     const Row& ours = group.rows.front();
-    text += fmt::format(kLine, row.name, PercentileText(row, 50), PercentileText(row, 99), PercentileText(row, 99.9),
-                        row.latency_ns.count(), TimesText(row.p50_ns, ours.p50_ns));
-    if (group.rates) text += fmt::format(kRates, FactorText(Quantile(row.per_s, 0.5)), TimesText(ours.per_s, row.per_s));
+    text +=
+        fmt::format(kLine, row.name, PercentileText(row, 50), PercentileText(row, 99),
+                    PercentileText(row, 99.9), row.latency_ns.count(), TimesText(row.p50_ns, ours.p50_ns));
+    if (group.rates)
+      text += fmt::format(kRates, FactorText(Quantile(row.per_s, 0.5)), TimesText(ours.per_s, row.per_s));
     text += '\n';
   }
   return text;
@@ -97,8 +99,10 @@ nlohmann::json ToJson(const RowGroup& group) {
   return {{"title", group.title}, {"elements", group.elements}, {"rows", rows}};
 }
 
-bool WriteJson(const std::string& path, const std::vector<Figure>& figures, const std::vector<RowGroup>& groups) {
-  nlohmann::json json = {{"machine", MachineJson()}, {"groups", nlohmann::json::array()}, {"figures", nlohmann::json::array()}};
+bool WriteJson(const std::string& path, const std::vector<Figure>& figures,
+               const std::vector<RowGroup>& groups) {
+  nlohmann::json json = {
+      {"machine", MachineJson()}, {"groups", nlohmann::json::array()}, {"figures", nlohmann::json::array()}};
   for (const RowGroup& group : groups) json["groups"].push_back(ToJson(group));
   for (const Figure& figure : figures) json["figures"].push_back(ToJson(figure));
   return WriteJsonFile(path, json);

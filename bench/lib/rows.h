@@ -20,7 +20,8 @@ struct Row {
   std::vector<double> p50_ns, p99_ns;  // by round
   uint64_t wrong = 0;
   std::string setting;  // of which the result says nothing otherwise: how a folder was really mounted
-  std::vector<double> per_s = {};  // by round: requests a second of all guests together, their programs' start included
+  // By round: requests a second of all guests together, their programs' start included.
+  std::vector<double> per_s = {};
 };
 
 struct RowGroup {
@@ -43,7 +44,8 @@ std::string Describe(const Row& row);
 std::string Table(const RowGroup& group);
 nlohmann::json ToJson(const RowGroup& group);
 // Writes figures and groups with the machine; false (and a message) if the file cannot be written.
-bool WriteJson(const std::string& path, const std::vector<Figure>& figures, const std::vector<RowGroup>& groups);
+bool WriteJson(const std::string& path, const std::vector<Figure>& figures,
+               const std::vector<RowGroup>& groups);
 
 }  // namespace vgpu::bench
 

@@ -40,10 +40,8 @@ TEST(Rows, RoundsMerge) {
 
 TEST(Rows, GuestsOfOneRoundMerge) {
   Row row{"x", {}, {}, {}, 0, ""};
-  const auto fast = nlohmann::json::parse(
-      R"({"wrong": 0, "latency": {"buckets": [[10, 300]]}})");
-  const auto slow = nlohmann::json::parse(
-      R"({"wrong": 2, "latency": {"buckets": [[100, 100]]}})");
+  const auto fast = nlohmann::json::parse(R"({"wrong": 0, "latency": {"buckets": [[10, 300]]}})");
+  const auto slow = nlohmann::json::parse(R"({"wrong": 2, "latency": {"buckets": [[100, 100]]}})");
   AddRound({fast, slow}, 2, &row);
   EXPECT_EQ(row.latency_ns.count(), 400u);
   EXPECT_EQ(row.p50_ns, (std::vector<double>{10}));
@@ -55,7 +53,8 @@ TEST(Rows, GuestsOfOneRoundMerge) {
 }
 
 TEST(Rows, TheTableComparesRoundByRound) {
-  RowGroup group{"way", {{"ours", {}, {1, 10, 100}, {}, 0, ""}, {"theirs", {}, {5, 60, 700}, {}, 0, ""}}, 0, false};
+  RowGroup group{
+      "way", {{"ours", {}, {1, 10, 100}, {}, 0, ""}, {"theirs", {}, {5, 60, 700}, {}, 0, ""}}, 0, false};
   group.rows[0].latency_ns.RecordMany(1, 1000);
   group.rows[1].latency_ns.RecordMany(6, 99);
   const std::string table = Table(group);

@@ -15,9 +15,11 @@
 
 namespace vgpu::bench {
 
-// `sleeps`: of one side by request, one for each round of `count` requests. Who is said to sleep does so for each request,
-// that of the warm-up included; who is said to poll does so between rounds only. Empty: so it was.
-inline std::string SleepFaultOf(const std::string& name, const std::vector<double>& sleeps, bool asleep, uint64_t count) {
+// `sleeps`: of one side by request, one for each round of `count` requests. Who is said to sleep does so for
+// each request, that of the warm-up included; who is said to poll does so between rounds only.
+// Empty: so it was.
+inline std::string SleepFaultOf(const std::string& name, const std::vector<double>& sleeps, bool asleep,
+                                uint64_t count) {
   const double each = static_cast<double>(WithWarmUp(count)) / static_cast<double>(count);
   const double median = Quantile(sleeps, 0.5);
   if (asleep && median < 0.98 * each) return fmt::format("{} slept {:.2f} times a request", name, median);

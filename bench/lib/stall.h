@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long the machine itself lets a processor stand still: a virtual one while its host does something else, any while
-// another program has its turn. Whoever runs there cannot answer meanwhile.
+// How long the machine itself lets a processor stand still: a virtual one while its host does something else,
+// any while another program has its turn. Whoever runs there cannot answer meanwhile.
 #ifndef VGPU_BENCH_LIB_STALL_H_
 #define VGPU_BENCH_LIB_STALL_H_
 
@@ -16,7 +16,7 @@ namespace vgpu::bench {
 
 // Of one processor, while it was watched.
 struct Stalls {
-  base::Histogram ns;        // how long each lasted
+  base::Histogram ns;  // how long each lasted
   uint64_t watched_ns = 0;
   uint64_t preemptions = 0;  // by other programs of this machine: the part of them that its kernel knows of
 
@@ -50,8 +50,8 @@ class StallRecorder {
   uint64_t last_ns_ = 0;
 };
 
-// For `span`, a process on each of these processors reads the clock and does nothing else, all at once; this process
-// sleeps. What they saw, in the order of `cpus`.
+// For `span`, a process on each of these processors reads the clock and does nothing else, all at once; this
+// process sleeps. What they saw, in the order of `cpus`.
 Result<std::vector<Stalls>> WatchStalls(const std::vector<int>& cpus, std::chrono::nanoseconds span);
 
 }  // namespace vgpu::bench

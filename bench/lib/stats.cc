@@ -18,7 +18,7 @@ double Quantile(std::vector<double> values, double q) {
 
 Spread SpreadOf(const std::vector<double>& values) {
   if (values.empty()) return {};
-  return {values.size(),          Quantile(values, 0),    Quantile(values, 0.25),
+  return {values.size(),         Quantile(values, 0),    Quantile(values, 0.25),
           Quantile(values, 0.5), Quantile(values, 0.75), Quantile(values, 1)};
 }
 

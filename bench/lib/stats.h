@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// From rounds to a verdict. Both sides of a comparison run in every round, shortly after one another; a machine whose
-// speed changes between rounds changes both. So: a ratio for each round, the median of the ratios, and their spread.
+// From rounds to a verdict. Both sides of a comparison run in every round, shortly after one another; a
+// machine whose speed changes between rounds changes both. So: a ratio for each round, the median of the
+// ratios, and their spread.
 #ifndef VGPU_BENCH_LIB_STATS_H_
 #define VGPU_BENCH_LIB_STATS_H_
 
@@ -11,7 +12,8 @@
 
 namespace vgpu::bench {
 
-// The value below which the share `q` (0..1) of the sorted values lies, interpolated. Needs at least one value.
+// The value below which the share `q` (0..1) of the sorted values lies, interpolated.
+// Needs at least one value.
 double Quantile(std::vector<double> values, double q);
 
 struct Spread {
@@ -27,7 +29,8 @@ Spread SpreadOf(const std::vector<double>& values);
 // ours[i] / theirs[i]. Both have the same size, and no divisor is zero.
 std::vector<double> Ratios(const std::vector<double>& ours, const std::vector<double>& theirs);
 
-// Of several rivals measured in the same rounds: the one whose median is best (lowest, or highest). Needs one rival.
+// Of several rivals measured in the same rounds: the one whose median is best (lowest,
+// or highest). Needs one rival.
 enum class Better : unsigned char { kLower, kHigher };
 size_t BestOf(const std::vector<std::vector<double>>& rivals, Better better);
 
@@ -42,9 +45,9 @@ struct Gate {
   bool Holds(double value) const { return better == Better::kLower ? value <= bound : value >= bound; }
 };
 
-// By how much the machine's own speed changed: the median of the raw ping-pong in the fastest fifth of the run to that
-// in the slowest (consecutive rounds, five windows), so that single disturbed rounds do not count. 1 with fewer than
-// five rounds.
+// By how much the machine's own speed changed: the median of the raw ping-pong in the fastest fifth of the
+// run to that in the slowest (consecutive rounds, five windows), so that single disturbed rounds do not
+// count. 1 with fewer than five rounds.
 double Drift(const std::vector<double>& raw_by_round);
 // Above this, a run on a shared machine says nothing.
 inline constexpr double kDriftMax = 2.0;

@@ -29,7 +29,8 @@ TEST(Spread, OfNothingIsEmpty_OfValuesIsOrdered) {
   EXPECT_DOUBLE_EQ(spread.max, 5);
 }
 
-// What the whole method is for: a machine that slows down tenfold in the middle moves the ratio of means, not ours.
+// What the whole method is for: a machine that slows down tenfold in the middle moves the
+// ratio of means, not ours.
 TEST(Ratios, MachineThatChangesItsSpeed_LeavesTheMedianAlone) {
   std::vector<double> ours, theirs;
   for (int round = 0; round < 40; ++round) {

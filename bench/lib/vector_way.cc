@@ -17,10 +17,12 @@ using Clock = std::chrono::steady_clock;
 constexpr uint32_t kStepA = 0x9e3779b1;  // odd: neighbours differ in all bytes
 constexpr uint32_t kStepB = 0x85ebca77;
 
-// Of one request: cheap to make, since a guest may be emulated, and different from any other's at every place.
+// Of one request: cheap to make, since a guest may be emulated,
+// and different from any other's at every place.
 struct Operands {
   explicit Operands(uint64_t serial)
-      : a(static_cast<uint32_t>(serial * 0x9e3779b97f4a7c15ull >> 32)), b(static_cast<uint32_t>(serial * 0xc2b2ae3d27d4eb4full >> 32)) {}
+      : a(static_cast<uint32_t>(serial * 0x9e3779b97f4a7c15ull >> 32)),
+        b(static_cast<uint32_t>(serial * 0xc2b2ae3d27d4eb4full >> 32)) {}
 
   void Put(const VectorMemory& memory) const {
     for (uint64_t i = 0; i < memory.count; ++i) {
@@ -31,7 +33,8 @@ struct Operands {
   // Computed again: neither side's memory is believed.
   bool Matches(const VectorMemory& memory) const {
     uint64_t wrong = 0;
-    for (uint64_t i = 0; i < memory.count; ++i) wrong += memory.c[i] != a + b + static_cast<uint32_t>(i) * (kStepA + kStepB);
+    for (uint64_t i = 0; i < memory.count; ++i)
+      wrong += memory.c[i] != a + b + static_cast<uint32_t>(i) * (kStepA + kStepB);
     return wrong == 0;
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ways by which a program in a guest has vectors added, timed one request at a time. Every element of every request is
-// new, and every sum of every answer is compared: what was left of an earlier request counts as wrong.
+// Ways by which a program in a guest has vectors added, timed one request at a time. Every element of every
+// request is new, and every sum of every answer is compared: what was left of an
+// earlier request counts as wrong.
 #ifndef VGPU_BENCH_LIB_VECTOR_WAY_H_
 #define VGPU_BENCH_LIB_VECTOR_WAY_H_
 
@@ -24,8 +25,8 @@ struct VectorMemory {
 class VectorWay {
  public:
   virtual ~VectorWay() = default;
-  // Where operands lie before a request and sums after it: in memory that nobody else sees, unless the way has a place
-  // that the other side sees. Valid while this lives.
+  // Where operands lie before a request and sums after it: in memory that nobody else sees, unless the way
+  // has a place that the other side sees. Valid while this lives.
   virtual VectorMemory Memory(uint64_t count);
   // Returns when the sums are there. Throws if there is no answer, or a refusal.
   virtual void Add(const VectorMemory& memory) = 0;
@@ -39,8 +40,8 @@ class VectorWay {
 
 struct VectorRun {
   uint64_t elements = 0;  // of a vector; 0: two numbers, which some ways carry otherwise than a vector of one
-  uint64_t count = 1;      // requests
-  uint64_t warm_up = 0;    // requests before those
+  uint64_t count = 1;     // requests
+  uint64_t warm_up = 0;   // requests before those
   double seconds_max = 0;  // stops after so long; 0: no matter how long
   uint64_t seed = 1;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operands of VECTOR_ADDs and how their sums are checked. To compare every element of every answer would take
-// longer than to add them: elements at changing places, 16 or more of a vector, are new in each request and compared
-// after it; now and then all are compared.
+// The operands of VECTOR_ADDs and how their sums are checked. To compare every element of every answer would
+// take longer than to add them: elements at changing places, 16 or more of a vector, are new in each request
+// and compared after it; now and then all are compared.
 #ifndef VGPU_BENCH_LIB_VECTORS_H_
 #define VGPU_BENCH_LIB_VECTORS_H_
 
@@ -9,7 +9,8 @@
 
 namespace vgpu::bench {
 
-// c = a + b, i32. The memory outlives it, and the other side has it only between Prepare and the look at the sums.
+// c = a + b, i32. The memory outlives it, and the other side has it only between Prepare and
+// the look at the sums.
 class Vectors {
  public:
   Vectors(uint32_t* a, uint32_t* b, uint32_t* c, uint64_t count);

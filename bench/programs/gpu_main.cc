@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// //bench:gpu: what guests get from the GPU through the mediator, and what a program on the host gets from it by
-// itself, in one run. Every figure is a ratio of both, round by round.
+// //bench:gpu: what guests get from the GPU through the mediator, and what a program on the host gets from it
+// by itself, in one run. Every figure is a ratio of both, round by round.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -35,9 +35,9 @@ struct Measurement {
 };
 // The first one without any CUDA context in this process; the VM last, since it has the longest start.
 constexpr Measurement kAll[] = {
-    {"idle", MeasureIdlePower}, {"rtt", MeasureRtt},           {"native-flood", MeasureNativeFlood},
-    {"flood", MeasureBesideFlood}, {"rates", MeasureRates},    {"copies", MeasureCopyRates},
-    {"crossing", MeasureCrossing}, {"others", MeasureOthers},  {"hung", MeasureHung},
+    {"idle", MeasureIdlePower},    {"rtt", MeasureRtt},       {"native-flood", MeasureNativeFlood},
+    {"flood", MeasureBesideFlood}, {"rates", MeasureRates},   {"copies", MeasureCopyRates},
+    {"crossing", MeasureCrossing}, {"others", MeasureOthers}, {"hung", MeasureHung},
     {"vm", MeasureVmRtt},
 };
 
@@ -72,9 +72,8 @@ Result<void> Introduce(Setup* setup) {
 }
 
 void Measure(Setup* setup, const Measurement& measurement) {
-  const auto measured = Measured(measurement.name, [&] {
-    return OpenLab(setup).and_then([&] { return measurement.measure(setup); });
-  });
+  const auto measured = Measured(
+      measurement.name, [&] { return OpenLab(setup).and_then([&] { return measurement.measure(setup); }); });
   if (!measured) setup->figures.push_back(Failed(measurement.name, measured.error()));
 }
 
@@ -126,10 +125,12 @@ int ParseAndRun(int argc, char** argv) {
   uint32_t place = 0;
   std::string file;
   bool rehearse = false;
-  cli::Program program("gpu", "What guests get from the GPU, and what a program on the host gets from it by itself.");
+  cli::Program program(
+      "gpu", "What guests get from the GPU, and what a program on the host gets from it by itself.");
   CLI::App& app = program.app();
   cli::AddWord(app, "--backend", &flags.backend,
-               "of the mediator; cpu: a rehearsal, in which nothing is judged (default: cuda)", {"cuda", "cpu"});
+               "of the mediator; cpu: a rehearsal, in which nothing is judged (default: cuda)",
+               {"cuda", "cpu"});
   cli::AddInteger(app, "--gpu", &flags.gpu, "which one, as nvidia-smi counts", 0);
   cli::AddFlag(app, "--quick", &flags.quick, "few and short rounds: to see that everything works");
   cli::AddWords(app, "--only", &flags.only, "only these measurements", names);
@@ -137,7 +138,8 @@ int ParseAndRun(int argc, char** argv) {
   CLI::App* guest = app.add_subcommand("guest", "")->group("");  // one of our own processes
   cli::AddText(*guest, "--board", &board, "")->required();
   cli::AddInteger(*guest, "--seat", &place, "")->required();
-  CLI::App* neighbour = app.add_subcommand("neighbour", "")->group("");  // the same, but nothing to do with a mediator
+  // The same, but nothing to do with a mediator.
+  CLI::App* neighbour = app.add_subcommand("neighbour", "")->group("");
   cli::AddText(*neighbour, "--file", &file, "")->required();
   cli::AddFlag(*neighbour, "--rehearse", &rehearse, "");
   if (const auto status = program.Parse(argc, argv)) return *status;

@@ -49,7 +49,8 @@ const Cell* Find(const std::vector<Cell>& cells, const Case& attack) {
   return at == cells.end() ? nullptr : &*at;
 }
 
-// What there is, and what is still wanted, in the order of the matrix. Written after each, if to be written at all.
+// What there is, and what is still wanted, in the order of the matrix. Written after each, if to be written
+// at all.
 std::optional<std::vector<Cell>> MeasureAll(const Flags& flags, std::vector<Cell> cells) {
   for (const Case& attack : Cases()) {
     if (!Wanted(flags, attack) || Find(cells, attack) != nullptr) continue;
@@ -106,9 +107,10 @@ int ParseAndRun(int argc, char** argv) {
   cli::AddText(app, "--mediator", &settings.mediator, "another mediator than this tree's", "PATH");
   cli::AddReadableFile(app, "--config", &settings.config, "configuration file of the mediator");
   cli::AddInteger(app, "--seed", &settings.seed, "of what attacks do at random");
-  CLI::Option* json =
-      cli::AddText(app, "--json", &flags.json, "also write everything to this file, after each attack", "FILE");
-  cli::AddText(app, "--resume", &flags.resume, "the same, but what it has already is not measured again", "FILE")
+  CLI::Option* json = cli::AddText(app, "--json", &flags.json,
+                                   "also write everything to this file, after each attack", "FILE");
+  cli::AddText(app, "--resume", &flags.resume, "the same, but what it has already is not measured again",
+               "FILE")
       ->excludes(json);
   cli::AddText(app, "--commit", &flags.commit, "of what is measured, for the JSON (default: what git says)");
   cli::AddFlag(app, "--unpinned", &flags.unpinned, "everybody on all processors; printed, without gates");

@@ -23,8 +23,8 @@ struct Flags {
 void AddFlags(CLI::App& app, const std::vector<Measurement>& measurements, Flags* flags);
 
 // Binds this process to its processor and makes those of `measurements` that are wanted. One that fails, or
-// cannot be made here, is a figure, too. Nothing: there is no processor to bind it to, which it has said on
-// stderr.
+// cannot be made here, is a figure, too. Nothing: there is no processor to bind it to,
+// which it has said on stderr.
 std::optional<Results> Measure(const std::vector<Measurement>& measurements, const Flags& flags);
 
 // Figures that show a fault fail a program that has no gates.

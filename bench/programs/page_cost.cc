@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What does it cost two processors to hand over a line, and does it matter in which page it lies? One line after the other,
-// of many pages of shared memory: a round trip in which the client writes one word of it and the server another, as in a
-// slot. A machine on which pages differ gives each VM, and each contestant of a benchmark, its own luck (contest.h,
-// kPlaces).
+// What does it cost two processors to hand over a line, and does it matter in which page it lies? One line
+// after the other, of many pages of shared memory: a round trip in which the client writes one word of it and
+// the server another, as in a slot. A machine on which pages differ gives each VM, and each contestant of a
+// benchmark, its own luck (contest.h, kPlaces).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -27,8 +27,8 @@ namespace {
 constexpr size_t kPages = 1024;
 constexpr size_t kLinesOfPage = 64;
 constexpr size_t kSweeps = 5;
-constexpr uint64_t kPings = 20;   // in a row, on one line
-constexpr double kDear = 1.2;     // of the median page
+constexpr uint64_t kPings = 20;  // in a row, on one line
+constexpr double kDear = 1.2;    // of the median page
 
 struct alignas(64) Line {
   std::atomic<uint64_t> ping{0};
@@ -100,11 +100,15 @@ int Run() {
     by_page[page] = Quantile(sweeps, 0.5);
   }
   const double median = Quantile(by_page, 0.5);
-  const auto dear = std::count_if(by_page.begin(), by_page.end(), [&](double ns) { return ns > kDear * median; });
-  fmt::print("{}\n\nhanding over a line and getting it back, ns by page ({} pages of {} lines, {} sweeps of {} pings a line)\n",
-             MachineText(), kPages, kLinesOfPage, kSweeps, kPings);
+  const auto dear =
+      std::count_if(by_page.begin(), by_page.end(), [&](double ns) { return ns > kDear * median; });
+  fmt::print(
+      "{}\n\nhanding over a line and getting it back, ns by page ({} pages of {} lines, {} sweeps of {} "
+      "pings a line)\n",
+      MachineText(), kPages, kLinesOfPage, kSweeps, kPings);
   for (const double q : {0.0, 0.1, 0.5, 0.9, 0.95, 0.99, 1.0}) {
-    fmt::print("  p{:<4g} {:7.0f}  {:5.2f} of the median page\n", 100 * q, Quantile(by_page, q), Quantile(by_page, q) / median);
+    fmt::print("  p{:<4g} {:7.0f}  {:5.2f} of the median page\n", 100 * q, Quantile(by_page, q),
+               Quantile(by_page, q) / median);
   }
   fmt::print("pages that cost more than {} times the median: {} ({:.1f} %)\n", kDear, dear,
              100.0 * static_cast<double>(dear) / kPages);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// //bench:ring: the ring between two processes of this host, against its rivals. Everything is measured in interleaved
-// rounds first; Google Benchmark then lists each contestant (manual times: those of its rounds), and the table of
-// ratios follows.
+// //bench:ring: the ring between two processes of this host, against its rivals. Everything is measured in
+// interleaved rounds first; Google Benchmark then lists each contestant (manual times: those of its rounds),
+// and the table of ratios follows.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
@@ -39,19 +39,23 @@ bool TakeFlags(int* argc, char** argv, Flags* flags) {
 }
 
 void List(const std::string& contest, const Series& series, uint64_t per_round) {
-  benchmark::RegisterBenchmark((contest + "/" + series.name).c_str(), [&series, per_round](benchmark::State& state) {
-    size_t round = 0;
-    for ([[maybe_unused]] auto _ : state) {
-      state.SetIterationTime(series.ns_per_request[round++] * static_cast<double>(per_round) / 1e9);
-    }
-    state.SetItemsProcessed(static_cast<int64_t>(series.requests));
-    state.counters["wrong"] = static_cast<double>(series.wrong);
-    if (series.latency_ns.count() == 0) return;
-    state.counters["p50_ns"] = static_cast<double>(series.latency_ns.Percentile(50));
-    state.counters["p99_ns"] = static_cast<double>(series.latency_ns.Percentile(99));
-    state.counters["p99.9_ns"] = static_cast<double>(series.latency_ns.Percentile(99.9));
-    state.counters["samples"] = static_cast<double>(series.latency_ns.count());
-  })->UseManualTime()->Iterations(static_cast<benchmark::IterationCount>(series.ns_per_request.size()));
+  benchmark::RegisterBenchmark(
+      (contest + "/" + series.name).c_str(),
+      [&series, per_round](benchmark::State& state) {
+        size_t round = 0;
+        for ([[maybe_unused]] auto _ : state) {
+          state.SetIterationTime(series.ns_per_request[round++] * static_cast<double>(per_round) / 1e9);
+        }
+        state.SetItemsProcessed(static_cast<int64_t>(series.requests));
+        state.counters["wrong"] = static_cast<double>(series.wrong);
+        if (series.latency_ns.count() == 0) return;
+        state.counters["p50_ns"] = static_cast<double>(series.latency_ns.Percentile(50));
+        state.counters["p99_ns"] = static_cast<double>(series.latency_ns.Percentile(99));
+        state.counters["p99.9_ns"] = static_cast<double>(series.latency_ns.Percentile(99.9));
+        state.counters["samples"] = static_cast<double>(series.latency_ns.count());
+      })
+      ->UseManualTime()
+      ->Iterations(static_cast<benchmark::IterationCount>(series.ns_per_request.size()));
 }
 
 int Run(const Flags& flags) {

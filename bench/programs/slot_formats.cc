@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which layout of a slot is fastest? The candidates of docs/adr/0003-slot-format.md, bare (no decode, no scheduling), in
-// interleaved rounds between two processes. Ratios are against the layout that ships.
+// Which layout of a slot is fastest? The candidates of docs/adr/0003-slot-format.md, bare (no decode, no
+// scheduling), in interleaved rounds between two processes. Ratios are against the layout that ships.
 #include <fmt/format.h>
 
 #include <array>
@@ -69,14 +69,16 @@ class Ring {
 
   void Publish(uint64_t begin, uint64_t end) const {
     const bool held = layout_.publication == Publication::kHeldFirst;
-    for (uint64_t i = begin + (held ? 1 : 0); i < end; ++i) submit(i).store(Tag(i), std::memory_order_release);
+    for (uint64_t i = begin + (held ? 1 : 0); i < end; ++i)
+      submit(i).store(Tag(i), std::memory_order_release);
     if (held) submit(begin).store(Tag(begin), std::memory_order_release);
     if (layout_.publication == Publication::kIndex) memory_->prod.store(end, std::memory_order_release);
   }
 
  private:
   std::atomic<uint64_t>& Word(uint64_t i, size_t off) const {
-    return *reinterpret_cast<std::atomic<uint64_t>*>(memory_->slots.data() + i % kEntries * layout_.stride + off);
+    return *reinterpret_cast<std::atomic<uint64_t>*>(memory_->slots.data() + i % kEntries * layout_.stride +
+                                                     off);
   }
 
   Memory* const memory_;
@@ -116,11 +118,13 @@ class SlotContestant final : public Contestant {
         if (watch != nullptr) watch->Sent(sent);
         for (uint64_t i = sent; i < sent + n; ++i) {
           const Operands operands = OperandsOf(i);
-          ring_.arg(i).store(uint64_t{static_cast<uint32_t>(operands.b)} << 32 | static_cast<uint32_t>(operands.a),
-                             std::memory_order_relaxed);
+          ring_.arg(i).store(
+              uint64_t{static_cast<uint32_t>(operands.b)} << 32 | static_cast<uint32_t>(operands.a),
+              std::memory_order_relaxed);
         }
         ring_.Publish(sent, sent + n);
-        std::atomic_thread_fence(std::memory_order_seq_cst);  // as the product does before it looks at kick_event
+        // As the product does before it looks at kick_event.
+        std::atomic_thread_fence(std::memory_order_seq_cst);
         wrong_ += memory_->never.load(std::memory_order_relaxed);
         sent += n;
       }
@@ -150,7 +154,8 @@ class SlotContestant final : public Contestant {
       }
       if (n == 0) continue;
       reaped_ += n;
-      std::atomic_thread_fence(std::memory_order_seq_cst);  // as the product does before it looks at call_event
+      // As the product does before it looks at call_event.
+      std::atomic_thread_fence(std::memory_order_seq_cst);
       wrong_ += memory_->never.load(std::memory_order_relaxed);
     }
   }
@@ -170,13 +175,13 @@ bool Compare(const char* title, uint32_t depth, uint32_t batch, uint32_t rounds,
   for (const Layout& layout : kLayouts) all.push_back(std::make_unique<SlotContestant>(layout, depth, batch));
   all.push_back(MakeRawPingPong(Polling::kEager));
   const std::vector<Series> series = RunContest(all, rounds, count);
-  fmt::print("\n{} ({} rounds of {}):\n  {:<42} {:>9} {:>22} {:>6}\n", title, rounds, count, "layout", "median ns",
-             "/ the one that ships", "wrong");
+  fmt::print("\n{} ({} rounds of {}):\n  {:<42} {:>9} {:>22} {:>6}\n", title, rounds, count, "layout",
+             "median ns", "/ the one that ships", "wrong");
   bool right = true;
   for (const Series& one : series) {
     const Spread ratio = SpreadOf(Ratios(one.ns_per_request, series[0].ns_per_request));
-    fmt::print("  {:<42} {:>9.1f} {:>8.2f} [{:.2f}, {:.2f}] {:>6}\n", one.name, Quantile(one.ns_per_request, 0.5),
-               ratio.median, ratio.q1, ratio.q3, one.wrong);
+    fmt::print("  {:<42} {:>9.1f} {:>8.2f} [{:.2f}, {:.2f}] {:>6}\n", one.name,
+               Quantile(one.ns_per_request, 0.5), ratio.median, ratio.q1, ratio.q3, one.wrong);
     right = right && one.wrong == 0;
   }
   fmt::print("  the machine's own drift in this run: {:.2f}x\n", Drift(series.back().ns_per_request));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// vector_client: a guest's program that has vectors added over the ring, or through a port. Prints one line of JSON.
+// vector_client: a guest's program that has vectors added over the ring, or through a port. Prints one line
+// of JSON.
 #include <memory>
 #include <string>
 
@@ -30,7 +31,8 @@ int Run(int argc, char** argv) {
   vgpu::bench::AddRunOptions(program.app(), &run);
   if (const auto status = program.Parse(argc, argv)) return *status;
   const std::unique_ptr<VectorWay> way =
-      ring->parsed() ? MakeRingWay(in_arena ? RingOperands::kInArena : RingOperands::kCopied) : MakePortWay(device);
+      ring->parsed() ? MakeRingWay(in_arena ? RingOperands::kInArena : RingOperands::kCopied)
+                     : MakePortWay(device);
   return Print(RunVectors(*way, run));
 }
 

@@ -21,13 +21,15 @@ using std::chrono::steady_clock;
 
 constexpr int kPortsMax = 4;
 
-// tools/vm has its own ports on another controller. With few ports, each queue has an interrupt vector for itself.
+// tools/vm has its own ports on another controller. With few ports,
+// each queue has an interrupt vector for itself.
 void AddPorts(const std::vector<std::string>& ports, std::vector<std::string>* argv) {
   const auto add = [&](const char* option, const std::string& value) {
     argv->push_back(fmt::format("--qemu-arg={}", option));
     argv->push_back("--qemu-arg=" + value);
   };
-  add("-device", fmt::format("virtio-serial-pci,id=ports,max_ports={},vectors={}", kPortsMax, 2 * (kPortsMax + 2)));
+  add("-device",
+      fmt::format("virtio-serial-pci,id=ports,max_ports={},vectors={}", kPortsMax, 2 * (kPortsMax + 2)));
   for (size_t i = 0; i < ports.size(); ++i) {
     add("-chardev", fmt::format("socket,id=port{},path={}", i + 1, ports[i]));
     add("-device", fmt::format("virtserialport,bus=ports.0,nr={0},chardev=port{0}", i + 1));
@@ -41,8 +43,9 @@ Result<std::unique_ptr<VmProcess>> VmProcess::Boot(const VmOptions& options, con
   if (!vm) return tl::make_unexpected(vm.error());
   std::vector<std::string> argv = {*vm};
   if (options.device) {
-    argv.insert(argv.end(), {"--socket", options.socket, "--vm_id", std::to_string(options.vm_id), "--pool_id",
-                             options.pool, "--priority", options.priority, "--entries", std::to_string(options.entries)});
+    argv.insert(argv.end(),
+                {"--socket", options.socket, "--vm_id", std::to_string(options.vm_id), "--pool_id",
+                 options.pool, "--priority", options.priority, "--entries", std::to_string(options.entries)});
   } else {
     argv.emplace_back("--no-device");
   }
@@ -60,7 +63,8 @@ Result<std::unique_ptr<VmProcess>> VmProcess::Boot(const VmOptions& options, con
   }
   argv.insert(argv.end(), {"--", "sh", "-c", script});
   int pipe[2];
-  if (pipe2(pipe, O_CLOEXEC) != 0) return tl::make_unexpected(fmt::format("no pipe: {}", std::strerror(errno)));
+  if (pipe2(pipe, O_CLOEXEC) != 0)
+    return tl::make_unexpected(fmt::format("no pipe: {}", std::strerror(errno)));
   std::unique_ptr<VmProcess> process(new VmProcess);
   process->out_ = base::UniqueFd(pipe[0]);
   const base::UniqueFd write_end(pipe[1]);

@@ -27,7 +27,8 @@ struct VmOptions {
   uint32_t mem_mib = 256;
   uint32_t entries = VGPU_ENTRIES_DEFAULT;
   std::string region;  // its size, with one ring ("256M"); empty: the defaults of tools/vm
-  // Unix sockets that listen: in the guest the ports 1, 2 and so on of a virtio-serial controller, the last one.
+  // Unix sockets that listen: in the guest the ports 1, 2 and so on of a
+  // virtio-serial controller, the last one.
   std::vector<std::string> ports;
   std::vector<std::string> modules;
   std::vector<std::string> copies;  // more files for /, as paths of runfiles
@@ -60,7 +61,8 @@ class VmProcess {
   pid_t qemu_ = 0;  // its child
 };
 
-// Why no VM can be booted here, or nothing. Boots one, which also makes tools/vm fetch or build what it lacks.
+// Why no VM can be booted here, or nothing. Boots one, which also makes tools/vm fetch
+// or build what it lacks.
 std::optional<std::string> NoVmBecause();
 
 }  // namespace vgpu::bench

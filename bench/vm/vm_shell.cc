@@ -19,8 +19,7 @@ std::string ScriptOf(const VmOptions& options, const std::string& setup) {
   return fmt::format(
       "until [ -c /dev/vport[1-9]p{} ]; do usleep 1000; done\n"
       "for port in /dev/vport[1-9]p*; do ln -s $port /dev/port${{port##*p}}; done\n"
-      "{}"
-      "exec 4</dev/port1\n"
+      "{}exec 4</dev/port1\n"
       "while read -r command <&4; do eval \"$command\" || exit; done\n",
       options.ports.size(), setup);
 }
@@ -49,7 +48,8 @@ Result<void> VmShell::Tell(const std::string& command) {
     if (!commands_) return tl::make_unexpected("QEMU does not start" + vm_->LastWords());
   }
   const std::string line = command + "\n";
-  if (send(commands_.get(), line.data(), line.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(line.size())) return {};
+  if (send(commands_.get(), line.data(), line.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(line.size()))
+    return {};
   return tl::make_unexpected("the VM ended" + vm_->LastWords());
 }
 

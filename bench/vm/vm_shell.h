@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A VM that does one command after another, as it is told, so that several VMs begin at the same moment, and the host
-// has the machine for itself in between.
+// A VM that does one command after another, as it is told, so that several VMs begin at the same moment, and
+// the host has the machine for itself in between.
 #ifndef VGPU_BENCH_VM_VM_SHELL_H_
 #define VGPU_BENCH_VM_VM_SHELL_H_
 
@@ -17,7 +17,8 @@ namespace vgpu::bench {
 
 class VmShell {
  public:
-  // `setup`: shell commands that come first. The VM's ports are /dev/port2 and so on: the first is the shell's.
+  // `setup`: shell commands that come first. The VM's ports are /dev/port2 and so on:
+  // the first is the shell's.
   static Result<std::unique_ptr<VmShell>> Boot(VmOptions options, const std::string& setup);
 
   // Does not wait for anything but for QEMU's start.

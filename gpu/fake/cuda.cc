@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The driver and its devices. The environment says how they behave: FAKE_CUDA_INIT (its result), FAKE_CUDA_VERSION,
-// FAKE_CUDA_DEVICES (how many), FAKE_CUDA_NAME (of each, before its number); in other files FAKE_CUDA_MODULE and
-// FAKE_CUDA_REGISTER (results of loading kernels and of registering memory), FAKE_CUDA_HANG_FROM_KIB (registering that much
-// memory, or more, never returns), FAKE_CUDA_GAPS=1 (the resident kernel reports a gap every 5 ms).
+// The driver and its devices. The environment says how they behave: FAKE_CUDA_INIT (its result),
+// FAKE_CUDA_VERSION, FAKE_CUDA_DEVICES (how many), FAKE_CUDA_NAME (of each, before its number); in other
+// files FAKE_CUDA_MODULE and FAKE_CUDA_REGISTER (results of loading kernels and of registering memory),
+// FAKE_CUDA_HANG_FROM_KIB (registering that much memory, or more, never returns), FAKE_CUDA_GAPS=1 (the
+// resident kernel reports a gap every 5 ms).
 #include "gpu/fake/cuda.h"
 
 #include <cstdio>

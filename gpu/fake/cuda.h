@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A libcuda.so.1 for tests: its devices compute on the CPU. Here: the driver's functions under the driver's names and
-// with the driver's types, and the errors that they give.
+// A libcuda.so.1 for tests: its devices compute on the CPU. Here: the driver's functions under the driver's
+// names and with the driver's types, and the errors that they give.
 #ifndef VGPU_GPU_FAKE_CUDA_H_
 #define VGPU_GPU_FAKE_CUDA_H_
 

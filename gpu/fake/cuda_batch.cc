@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels that end by themselves. What a GPU would trap on breaks the context here, too: an operand that is not in
-// the GPU's reach, one that is not aligned.
+// The kernels that end by themselves. What a GPU would trap on breaks the context here, too: an operand that
+// is not in the GPU's reach, one that is not aligned.
 #include <chrono>
 
 #include "api/codes.h"
@@ -44,7 +44,8 @@ CuResult Compute(const VgpuJob& job, uint32_t* data, uint32_t* code) {
 }
 
 uint64_t Nanoseconds() {
-  return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1));
+  return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch() /
+                               std::chrono::nanoseconds(1));
 }
 
 // Blocks that share a job count themselves in `left`.
@@ -52,7 +53,8 @@ CuResult Run(const VgpuJob& job, unsigned blocks) {
   uint32_t data = 0;
   uint32_t code = VGPU_OK;
   if (const CuResult computed = Compute(job, &data, &code); computed != kCuSuccess) return computed;
-  if (blocks > 1 && !Reachable(reinterpret_cast<uint64_t>(job.left), sizeof *job.left)) return kIllegalAddress;
+  if (blocks > 1 && !Reachable(reinterpret_cast<uint64_t>(job.left), sizeof *job.left))
+    return kIllegalAddress;
   if (job.when != nullptr) {
     const CuResult stamped = StoreWord(reinterpret_cast<uint64_t>(job.when), Nanoseconds(), __ATOMIC_RELAXED);
     if (stamped != kCuSuccess) return stamped;
@@ -81,9 +83,8 @@ CuResult RunBatch(CuContext context, const VgpuBatch& batch, unsigned jobs, unsi
 
 Work PrepareBatch(const Launch& launch) {
   if (launch.grid_y > VGPU_BATCH_JOBS) return nullptr;
-  return [batch = launch.parameter<VgpuBatch>(0), jobs = launch.grid_y, blocks = launch.grid_x](CuContext context) {
-    return RunBatch(context, batch, jobs, blocks);
-  };
+  return [batch = launch.parameter<VgpuBatch>(0), jobs = launch.grid_y,
+          blocks = launch.grid_x](CuContext context) { return RunBatch(context, batch, jobs, blocks); };
 }
 
 Work PrepareNativeAdd(const Launch& launch) {

@@ -31,7 +31,8 @@ class Pages {
  public:
   explicit Pages(size_t bytes)
       : bytes_(bytes),
-        memory_(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)) {
+        memory_(
+            mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)) {
     if (memory_ == MAP_FAILED) std::abort();
   }
   ~Pages() { munmap(memory_, bytes_); }
@@ -78,7 +79,8 @@ class ResidentKernel {
     ring()->slots[0] = slots();
     CuDevicePtr address = memory_.registration->address();
     void* parameters[] = {&address};
-    EXPECT_EQ(device.Launch(Kernel::kResident, kEntries / kThreads, kThreads, stream_.get(), parameters), kCuSuccess);
+    EXPECT_EQ(device.Launch(Kernel::kResident, kEntries / kThreads, kThreads, stream_.get(), parameters),
+              kCuSuccess);
   }
   ~ResidentKernel() { Leave(); }
   ResidentKernel(const ResidentKernel&) = delete;
@@ -122,7 +124,8 @@ class FakeCudaTest : public testing::Test {
  protected:
   void SetUp() override {
     setenv("FAKE_CUDA_DEVICES", "8", 1);
-    auto driver = LoadCudaDriver(kKernelsVersion, "./gpu/fake/libfake_cuda.so");  // bazel test runs in the runfiles
+    // Bazel test runs in the runfiles.
+    auto driver = LoadCudaDriver(kKernelsVersion, "./gpu/fake/libfake_cuda.so");
     ASSERT_TRUE(driver) << driver.error();
     driver_ = *driver;
   }

@@ -258,10 +258,12 @@ TEST_F(FakeCudaKernelsTest, Busy_TakesItsTime) {
 TEST_F(FakeCudaKernelsTest, Resident_AnswersEveryEntryInEveryLap_AndLeaves) {
   using std::chrono::steady_clock;
   const ResidentKernel kernel(*device_);
-  const auto end = steady_clock::now() + std::chrono::milliseconds(15);  // longer than from gap to gap, were there any
+  // Longer than from gap to gap, were there any.
+  const auto end = steady_clock::now() + std::chrono::milliseconds(15);
   for (uint32_t lap = 1; lap <= 20 || steady_clock::now() < end; ++lap) {
     for (uint32_t e = 0; e < ResidentKernel::kEntries; ++e) kernel.Ask(e, lap, 0xfffffff0u + e, lap);
-    for (uint32_t e = 0; e < ResidentKernel::kEntries; ++e) kernel.ExpectAnswer(e, lap, 0xfffffff0u + e + lap);
+    for (uint32_t e = 0; e < ResidentKernel::kEntries; ++e)
+      kernel.ExpectAnswer(e, lap, 0xfffffff0u + e + lap);
   }
   EXPECT_EQ(driver_.StreamQuery(kernel.stream()), kCuNotReady);
   EXPECT_EQ(LoadAcquire(&kernel.ring()->gaps), 0u);
@@ -274,7 +276,8 @@ TEST_F(FakeCudaKernelsTest, Resident_WaitsForEveryWordOfAnEntry) {
   const ResidentKernel kernel(*device_);
   kernel.Ask(0, 1, 2, 3);
   kernel.ExpectAnswer(0, 1, 5);
-  StoreRelease(&kernel.ring()->entries[0].word[VGPU_RESIDENT_A], uint64_t{2} << 32 | 9);  // of the next lap, alone
+  // Of the next lap, alone.
+  StoreRelease(&kernel.ring()->entries[0].word[VGPU_RESIDENT_A], uint64_t{2} << 32 | 9);
   kernel.Ask(1, 1, 4, 4);
   kernel.ExpectAnswer(1, 1, 8);
   kernel.Ask(1, 2, 4, 5);  // a whole pass later

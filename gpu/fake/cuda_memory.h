@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the fake devices may use: registered host memory and their own. An address is the same for host and device.
+// What the fake devices may use: registered host memory and their own.
+// An address is the same for host and device.
 #ifndef VGPU_GPU_FAKE_CUDA_MEMORY_H_
 #define VGPU_GPU_FAKE_CUDA_MEMORY_H_
 

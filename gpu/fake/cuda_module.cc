@@ -46,15 +46,16 @@ CuResult ModuleUnload(CuModule module) {
 
 CuResult ModuleGetFunction(CuFunction* function, CuModule, const char* name) {
   if (const CuResult usable = Usable(); usable != kCuSuccess) return usable;
-  auto* const found =
-      std::find_if(std::begin(functions), std::end(functions), [&](const CUfunc_st& f) { return f.name == name; });
+  auto* const found = std::find_if(std::begin(functions), std::end(functions),
+                                   [&](const CUfunc_st& f) { return f.name == name; });
   if (found == std::end(functions)) return kNotFound;
   *function = found;
   return kCuSuccess;
 }
 
-CuResult LaunchKernel(CuFunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
-                      unsigned block_y, unsigned block_z, unsigned, CuStream stream, void** parameters, void**) {
+CuResult LaunchKernel(CuFunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                      unsigned block_x, unsigned block_y, unsigned block_z, unsigned, CuStream stream,
+                      void** parameters, void**) {
   if (const CuResult usable = Usable(); usable != kCuSuccess) return usable;
   const uint64_t blocks = uint64_t{grid_x} * grid_y * grid_z;
   const uint64_t threads = uint64_t{block_x} * block_y * block_z;

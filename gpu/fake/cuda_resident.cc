@@ -68,7 +68,8 @@ class Resident {
     uint64_t* const slots = reinterpret_cast<uint64_t*>(SlotsOf(place >> VGPU_RESIDENT_SLOT_BITS));
     uint64_t* const done = slots + size_t{slot} * VGPU_RESIDENT_SLOT_WORDS + 1;
     if (!Reachable(reinterpret_cast<uint64_t>(done), sizeof *done)) return kIllegalAddress;
-    const uint32_t sum = static_cast<uint32_t>(word[VGPU_RESIDENT_A]) + static_cast<uint32_t>(word[VGPU_RESIDENT_B]);
+    const uint32_t sum =
+        static_cast<uint32_t>(word[VGPU_RESIDENT_A]) + static_cast<uint32_t>(word[VGPU_RESIDENT_B]);
     Store(done, word[VGPU_RESIDENT_TAG] << 32 | sum);
     Store(&ring_->finished[e], uint64_t{laps_[e]} << 32 | sum);
     if (++laps_[e] == 0) laps_[e] = 1;
@@ -98,9 +99,8 @@ class Resident {
 
 Work PrepareResident(const Launch& launch) {
   if (uint64_t{launch.grid_x} * launch.block_x != VGPU_RESIDENT_ENTRIES) return nullptr;
-  return [ring = launch.parameter<VgpuResidentRing*>(0), gaps = Setting("FAKE_CUDA_GAPS", 0) != 0](CuContext context) {
-    return Resident(ring, gaps).Run(context);
-  };
+  return [ring = launch.parameter<VgpuResidentRing*>(0), gaps = Setting("FAKE_CUDA_GAPS", 0) != 0](
+             CuContext context) { return Resident(ring, gaps).Run(context); };
 }
 
 }  // namespace vgpu::gpu::fake

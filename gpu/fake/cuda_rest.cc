@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every function of the driver that we resolve, refusing; weak, so that the other files define those that they have.
-// Graphs stay here.
+// Every function of the driver that we resolve, refusing; weak, so that the other files define those that
+// they have. Graphs stay here.
 #include "gpu/fake/cuda.h"
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"

@@ -127,7 +127,8 @@ CuResult WaitForAll() {
   Lock lock(state().mutex);
   if (const CuResult usable = UsableLocked(&lock, Current()); usable != kCuSuccess) return usable;
   const auto& unended = state().unended;
-  Wait(&lock, Current(), [&, end = state().next_serial] { return unended.empty() || *unended.begin() >= end; });
+  Wait(&lock, Current(),
+       [&, end = state().next_serial] { return unended.empty() || *unended.begin() >= end; });
   return UsableLocked(&lock, Current());
 }
 

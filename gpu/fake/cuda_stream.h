@@ -13,15 +13,15 @@ namespace vgpu::gpu::fake {
 // What a stream's thread does. An error breaks the context.
 using Work = std::function<CuResult(CuContext)>;
 
-// Success, or why the calling thread's context cannot be used: there is none, or it is broken. Of a broken context the
-// caller hears when nothing in it runs any more: what it used is the caller's again.
+// Success, or why the calling thread's context cannot be used: there is none, or it is broken. Of a broken
+// context the caller hears when nothing in it runs any more: what it used is the caller's again.
 CuResult Usable();
 
 // For a stream of the calling thread's context; null is a stream, too.
 CuResult Enqueue(CuStream stream, Work work);
 
-// Waits for all that was enqueued before, in any stream of any context. So do the functions of the driver that take
-// something away from kernels: beside a kernel that stays they do not come back.
+// Waits for all that was enqueued before, in any stream of any context. So do the functions of the driver
+// that take something away from kernels: beside a kernel that stays they do not come back.
 CuResult WaitForAll();
 
 // For work that does nothing for a while: ends early when the context breaks.

@@ -75,7 +75,8 @@ TEST_F(FakeCudaDriverTest, Registration_OncePerPage) {
   EXPECT_EQ(driver_.MemHostRegister(pages.at(), 4096, 0), kCuSuccess);
   EXPECT_EQ(driver_.MemHostRegister(pages.at(3 * 4096), 4096, 0), kCuSuccess);
   EXPECT_EQ(driver_.MemHostUnregister(pages.at(2 * 4096)), kNotRegistered);
-  for (const size_t off : {0, 4096, 3 * 4096}) EXPECT_EQ(driver_.MemHostUnregister(pages.at(off)), kCuSuccess) << off;
+  for (const size_t off : {0, 4096, 3 * 4096})
+    EXPECT_EQ(driver_.MemHostUnregister(pages.at(off)), kCuSuccess) << off;
   EXPECT_EQ(driver_.MemHostUnregister(pages.at()), kNotRegistered);
 }
 
@@ -157,7 +158,8 @@ TEST_F(FakeCudaDriverTest, Stream_KeepsItsOrder) {
     ASSERT_EQ(driver_.MemcpyHtoDAsync(own, vector, kBytes, stream.get()), kCuSuccess);
     ASSERT_EQ(LaunchBatch(batch, 1, stream.get()), kCuSuccess);
     ASSERT_EQ(driver_.MemcpyDtoHAsync(vector, own, kBytes, stream.get()), kCuSuccess);
-    ASSERT_EQ(driver_.StreamWriteValue64(stream.get(), reinterpret_cast<uint64_t>(word), round, 0), kCuSuccess);
+    ASSERT_EQ(driver_.StreamWriteValue64(stream.get(), reinterpret_cast<uint64_t>(word), round, 0),
+              kCuSuccess);
     Until([&] { return LoadAcquire(word) == round; });
     for (uint64_t i = 0; i < kCount; ++i) ASSERT_EQ(vector[i], i << round) << i;
   }
@@ -176,7 +178,8 @@ TEST_F(FakeCudaDriverTest, Stream_WaitsBehindAKernel_AndParametersAreThoseOfTheL
   batch.jobs[0].c = reinterpret_cast<uint64_t>(words);
   ASSERT_EQ(LaunchBatch(batch, 1, kernel.stream()), kCuSuccess);
   batch = OneJob(VGPU_JOB_FAULT);
-  ASSERT_EQ(driver_.StreamWriteValue64(kernel.stream(), reinterpret_cast<uint64_t>(words + 1), 9, 0), kCuSuccess);
+  ASSERT_EQ(driver_.StreamWriteValue64(kernel.stream(), reinterpret_cast<uint64_t>(words + 1), 9, 0),
+            kCuSuccess);
   kernel.Ask(0, 1, 1, 1);
   kernel.ExpectAnswer(0, 1, 2);
   EXPECT_EQ(driver_.StreamQuery(kernel.stream()), kCuNotReady);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An image for the fake driver, which has the kernels itself: on any machine a program with this one has kernels.
+// An image for the fake driver, which has the kernels itself: on any machine a program
+// with this one has kernels.
 #include "gpu/kernels.h"
 
 namespace vgpu::gpu {

@@ -44,7 +44,8 @@ class TokenBucket {
 
  private:
   void Refill(int64_t now_ns) {
-    if (refilled_ns_ != 0) tokens_ += static_cast<double>(std::max<int64_t>(0, now_ns - refilled_ns_)) / 1e9 * per_second_;
+    if (refilled_ns_ != 0)
+      tokens_ += static_cast<double>(std::max<int64_t>(0, now_ns - refilled_ns_)) / 1e9 * per_second_;
     tokens_ = std::min(most_, tokens_);
     refilled_ns_ = now_ns;
   }

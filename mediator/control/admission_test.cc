@@ -56,14 +56,15 @@ TEST(TokenBucket, TimeThatGoesBack_GivesNothing) {
 
 TEST(Admission, FloodOfConnections_BoundedAtOnceAndPerSecond) {
   Admission admission;
-  EXPECT_EQ(CountOf(10'000, [&] { return admission.MayConnect(kPeer, kStart); }), Admission::kConnectionsAtOnce);
-  EXPECT_NEAR(CountOf(10'000, [&] { return admission.MayConnect(kPeer, kStart + kSecond); }), Admission::kConnectionsPerSecond, 1);
+  EXPECT_EQ(CountOf(10'000, [&] { return admission.MayConnect(kPeer, kStart); }),
+            Admission::kConnectionsAtOnce);
+  EXPECT_NEAR(CountOf(10'000, [&] { return admission.MayConnect(kPeer, kStart + kSecond); }),
+              Admission::kConnectionsPerSecond, 1);
 }
 
 TEST(Admission, FloodOfOnePeer_AnotherIsLetIn) {
   Admission admission;
-  while (admission.MayConnect(kPeer, kStart)) {
-  }
+  while (admission.MayConnect(kPeer, kStart)) {}
   EXPECT_TRUE(admission.MayConnect(kOther, kStart));
   EXPECT_TRUE(admission.MayConnect({kPeer.uid + 1, kPeer.pid}, kStart));
   EXPECT_EQ(admission.AttachAt(kPeer, kStart), 0) << "attaches have a measure of their own";
@@ -71,7 +72,8 @@ TEST(Admission, FloodOfOnePeer_AnotherIsLetIn) {
 
 TEST(Admission, FloodOfAttaches_EachHearsWhenToAskAgain) {
   Admission admission;
-  EXPECT_EQ(CountOf(10'000, [&] { return admission.AttachAt(kPeer, kStart) == 0; }), Admission::kAttachesAtOnce);
+  EXPECT_EQ(CountOf(10'000, [&] { return admission.AttachAt(kPeer, kStart) == 0; }),
+            Admission::kAttachesAtOnce);
   const int64_t at = admission.AttachAt(kPeer, kStart);
   EXPECT_GT(at, kStart);
   EXPECT_LE(at, kStart + kSecond);
@@ -92,14 +94,15 @@ TEST(Admission, ManyPeersThatRest_AreForgotten) {
   EXPECT_LE(admission.peers_known(), 5000u);
 }
 
-// So many others within a second that some must be forgotten: those that have rested, and not the one that has not.
+// So many others within a second that some must be forgotten: those that have rested, and not the one that
+// has not.
 TEST(Admission, PeerThatDoesNotRest_IsNotForgottenAmongMany) {
   Admission admission;
-  while (admission.MayConnect(kPeer, kStart)) {
-  }
+  while (admission.MayConnect(kPeer, kStart)) {}
   for (pid_t i = 0; i < 10'000; ++i) admission.MayConnect({0, 1000 + i}, kStart + i * (kSecond / 10'000));
   EXPECT_LE(admission.peers_known(), 5000u);
-  EXPECT_NEAR(CountOf(10'000, [&] { return admission.MayConnect(kPeer, kStart + kSecond); }), Admission::kConnectionsPerSecond, 1);
+  EXPECT_NEAR(CountOf(10'000, [&] { return admission.MayConnect(kPeer, kStart + kSecond); }),
+              Admission::kConnectionsPerSecond, 1);
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ struct Refusal {
 
 // Checks the claim against the configuration. Returns the identity that the VM gets, or why it gets none.
 // Pure. `layout` gets ring_count 0 with ring=off.
-tl::expected<Identity, Refusal> CheckClaim(const vgpu_msg_attach& claim, const Config& config, vgpu_layout* layout);
+tl::expected<Identity, Refusal> CheckClaim(const vgpu_msg_attach& claim, const Config& config,
+                                           vgpu_layout* layout);
 
 // Is this descriptor of a kind that an owner may send? Checked before anything is done with it that its owner
 // could make slow.

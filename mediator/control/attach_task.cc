@@ -15,7 +15,8 @@ AttachTask::AttachTask(AttachParts parts, const Clock* clock, std::function<void
     : parts_(std::move(parts)),
       clock_(clock),
       done_(std::move(done)),
-      preparer_(parts_.layout, std::move(parts_.private_file), std::move(parts_.region), std::move(parts_.ring_lines)) {}
+      preparer_(parts_.layout, std::move(parts_.private_file), std::move(parts_.region),
+                std::move(parts_.ring_lines)) {}
 
 bool AttachTask::Step() {
   if (undoing_ || cancelled_.load()) {
@@ -33,8 +34,8 @@ bool AttachTask::Step() {
 }
 
 void AttachTask::MakeSession() {
-  session_ = std::make_unique<Session>(parts_.identity, preparer_.Take(), std::move(parts_.rings), std::move(parts_.window),
-                                       parts_.device);
+  session_ = std::make_unique<Session>(parts_.identity, preparer_.Take(), std::move(parts_.rings),
+                                       std::move(parts_.window), parts_.device);
   longest_call_ns_ = session_->Recover(*clock_);
 }
 

@@ -11,9 +11,9 @@
 
 #include "api/device_info.h"
 #include "mediator/control/attach.h"
-#include "mediator/loop/clock.h"
 #include "mediator/control/memory_thread.h"
 #include "mediator/lane/session.h"
+#include "mediator/loop/clock.h"
 
 namespace vgpu::mediator {
 

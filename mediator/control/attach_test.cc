@@ -12,11 +12,11 @@
 #include <utility>
 
 #include "api/codes.h"
+#include "base/bus_error_guard.h"
 #include "base/mapping.h"
 #include "base/memfd.h"
-#include "base/unique_fd.h"
-#include "base/bus_error_guard.h"
 #include "base/missing_pages.h"
+#include "base/unique_fd.h"
 #include "mediator/control/short_file.h"
 
 namespace vgpu::mediator {
@@ -119,7 +119,8 @@ class PrepareMemoryTest : public testing::Test {
  protected:
   PrepareMemoryTest() { EXPECT_EQ(vgpu_layout_make(1 << 20, 2, 64, &layout_), 0); }
 
-  tl::expected<SessionMemory, Refusal> Prepare(const base::UniqueFd& private_file, const base::UniqueFd& region,
+  tl::expected<SessionMemory, Refusal> Prepare(const base::UniqueFd& private_file,
+                                               const base::UniqueFd& region,
                                                const base::UniqueFd& rings = {}) const {
     MemoryPreparer preparer(layout_, Duplicate(private_file), Duplicate(region), Duplicate(rings));
     for (;;) {
@@ -128,7 +129,8 @@ class PrepareMemoryTest : public testing::Test {
       if (*ready) return preparer.Take();
     }
   }
-  std::string Error(const base::UniqueFd& private_file, const base::UniqueFd& region, const base::UniqueFd& rings = {}) {
+  std::string Error(const base::UniqueFd& private_file, const base::UniqueFd& region,
+                    const base::UniqueFd& rings = {}) {
     const auto memory = Prepare(private_file, region, rings);
     return memory ? "no error" : memory.error().text;
   }
@@ -178,7 +180,8 @@ TEST_F(PrepareMemoryTest, PagesThatAreNotThere_RefusedAndNotMade) {
   struct stat info;
   ASSERT_EQ(fstat(region.get(), &info), 0);
   EXPECT_EQ(info.st_blocks, 0);
-  EXPECT_NE(Error(Untouched(VGPU_PRIVATE_BYTES), Present(1 << 20)).find("the private file: it has pages"), std::string::npos);
+  EXPECT_NE(Error(Untouched(VGPU_PRIVATE_BYTES), Present(1 << 20)).find("the private file: it has pages"),
+            std::string::npos);
 }
 
 TEST_F(PrepareMemoryTest, HoleAfterTheAttach_IsABusErrorAndTakesNoMemory) {
@@ -224,8 +227,9 @@ TEST_F(PrepareMemoryTest, RingsFileThatIsWrong_IsNamed) {
   EXPECT_EQ(Error(file, region, Present(bytes + 4096)).rfind("the rings file: the shared memory has", 0), 0u);
   EXPECT_EQ(Error(file, region, Present(bytes - 4096)).rfind("the rings file: the shared memory has", 0), 0u);
   const base::UniqueFd missing = Untouched(bytes);
-  EXPECT_NE(Error(file, region, missing).find("the region or its rings file: it has pages that are not present"),
-            std::string::npos);
+  EXPECT_NE(
+      Error(file, region, missing).find("the region or its rings file: it has pages that are not present"),
+      std::string::npos);
   struct stat info;
   ASSERT_EQ(fstat(missing.get(), &info), 0);
   EXPECT_EQ(info.st_blocks, 0) << "allocated here";
@@ -285,7 +289,9 @@ TEST(CheckKindTest, MemfdsAndEventfds_AreToldFromAllElse) {
   EXPECT_FALSE(CheckIsMemfd("it", counter.get()));
   EXPECT_FALSE(CheckIsEventfd("it", memory.get()));
   // Of the right kind, but opened as a path: good for nothing.
-  const auto path_to = [](int fd) { return base::UniqueFd(open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_PATH | O_CLOEXEC)); };
+  const auto path_to = [](int fd) {
+    return base::UniqueFd(open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_PATH | O_CLOEXEC));
+  };
   EXPECT_FALSE(CheckIsMemfd("it", path_to(memory.get()).get()));
   EXPECT_FALSE(CheckIsEventfd("it", path_to(counter.get()).get()));
   EXPECT_FALSE(CheckIsMemfd("it", ends[0].get()));

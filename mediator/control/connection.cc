@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "api/codes.h"
+#include "base/crash_point.h"
 #include "mediator/control/attach_task.h"
 #include "mediator/loop/clock.h"
-#include "base/crash_point.h"
 #include "ring/regs.h"
 
 namespace vgpu::mediator {
@@ -21,7 +21,8 @@ namespace {
 
 // A connection that floods the loop gets this many messages an iteration.
 constexpr int kMessagesPerIteration = 16;
-// A peer that has not said hello within so long is hung up on; one that has may be silent for limits.silent_s.
+// A peer that has not said hello within so long is hung up on; one that has may be silent for
+// limits.silent_s.
 constexpr int64_t kHelloNs = 5'000'000'000;
 // Questions of a peer that has not read the answer to an earlier one.
 constexpr uint32_t kUnreadMax = 1000;
@@ -31,7 +32,10 @@ constexpr int64_t kSlowCallNs = 200'000;
 }  // namespace
 
 Connection::Connection(const ConnectionShared& shared, PeerFd socket, PeerId peer)
-    : shared_(shared), peer_(peer), channel_(MakeControlChannel(std::move(socket))), heard_ns_(MonotonicNs()) {}
+    : shared_(shared),
+      peer_(peer),
+      channel_(MakeControlChannel(std::move(socket))),
+      heard_ns_(MonotonicNs()) {}
 
 Connection::~Connection() {
   shared_.context.loop->Unwatch(watch_);
@@ -53,7 +57,9 @@ bool Connection::Holds(uint32_t vm_id, const MemoryIds& memory) const {
   return identity_.vm_id == vm_id || std::any_of(memory.begin(), memory.end(), same);
 }
 
-std::string Connection::Name() const { return fmt::format("VM {} (uid {}, pid {})", identity_.vm_id, peer_.uid, peer_.pid); }
+std::string Connection::Name() const {
+  return fmt::format("VM {} (uid {}, pid {})", identity_.vm_id, peer_.uid, peer_.pid);
+}
 
 void Connection::DoDue(int64_t now_ns) {
   if (now_ns < due_ns_) return;
@@ -63,8 +69,9 @@ void Connection::DoDue(int64_t now_ns) {
   const int64_t silent_ns = int64_t{shared_.context.config->silent_s} * 1'000'000'000;
   const int64_t patience_ns = state_ == State::kNew ? std::min(kHelloNs, silent_ns) : silent_ns;
   if (now_ns - heard_ns_ >= patience_ns) {
-    return Refuse(VGPU_ERR_TIMEOUT, fmt::format("nothing was heard for {} s: a connection that is not attached must speak",
-                                                patience_ns / 1'000'000'000));
+    return Refuse(VGPU_ERR_TIMEOUT,
+                  fmt::format("nothing was heard for {} s: a connection that is not attached must speak",
+                              patience_ns / 1'000'000'000));
   }
   due_ns_ = heard_ns_ + patience_ns;
 }
@@ -86,7 +93,8 @@ void Connection::OnReady() {
 void Connection::Handle(ControlMessage message) {
   const bool wants_fds = message.type == VGPU_MSG_ATTACH || message.type == VGPU_MSG_RING;
   if (!wants_fds && !message.fds.empty()) return Breach("descriptors with a message that takes none");
-  if (state_ == State::kNew && message.type != VGPU_MSG_HELLO) return Breach("the first message must be HELLO");
+  if (state_ == State::kNew && message.type != VGPU_MSG_HELLO)
+    return Breach("the first message must be HELLO");
   switch (message.type) {
     case VGPU_MSG_HELLO: return HandleHello(message);
     case VGPU_MSG_ATTACH: return HandleAttach(std::move(message));
@@ -105,10 +113,11 @@ void Connection::HandleHello(const ControlMessage& message) {
   const auto* hello = message.As<vgpu_msg_hello>();
   if (hello == nullptr || state_ != State::kNew) return Breach("a damaged or repeated HELLO");
   if (hello->abi_version >> 16 != VGPU_ABI_VERSION >> 16) {
-    return Refuse(VGPU_ERR_UNSUPPORTED,
-                  fmt::format("ABI version {}.{} instead of {}.{}: use a QEMU device and a mediator of one release",
-                              hello->abi_version >> 16, hello->abi_version & 0xffff, VGPU_ABI_VERSION >> 16,
-                              VGPU_ABI_VERSION & 0xffff));
+    return Refuse(
+        VGPU_ERR_UNSUPPORTED,
+        fmt::format("ABI version {}.{} instead of {}.{}: use a QEMU device and a mediator of one release",
+                    hello->abi_version >> 16, hello->abi_version & 0xffff, VGPU_ABI_VERSION >> 16,
+                    VGPU_ABI_VERSION & 0xffff));
   }
   state_ = State::kGreeted;
   AfterSend(channel_.Send(VGPU_MSG_HELLO, vgpu_msg_hello{VGPU_ABI_VERSION, 0}));
@@ -128,9 +137,11 @@ void Connection::HandleAttach(ControlMessage message) {
   identity_ = *identity;
   if (shared_.offenders.Quarantined(identity_.vm_id)) {
     return Refuse(VGPU_ERR_QUARANTINED,
-                  fmt::format("VM {} is quarantined: vgpuctl release {} lets it in again", identity_.vm_id, identity_.vm_id));
+                  fmt::format("VM {} is quarantined: vgpuctl release {} lets it in again", identity_.vm_id,
+                              identity_.vm_id));
   }
-  if (const auto taken = TakeAttachFds(&message); !taken) return Refuse(taken.error().code, taken.error().text);
+  if (const auto taken = TakeAttachFds(&message); !taken)
+    return Refuse(taken.error().code, taken.error().text);
   rings_.resize(claim_.ring_count);
   state_ = State::kAttaching;
 }
@@ -150,7 +161,8 @@ tl::expected<void, Refusal> Connection::TakeAttachFds(ControlMessage* message) {
   }
   if (const auto is = CheckIsEventfd("the window's kick", window_.kick.get()); !is) return is;
   if (const auto is = CheckIsEventfd("the window's call", window_.call.get()); !is) return is;
-  for (PeerFd* fd : {&private_file_, &region_, &ring_lines_, &window_.kick, &window_.call}) fd->set_ends_by_itself();
+  for (PeerFd* fd : {&private_file_, &region_, &ring_lines_, &window_.kick, &window_.call})
+    fd->set_ends_by_itself();
   memory_ = {MemoryIdOf(private_file_.get()), MemoryIdOf(region_.get()), MemoryIdOf(ring_lines_.get())};
   const char* twice = nullptr;
   if (memory_[0] == memory_[1]) twice = "the private file and the region are the same memory";
@@ -181,7 +193,8 @@ void Connection::HandleRing(ControlMessage message) {
 
 void Connection::HandleStart() {
   if (state_ != State::kAttaching) return Breach("START without ATTACH");
-  const bool complete = std::all_of(rings_.begin(), rings_.end(), [](const RingEventfds& fds) { return !!fds.kick; });
+  const bool complete =
+      std::all_of(rings_.begin(), rings_.end(), [](const RingEventfds& fds) { return !!fds.kick; });
   if (!complete) return Breach("START before every ring has its descriptors");
   state_ = State::kWaiting;
   Retry();
@@ -189,10 +202,12 @@ void Connection::HandleStart() {
 
 void Connection::HandleVm(const ControlMessage& message) {
   const auto* vm = message.As<vgpu_msg_vm>();
-  if (vm == nullptr || state_ != State::kGreeted) return Breach("a damaged QUARANTINE or RELEASE, or one of a VM's owner");
+  if (vm == nullptr || state_ != State::kGreeted)
+    return Breach("a damaged QUARANTINE or RELEASE, or one of a VM's owner");
   const uint32_t vm_id = vm->vm_id;
   if (message.type == VGPU_MSG_QUARANTINE) {
-    if (!shared_.host.Quarantine(vm_id)) return Refuse(VGPU_ERR_QUEUE_FULL, "as many VMs are quarantined as can be: release some");
+    if (!shared_.host.Quarantine(vm_id))
+      return Refuse(VGPU_ERR_QUEUE_FULL, "as many VMs are quarantined as can be: release some");
   } else if (shared_.offenders.Quarantined(vm_id) || shared_.offenders.stalls(vm_id) != 0) {
     shared_.host.Release(vm_id);
   } else {
@@ -208,7 +223,8 @@ void Connection::HandleStatus() {
 }
 
 void Connection::AnswerStatus(const std::string& status) {
-  if (channel_.pending()) return;  // it does not read: the answer to this waits until it has read the one before
+  // It does not read: the answer to this waits until it has read the one before.
+  if (channel_.pending()) return;
   wants_status_ = false;
   unread_ = 0;
   AfterSend(channel_.Send(VGPU_MSG_STATUS_REPLY, status));
@@ -221,7 +237,8 @@ void Connection::HandleReset() {
     reset_wanted_ = true;
     return;
   }
-  if (!served) return AfterSend(channel_.Send(VGPU_MSG_RESET_DONE, std::string_view()));  // nothing to cancel yet
+  // Nothing to cancel yet.
+  if (!served) return AfterSend(channel_.Send(VGPU_MSG_RESET_DONE, std::string_view()));
   if (Fenced(FenceReason::kMemoryLost)) return RefuseLost();
   Reset();
 }
@@ -247,17 +264,22 @@ void Connection::Retry() {
   if (Connection* other = shared_.host.OtherOwner(identity_.vm_id, memory_, this); other != nullptr) {
     if (other->closing()) return;  // its pieces may still write to the same memory; the server asks again
     if (other->vm_id() == identity_.vm_id) {
-      return Refuse(VGPU_ERR_INVALID_REQUEST,
-                    fmt::format("VM {} is attached already, by pid {}: give each VM its own vm_id (vgpuctl status lists them)",
-                                identity_.vm_id, other->peer().pid));
+      return Refuse(
+          VGPU_ERR_INVALID_REQUEST,
+          fmt::format(
+              "VM {} is attached already, by pid {}: give each VM its own vm_id (vgpuctl status lists them)",
+              identity_.vm_id, other->peer().pid));
     }
-    return Refuse(VGPU_ERR_INVALID_REQUEST, fmt::format("the memory of VM {} is attached already, as that of VM {}: give each VM "
-                                                        "its own", identity_.vm_id, other->vm_id()));
+    return Refuse(
+        VGPU_ERR_INVALID_REQUEST,
+        fmt::format("the memory of VM {} is attached already, as that of VM {}: give each VM its own",
+                    identity_.vm_id, other->vm_id()));
   }
   const uint32_t vms_max = shared_.context.config->vms_max;
   if (shared_.host.attached() >= vms_max) {
-    return Refuse(VGPU_ERR_QUEUE_FULL,
-                  fmt::format("{} VMs are attached, which is this mediator's limit: raise limits.vms_max", vms_max));
+    return Refuse(
+        VGPU_ERR_QUEUE_FULL,
+        fmt::format("{} VMs are attached, which is this mediator's limit: raise limits.vms_max", vms_max));
   }
   if (const int64_t at_ns = shared_.admission.AttachAt(peer_, now_ns); at_ns != 0) {
     due_ns_ = at_ns;
@@ -270,11 +292,13 @@ void Connection::Prepare() {
   state_ = State::kPreparing;
   due_ns_ = INT64_MAX;
   const ControlContext& context = shared_.context;
-  AttachParts parts{identity_, layout_, context.device, std::move(private_file_), std::move(region_), std::move(ring_lines_),
-                    std::move(rings_), std::move(window_)};
+  AttachParts parts{identity_,          layout_,
+                    context.device,     std::move(private_file_),
+                    std::move(region_), std::move(ring_lines_),
+                    std::move(rings_),  std::move(window_)};
   context.lane->Describe(identity_.pool, &parts.device);
   auto task = std::make_unique<AttachTask>(std::move(parts), context.clock,
-                                               [this](AttachTask* done) { Prepared(done); });
+                                           [this](AttachTask* done) { Prepared(done); });
   attach_ = task.get();
   ++tasks_;
   context.memory_thread->Submit(std::move(task));
@@ -287,7 +311,8 @@ void Connection::Prepared(AttachTask* task) {
   if (state_ == State::kClosing) return session_ != nullptr ? OnEnded() : shared_.host.Forget();
   if (session_ == nullptr) return Refuse(task->refusal().code, task->refusal().text);
   why_isolated_ = WhyIsolated(*task);
-  if (!why_isolated_.empty()) shared_.log.Warn(fmt::format("{} is served apart from the others: {}", Name(), why_isolated_));
+  if (!why_isolated_.empty())
+    shared_.log.Warn(fmt::format("{} is served apart from the others: {}", Name(), why_isolated_));
   lane_ = why_isolated_.empty() ? shared_.context.lane : shared_.context.isolated_lane;
   state_ = State::kBeginning;
   VGPU_CRASH_POINT("before_begin");
@@ -298,15 +323,19 @@ void Connection::Prepared(AttachTask* task) {
 std::string Connection::WhyIsolated(const AttachTask& task) const {
   if (task.longest_call_ns() > kSlowCallNs) return "a call of its took very long";
   if (shared_.offenders.stalls(identity_.vm_id) != 0) {
-    return fmt::format("it has held up the thread that served it before; vgpuctl release {} forgets that", identity_.vm_id);
+    return fmt::format("it has held up the thread that served it before; vgpuctl release {} forgets that",
+                       identity_.vm_id);
   }
   if (session_->memory().rings_are_short) return "";
-  return fmt::format("its ring lines lie in a file of {} MiB, from which a hole could be punched that stalls the others; a "
-                     "device of this release keeps them in a small file of their own (not in huge pages)",
-                     layout_.region_bytes >> 20);
+  return fmt::format(
+      "its ring lines lie in a file of {} MiB, from which a hole could be punched that stalls the others; a "
+      "device of this release keeps them in a small file of their own (not in huge pages)",
+      layout_.region_bytes >> 20);
 }
 
-void Connection::Post(LaneCommand::Kind kind, FenceReason reason) { lane_->Post({kind, reason, session_.get()}); }
+void Connection::Post(LaneCommand::Kind kind, FenceReason reason) {
+  lane_->Post({kind, reason, session_.get()});
+}
 
 void Connection::OnReport(const LaneReport& report) {
   switch (report.kind) {
@@ -334,9 +363,11 @@ void Connection::OnBegun() {
     return;
   }
   state_ = State::kAttached;
-  shared_.log.SayLife(identity_.vm_id, fmt::format("{} attached: pool {}, priority {}, {} rings", Name(),
-                                             static_cast<char>(identity_.pool), identity_.priority, layout_.ring_count));
-  AfterSend(channel_.Send(VGPU_MSG_GRANT, vgpu_msg_grant{identity_.vm_id, identity_.pool, identity_.priority, 0}));
+  shared_.log.SayLife(identity_.vm_id,
+                      fmt::format("{} attached: pool {}, priority {}, {} rings", Name(),
+                                  static_cast<char>(identity_.pool), identity_.priority, layout_.ring_count));
+  AfterSend(
+      channel_.Send(VGPU_MSG_GRANT, vgpu_msg_grant{identity_.vm_id, identity_.pool, identity_.priority, 0}));
   if (fence_ != FenceReason::kNone && state_ == State::kAttached) SendRingState();
   if (shared_.offenders.Quarantined(identity_.vm_id)) Fence(FenceReason::kQuarantined);
   if (state_ == State::kAttached && std::exchange(reset_wanted_, false)) HandleReset();
@@ -344,7 +375,8 @@ void Connection::OnBegun() {
 
 void Connection::Fence(FenceReason reason) {
   const uint32_t bit = 1u << static_cast<uint32_t>(reason);
-  if (lane_ == nullptr || state_ != State::kAttached || move_ != Move::kNone || (fences_asked_ & bit) != 0) return;
+  if (lane_ == nullptr || state_ != State::kAttached || move_ != Move::kNone || (fences_asked_ & bit) != 0)
+    return;
   fences_asked_ |= bit;
   Post(LaneCommand::Kind::kFence, reason);
 }
@@ -359,10 +391,12 @@ void Connection::OnFenced(FenceReason reason) {
                                                             : "reset its device to use it again";
   shared_.log.Warn(fmt::format("{} is fenced: {}; {}", Name(), ToText(reason), remedy));
   fences_asked_ &= ~(1u << static_cast<uint32_t>(reason));
-  if (reason == FenceReason::kMemoryLost) shared_.offenders.CountStall(identity_.vm_id);  // it has held up whoever met the hole
+  // It has held up whoever met the hole.
+  if (reason == FenceReason::kMemoryLost) shared_.offenders.CountStall(identity_.vm_id);
   fence_ = reason;
   if (state_ != State::kAttached) return;
-  if (reason == FenceReason::kQuarantined && !shared_.offenders.Quarantined(identity_.vm_id)) return LetGo();  // released meanwhile
+  // Released meanwhile.
+  if (reason == FenceReason::kQuarantined && !shared_.offenders.Quarantined(identity_.vm_id)) return LetGo();
   SendRingState();
 }
 
@@ -389,7 +423,8 @@ void Connection::OnStall(const char* what) {
   // Fenced or not, a lane that was held up has let go of it, and serves it only after a move.
   if (state_ != State::kAttached || move_ != Move::kNone || (session_->fenced() && isolated)) return;
   if (isolated) return Fence(FenceReason::kSlow);
-  shared_.log.Warn(fmt::format("{} is served apart from the others from now on: {} (stall {} of it)", Name(), what, stalls));
+  shared_.log.Warn(fmt::format("{} is served apart from the others from now on: {} (stall {} of it)", Name(),
+                               what, stalls));
   why_isolated_ = what;
   MoveToIsolatedLane();
 }
@@ -444,11 +479,11 @@ void Connection::Close(const std::string& why) {
   switch (before) {
     case State::kAttached:
       shared_.log.SayLife(identity_.vm_id, fmt::format("{} detached: {}", Name(), why));
-      if (move_ == Move::kNone) Post(LaneCommand::Kind::kEnd);  // else the lane has it no more, or not yet, and says so
+      // Else the lane has it no more, or not yet, and says so.
+      if (move_ == Move::kNone) Post(LaneCommand::Kind::kEnd);
       return;
     case State::kBeginning: return;  // the lane says so
-    case State::kPreparing:
-      return attach_ != nullptr ? attach_->Cancel() : shared_.host.Forget();
+    case State::kPreparing: return attach_ != nullptr ? attach_->Cancel() : shared_.host.Forget();
     default: return shared_.host.Forget();
   }
 }
@@ -457,7 +492,8 @@ void Connection::OnEnded() {
   assert(state_ == State::kClosing);
   lane_ = nullptr;
   ++tasks_;
-  shared_.context.memory_thread->Submit(std::make_unique<TeardownTask>(std::move(session_), [this] { TornDown(); }));
+  shared_.context.memory_thread->Submit(
+      std::make_unique<TeardownTask>(std::move(session_), [this] { TornDown(); }));
 }
 
 void Connection::TornDown() {

@@ -21,8 +21,8 @@ namespace vgpu::mediator {
 
 class AttachTask;
 
-// Control thread only. It lives until nothing of its session is left, and its socket is open for as long: an owner
-// that sees the socket close after DETACH knows that its memory is unmapped.
+// Control thread only. It lives until nothing of its session is left, and its socket is open for as long: an
+// owner that sees the socket close after DETACH knows that its memory is unmapped.
 class Connection final : private ReadyHandler {
  public:
   Connection(const ConnectionShared& shared, PeerFd socket, PeerId peer);
@@ -46,7 +46,9 @@ class Connection final : private ReadyHandler {
   // Not attached, nor on its way there: it may have to go for somebody else. Since when it has been silent.
   bool idle() const { return state_ <= State::kWaiting; }
   // Takes the place of a VM: attached, on its way there, or not quite gone.
-  bool takes_place() const { return (state_ >= State::kPreparing && state_ < State::kClosing) || (closing() && !gone()); }
+  bool takes_place() const {
+    return (state_ >= State::kPreparing && state_ < State::kClosing) || (closing() && !gone());
+  }
   int64_t silent_since_ns() const { return heard_ns_; }
 
   // When something is due next: INT64_MAX for never.
@@ -70,8 +72,18 @@ class Connection final : private ReadyHandler {
   void AnswerStatus(const std::string& status);
 
  private:
-  enum class State : uint8_t { kNew, kGreeted, kAttaching, kWaiting, kPreparing, kBeginning, kAttached, kClosing };
-  // A move from one lane to the other: none; the first lane is to give the session up; the second is to begin it.
+  enum class State : uint8_t {
+    kNew,
+    kGreeted,
+    kAttaching,
+    kWaiting,
+    kPreparing,
+    kBeginning,
+    kAttached,
+    kClosing
+  };
+  // A move from one lane to the other: none; the first lane is to give the session up;
+  // the second is to begin it.
   enum class Move : uint8_t { kNone, kAsked, kAgain };
 
   // POLLOUT of the same socket.
@@ -145,9 +157,10 @@ class Connection final : private ReadyHandler {
   Move move_ = Move::kNone;
   std::string why_isolated_;
   uint32_t fences_asked_ = 0;  // a bit for each reason that was posted and has not been reported
-  FenceReason fence_ = FenceReason::kNone;  // as a lane has said last: its owner is told of one after the other
-  bool resetting_ = false;    // a lane resets it
-  bool reset_wanted_ = false; // another RESET came meanwhile, or one before GRANT
+  // As a lane has said last: its owner is told of one after the other.
+  FenceReason fence_ = FenceReason::kNone;
+  bool resetting_ = false;     // a lane resets it
+  bool reset_wanted_ = false;  // another RESET came meanwhile, or one before GRANT
 };
 
 }  // namespace vgpu::mediator

@@ -23,8 +23,7 @@ std::string Explain(const base::ChannelError& error) {
     case ChannelFault::kNoFdsLeft:
       return "this process has no descriptors left for those of the message: raise its limit (LimitNOFILE=, "
              "ulimit -n)";
-    case ChannelFault::kCutOff:
-      break;
+    case ChannelFault::kCutOff: break;
   }
   return "the connection ended in the middle of a message";
 }

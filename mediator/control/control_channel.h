@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mediator's end of a control connection: frames whose descriptors belong to a peer, and the words for what is
-// wrong with them.
+// The mediator's end of a control connection: frames whose descriptors belong to a peer, and the words for
+// what is wrong with them.
 #ifndef VGPU_MEDIATOR_CONTROL_CONTROL_CHANNEL_H_
 #define VGPU_MEDIATOR_CONTROL_CONTROL_CHANNEL_H_
 

@@ -7,15 +7,15 @@
 #include <cstdint>
 
 #include "api/device_info.h"
-#include "mediator/control/attach.h"
-#include "mediator/loop/clock.h"
 #include "mediator/config.h"
 #include "mediator/control/admission.h"
+#include "mediator/control/attach.h"
 #include "mediator/control/memory_thread.h"
-#include "mediator/loop/event_loop.h"
-#include "mediator/lane/lane.h"
 #include "mediator/control/offenders.h"
 #include "mediator/control/peer_log.h"
+#include "mediator/lane/lane.h"
+#include "mediator/loop/clock.h"
+#include "mediator/loop/event_loop.h"
 
 namespace vgpu::mediator {
 
@@ -26,7 +26,7 @@ struct ControlContext {
   const Config* config;
   EventLoop* loop;
   MemoryThread* memory_thread;
-  Lane* lane;      // for everybody
+  Lane* lane;           // for everybody
   Lane* isolated_lane;  // for those who were slow once
   const Clock* clock;
   vgpu_device_info device;  // of the backend
@@ -35,7 +35,8 @@ struct ControlContext {
 // What a connection needs from the server that has accepted it.
 class ConnectionHost {
  public:
-  // Who holds this VM's id, or one of these memories: attached, on its way there, or not quite gone. Null: nobody else.
+  // Who holds this VM's id, or one of these memories: attached, on its way there, or not quite gone. Null:
+  // nobody else.
   virtual Connection* OtherOwner(uint32_t vm_id, const MemoryIds& memory, const Connection* except) = 0;
   // How many VMs have a place: attached, on their way there, or not quite gone.
   virtual size_t attached() const = 0;

@@ -29,7 +29,8 @@ constexpr int64_t kRestNs = 100'000'000;  // of the listener, when there are no 
 // A look at all counters, at most so often; and it takes at most a quarter of this thread's time.
 constexpr int64_t kStatusPauseNs = 5'000'000;
 constexpr int64_t kStatusPauseShare = 4;
-// The reason of a lane's long iteration is looked for, at most so often; and that takes at most an eighth of a thread's time.
+// The reason of a lane's long iteration is looked for, at most so often; and that takes at most an eighth of
+// a thread's time.
 constexpr int64_t kInspectionPauseNs = 20'000'000;
 constexpr int64_t kInspectionPauseShare = 8;
 
@@ -45,7 +46,8 @@ bool Trusted(const PeerId& peer) { return peer.uid == geteuid() || peer.uid == 0
 
 }  // namespace
 
-base::Result<std::unique_ptr<ControlServer>> ControlServer::Create(const std::string& path, ControlContext context) {
+base::Result<std::unique_ptr<ControlServer>> ControlServer::Create(const std::string& path,
+                                                                   ControlContext context) {
   base::Result<Listener> listener = ListenOn(path);
   if (!listener) return tl::make_unexpected(listener.error());
   std::unique_ptr<ControlServer> server(new ControlServer(std::move(context), std::move(*listener)));
@@ -76,7 +78,8 @@ ControlServer::~ControlServer() {
 void ControlServer::Run(const bool* stop) {
   while (!*stop && !broken_) {
     const int64_t due_ns = NextDueNs();
-    context_.loop->Sleep(due_ns == INT64_MAX ? EventLoop::kForever : std::max<int64_t>(0, due_ns - MonotonicNs()));
+    context_.loop->Sleep(due_ns == INT64_MAX ? EventLoop::kForever
+                                             : std::max<int64_t>(0, due_ns - MonotonicNs()));
     DoDue(MonotonicNs());
   }
 }
@@ -132,12 +135,14 @@ bool ControlServer::Accept() {
   return false;
 }
 
-// The peer that comes next is sent away, with the descriptor that is kept for this; then nobody is looked at for a while.
+// The peer that comes next is sent away, with the descriptor that is kept for this; then nobody is looked at
+// for a while.
 void ControlServer::AcceptWithoutDescriptors(int error) {
   const std::string cause = Refused("a connection is refused", error);
   spare_.reset();
   const PeerFd socket(accept4(listener_.fd.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (socket) log_.Warn(fmt::format("{} (uid {}, pid {})", cause, PeerOf(socket.get()).uid, PeerOf(socket.get()).pid));
+  if (socket)
+    log_.Warn(fmt::format("{} (uid {}, pid {})", cause, PeerOf(socket.get()).uid, PeerOf(socket.get()).pid));
 }
 
 void ControlServer::Rest(int64_t now_ns) {
@@ -148,22 +153,25 @@ void ControlServer::Rest(int64_t now_ns) {
 void ControlServer::Admit(PeerFd fd) {
   const PeerId peer = PeerOf(fd.get());
   if (!Trusted(peer)) {
-    return log_.Warn(fmt::format("refused uid {}, pid {}: only root and uid {} may use this socket", peer.uid, peer.pid, geteuid()));
+    return log_.Warn(fmt::format("refused uid {}, pid {}: only root and uid {} may use this socket", peer.uid,
+                                 peer.pid, geteuid()));
   }
   if (!admission_.MayConnect(peer, MonotonicNs())) {
     return log_.Warn(fmt::format("refused uid {}, pid {}: it connects too often", peer.uid, peer.pid));
   }
-  if (!MakeRoom(peer)) return log_.Warn(fmt::format("refused uid {}, pid {}: one connection too many", peer.uid, peer.pid));
+  if (!MakeRoom(peer))
+    return log_.Warn(fmt::format("refused uid {}, pid {}: one connection too many", peer.uid, peer.pid));
   connections_.push_back(std::make_unique<Connection>(shared_, std::move(fd), peer));
   if (!connections_.back()->Open()) connections_.pop_back();
 }
 
-// Whoever has many connections that are nobody's yet loses the one that has been silent for the longest time; if all places
-// are taken, whoever has most of them does.
+// Whoever has many connections that are nobody's yet loses the one that has been silent for the longest time;
+// if all places are taken, whoever has most of them does.
 bool ControlServer::MakeRoom(const PeerId& peer) {
   std::map<PeerId, uint32_t> idle;
   uint32_t most = 0;
-  for (const auto& connection : connections_) most = std::max(most, idle[connection->peer()] += connection->idle() ? 1 : 0);
+  for (const auto& connection : connections_)
+    most = std::max(most, idle[connection->peer()] += connection->idle() ? 1 : 0);
   const bool full = connections_.size() >= context_.config->vms_max + kOperatorsMax;
   const bool too_many = idle[peer] >= Admission::kUnattachedMax;
   if (!full && !too_many) return true;
@@ -171,7 +179,8 @@ bool ControlServer::MakeRoom(const PeerId& peer) {
   for (const auto& connection : connections_) {
     const PeerId& other = connection->peer();
     if (!connection->idle() || (too_many ? other != peer : idle[other] != most)) continue;
-    if (silent == nullptr || connection->silent_since_ns() < silent->silent_since_ns()) silent = connection.get();
+    if (silent == nullptr || connection->silent_since_ns() < silent->silent_since_ns())
+      silent = connection.get();
   }
   if (silent == nullptr) return false;
   silent->Refuse(VGPU_ERR_QUEUE_FULL, "it has more connections that are not attached than anybody may have");
@@ -189,8 +198,9 @@ Connection* ControlServer::OtherOwner(uint32_t vm_id, const MemoryIds& memory, c
 }
 
 Connection* ControlServer::Find(const Session* session) {
-  const auto found = std::find_if(connections_.begin(), connections_.end(),
-                                  [session](const auto& connection) { return connection->session() == session; });
+  const auto found =
+      std::find_if(connections_.begin(), connections_.end(),
+                   [session](const auto& connection) { return connection->session() == session; });
   return found == connections_.end() ? nullptr : found->get();
 }
 
@@ -257,12 +267,15 @@ void ControlServer::Inspect(Lane* lane) {
   }
   inspecting_ = true;
   const int64_t begin_ns = MonotonicNs();
-  context_.memory_thread->SubmitUrgent(std::make_unique<InspectTask>(std::move(subjects), [this, lane, begin_ns](const auto& inspected) {
-    inspecting_ = false;
-    const int64_t now_ns = MonotonicNs();
-    next_inspection_ns_ = now_ns + std::max(kInspectionPauseNs, kInspectionPauseShare * (now_ns - begin_ns));
-    for (const InspectTask::Subject& subject : inspected) Inspected(lane, subject.serial, subject.finding);
-  }));
+  context_.memory_thread->SubmitUrgent(
+      std::make_unique<InspectTask>(std::move(subjects), [this, lane, begin_ns](const auto& inspected) {
+        inspecting_ = false;
+        const int64_t now_ns = MonotonicNs();
+        next_inspection_ns_ =
+            now_ns + std::max(kInspectionPauseNs, kInspectionPauseShare * (now_ns - begin_ns));
+        for (const InspectTask::Subject& subject : inspected)
+          Inspected(lane, subject.serial, subject.finding);
+      }));
 }
 
 void ControlServer::Inspected(const Lane* lane, uint64_t serial, Finding finding) {
@@ -297,7 +310,8 @@ std::string ControlServer::StatusText() const {
     if (!connection->served()) continue;
     const uint32_t vm_id = connection->vm_id();
     view.vms.push_back({connection->session(), connection->peer(), offenders_.Quarantined(vm_id),
-                        connection->lane() == context_.isolated_lane, connection->why_isolated(), offenders_.stalls(vm_id)});
+                        connection->lane() == context_.isolated_lane, connection->why_isolated(),
+                        offenders_.stalls(vm_id)});
   }
   return StatusJson(view);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control socket: accepts connections, speaks ring/control.h, turns attaches into sessions, and moves those from thread
-// to thread. All of it on the control thread, which serves no rings: whatever a peer does here, no ring waits for it.
+// The control socket: accepts connections, speaks ring/control.h, turns attaches into sessions, and moves
+// those from thread to thread. All of it on the control thread, which serves no rings: whatever a peer does
+// here, no ring waits for it.
 #ifndef VGPU_MEDIATOR_CONTROL_CONTROL_SERVER_H_
 #define VGPU_MEDIATOR_CONTROL_CONTROL_SERVER_H_
 
@@ -12,13 +13,13 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "mediator/control/admission.h"
 #include "mediator/control/attach.h"
 #include "mediator/control/control_context.h"
-#include "mediator/control/admission.h"
-#include "mediator/loop/event_loop.h"
 #include "mediator/control/inspect_task.h"
-#include "mediator/lane/lane.h"
 #include "mediator/control/socket_file.h"
+#include "mediator/lane/lane.h"
+#include "mediator/loop/event_loop.h"
 
 namespace vgpu::mediator {
 

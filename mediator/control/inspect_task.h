@@ -15,15 +15,15 @@
 namespace vgpu::mediator {
 
 enum class Finding : uint8_t {
-  kWhole,      // all of its memory is mapped
-  kReplaced,   // pages were taken away, and others have come instead: they are mapped now
-  kLost,       // pages are missing
+  kWhole,     // all of its memory is mapped
+  kReplaced,  // pages were taken away, and others have come instead: they are mapped now
+  kLost,      // pages are missing
 };
 
 class InspectTask final : public MemoryTask {
  public:
   struct Subject {
-    uint64_t serial;  // of its session, which may end meanwhile
+    uint64_t serial;                            // of its session, which may end meanwhile
     std::shared_ptr<std::atomic<bool>> mapped;  // false once this thread has begun to unmap its memory
     char* region;
     size_t bytes;

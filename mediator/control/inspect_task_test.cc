@@ -26,7 +26,8 @@ class Vm {
     EXPECT_EQ(madvise(ours_.data(), kBytes, MADV_POPULATE_WRITE), 0);
   }
   void Punch(size_t page) {
-    EXPECT_EQ(fallocate(owner_.fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(page * kPage), kPage),
+    EXPECT_EQ(fallocate(owner_.fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                        static_cast<off_t>(page * kPage), kPage),
               0);
   }
   void Refill(size_t page) { owner_.mapping.data()[page * kPage] = 1; }
@@ -46,7 +47,8 @@ class Vm {
 class InspectTaskTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (const auto supported = base::missing_pages::Supported(); !supported) GTEST_SKIP() << supported.error();
+    if (const auto supported = base::missing_pages::Supported(); !supported)
+      GTEST_SKIP() << supported.error();
   }
   // Runs a task to its end, and returns what it found of each.
   std::vector<Finding> Inspect(std::vector<InspectTask::Subject> subjects) {
@@ -79,8 +81,8 @@ TEST_F(InspectTaskTest, WholeLostAndReplaced_ToldApart) {
   both.Refill(3);
   const auto findings =
       Inspect({first.subject(), lost.subject(), replaced.subject(), both.subject(), last.subject()});
-  EXPECT_EQ(findings, (std::vector<Finding>{Finding::kWhole, Finding::kLost, Finding::kReplaced, Finding::kLost,
-                                            Finding::kWhole}));
+  EXPECT_EQ(findings, (std::vector<Finding>{Finding::kWhole, Finding::kLost, Finding::kReplaced,
+                                            Finding::kLost, Finding::kWhole}));
   EXPECT_EQ(steps_, 5) << "a step for each, so that an attach waits for one only";
 }
 

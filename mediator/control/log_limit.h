@@ -30,7 +30,8 @@ class LogLimit {
   // May it be logged that this VM came, or went?
   bool AllowsLife(uint32_t vm_id, int64_t now_ns) {
     if (lives_.size() >= kLinesMax) lives_.clear();
-    if (lives_.try_emplace(vm_id, 1, 10).first->second.TryTake(now_ns) && lives_a_second_.TryTake(now_ns)) return true;
+    if (lives_.try_emplace(vm_id, 1, 10).first->second.TryTake(now_ns) && lives_a_second_.TryTake(now_ns))
+      return true;
     ++left_out_;
     return false;
   }

@@ -27,7 +27,8 @@ base::Result<std::unique_ptr<MemoryThread>> MemoryThread::Create(EventLoop* loop
   return memory_thread;
 }
 
-MemoryThread::MemoryThread(EventLoop* loop, base::UniqueFd done_fd) : loop_(loop), done_fd_(std::move(done_fd)) {}
+MemoryThread::MemoryThread(EventLoop* loop, base::UniqueFd done_fd)
+    : loop_(loop), done_fd_(std::move(done_fd)) {}
 
 MemoryThread::~MemoryThread() {
   {

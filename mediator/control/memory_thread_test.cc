@@ -17,7 +17,8 @@ namespace {
 
 class TestTask final : public MemoryTask {
  public:
-  TestTask(std::function<bool()> step, std::function<void()> done) : step_(std::move(step)), done_(std::move(done)) {}
+  TestTask(std::function<bool()> step, std::function<void()> done)
+      : step_(std::move(step)), done_(std::move(done)) {}
   bool Step() override { return step_(); }
   void Done() override { done_(); }
 

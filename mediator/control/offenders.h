@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which VMs have disturbed others, and which of them an operator has quarantined. It outlives their connections.
+// Which VMs have disturbed others, and which of them an operator has quarantined.
+// It outlives their connections.
 #ifndef VGPU_MEDIATOR_CONTROL_OFFENDERS_H_
 #define VGPU_MEDIATOR_CONTROL_OFFENDERS_H_
 
@@ -13,7 +14,7 @@ namespace vgpu::mediator {
 // Not thread-safe. Bounded: of stalls, those of the lowest ids are forgotten first.
 class Offenders {
  public:
-  static constexpr size_t kStallsMax = 4096;      // VMs
+  static constexpr size_t kStallsMax = 4096;       // VMs
   static constexpr size_t kQuarantinedMax = 4096;  // VMs
 
   enum class Added : uint8_t { kNew, kAlready, kFull };

@@ -21,7 +21,8 @@ TEST(OffendersTest, Quarantine_UntilItIsReleased) {
 
 TEST(OffendersTest, Full_NoMoreAreQuarantined_ThoseWhoAreStay) {
   Offenders offenders;
-  for (uint32_t vm = 0; vm < Offenders::kQuarantinedMax; ++vm) ASSERT_EQ(offenders.Quarantine(vm), Added::kNew);
+  for (uint32_t vm = 0; vm < Offenders::kQuarantinedMax; ++vm)
+    ASSERT_EQ(offenders.Quarantine(vm), Added::kNew);
   EXPECT_EQ(offenders.Quarantine(1'000'000), Added::kFull);
   EXPECT_EQ(offenders.Quarantine(3), Added::kAlready);
   offenders.Release(3);

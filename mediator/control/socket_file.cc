@@ -37,7 +37,9 @@ tl::unexpected<std::string> SystemError(const std::string& what, const char* rem
 
 base::Result<void> MakeFolder(const std::string& folder) {
   struct stat info;
-  if (folder.empty() || stat(folder.c_str(), &info) == 0 || mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) return {};
+  if (folder.empty() || stat(folder.c_str(), &info) == 0 || mkdir(folder.c_str(), 0700) == 0 ||
+      errno == EEXIST)
+    return {};
   const size_t slash = folder.find_last_of('/');
   if (errno == ENOENT && slash != std::string::npos && slash != 0) {
     if (const auto made = MakeFolder(folder.substr(0, slash)); !made) return made;
@@ -68,8 +70,9 @@ bool IsLockFile(int fd) {
   struct stat info;
   if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) return false;
   const std::string text = TextOf(fd);
-  return text.size() <= kLockBytesMax &&
-         std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isdigit(c) != 0 || c == '\n'; });
+  return text.size() <= kLockBytesMax && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return std::isdigit(c) != 0 || c == '\n';
+         });
 }
 
 // 0: not known.
@@ -83,7 +86,8 @@ std::string Holder(int fd) {
 // A failure only costs the pid in somebody's refusal.
 void WritePid(int fd) {
   const std::string text = fmt::format("{}\n", getpid());
-  if (ftruncate(fd, 0) == 0) [[maybe_unused]] const ssize_t put = pwrite(fd, text.data(), text.size(), 0);
+  if (ftruncate(fd, 0) == 0) [[maybe_unused]]
+    const ssize_t put = pwrite(fd, text.data(), text.size(), 0);
 }
 
 sockaddr_un Address(const std::string& path) {
@@ -102,8 +106,8 @@ pid_t ListenerPid(int fd) {
 
 bool IsGone(pid_t pid) { return pid > 0 && kill(pid, 0) != 0 && errno == ESRCH; }
 
-// False: somebody holds it (EWOULDBLOCK), or it cannot be locked. A mediator that was killed may hold it for a moment longer:
-// the kernel closes its files in the background.
+// False: somebody holds it (EWOULDBLOCK), or it cannot be locked. A mediator that was killed may hold it for
+// a moment longer: the kernel closes its files in the background.
 bool Lock(int fd) {
   for (int waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms += kDeadCheckMs) {
     const int error = errno;
@@ -116,8 +120,9 @@ bool Lock(int fd) {
   return true;
 }
 
-// Does nobody listen on the socket that is there? The kernel may keep the listener of a mediator that was killed for a moment
-// longer, seconds on a machine that is busy (its io_uring is taken apart in the background): then it hangs up on us.
+// Does nobody listen on the socket that is there? The kernel may keep the listener of a mediator that was
+// killed for a moment longer, seconds on a machine that is busy (its io_uring is taken apart in the
+// background): then it hangs up on us.
 base::Result<void> CheckAbandoned(const std::string& path) {
   const sockaddr_un address = Address(path);
   pid_t pid = 0;
@@ -126,7 +131,8 @@ base::Result<void> CheckAbandoned(const std::string& path) {
     if (!fd) return SystemError("cannot make a socket");
     const int connected = connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
     if (connected != 0 && (errno == ECONNREFUSED || errno == ENOENT)) return {};
-    if (connected != 0 && errno != EAGAIN && errno != EPROTOTYPE) {  // its queue is full; it is of another type: it lives
+    // Its queue is full; it is of another type: it lives.
+    if (connected != 0 && errno != EAGAIN && errno != EPROTOTYPE) {
       return SystemError(fmt::format("cannot tell whether somebody serves the socket {}", path),
                          " (remove it, or choose another --socket)");
     }
@@ -136,13 +142,13 @@ base::Result<void> CheckAbandoned(const std::string& path) {
   }
   return tl::make_unexpected(
       fmt::format("another program{} listens on {}: stop it, or choose another socket with --socket",
-                                          pid > 0 ? fmt::format(" (pid {})", pid) : "", path));
+                  pid > 0 ? fmt::format(" (pid {})", pid) : "", path));
 }
 
 base::Result<void> MakeRoom(const std::string& path) {
   if (path.size() >= sizeof sockaddr_un{}.sun_path) {
-    return tl::make_unexpected(
-        fmt::format("the socket's path is longer than {} bytes: {}", sizeof sockaddr_un{}.sun_path - 1, path));
+    return tl::make_unexpected(fmt::format("the socket's path is longer than {} bytes: {}",
+                                           sizeof sockaddr_un{}.sun_path - 1, path));
   }
   struct stat info;
   if (lstat(path.c_str(), &info) != 0) return {};
@@ -185,10 +191,12 @@ base::Result<SocketLock> LockSocket(const std::string& path) {
     }
     if (!Lock(fd.get())) {
       if (errno != EWOULDBLOCK) {
-        return SystemError("cannot lock " + lock_path, " (choose a --socket on a file system that has locks)");
+        return SystemError("cannot lock " + lock_path,
+                           " (choose a --socket on a file system that has locks)");
       }
-      return tl::make_unexpected(fmt::format(
-          "another mediator serves {}{}: stop it, or choose another socket with --socket", path, Holder(fd.get())));
+      return tl::make_unexpected(
+          fmt::format("another mediator serves {}{}: stop it, or choose another socket with --socket", path,
+                      Holder(fd.get())));
     }
     // One that ended between open and flock took its file away: what we hold then keeps nobody out.
     if (!Same(fd.get(), lock_path)) continue;

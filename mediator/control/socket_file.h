@@ -11,7 +11,6 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 
-
 namespace vgpu::mediator {
 
 // A file that is removed with this object, if the name still means the same file then.

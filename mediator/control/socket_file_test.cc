@@ -36,7 +36,8 @@ class SocketFileTest : public testing::Test {
     path_ = folder + "/s";
   }
   ~SocketFileTest() override {
-    for (const std::string& path : {path_, Lock(), folder_ + "/aside", folder_ + "/none"}) unlink(path.c_str());
+    for (const std::string& path : {path_, Lock(), folder_ + "/aside", folder_ + "/none"})
+      unlink(path.c_str());
     rmdir(folder_.c_str());
   }
   std::string Lock() const { return path_ + ".lock"; }
@@ -119,7 +120,8 @@ TEST_F(SocketFileTest, SocketOfADeadProgram_IsReplaced) {
   EXPECT_TRUE(ListenOn(path_));
 }
 
-// The listener of a mediator that was killed, which the kernel keeps for longer than one waits for the living.
+// The listener of a mediator that was killed, which the kernel keeps for longer than
+// one waits for the living.
 TEST_F(SocketFileTest, SocketOfADeadProgramThatGoesLate_IsReplaced) {
   base::UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};

@@ -7,8 +7,8 @@
 
 #include "api/device_info.h"
 #include "base/json_text.h"
-#include "mediator/log.h"
 #include "base/version.h"
+#include "mediator/log.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -18,8 +18,10 @@ using nlohmann::json;
 json Latency(const base::PublishedHistogram& published) {
   base::Histogram histogram;
   histogram.Merge(published);
-  return {{"count", histogram.count()},         {"p50", histogram.Percentile(50)},
-          {"p99", histogram.Percentile(99)},    {"p99_9", histogram.Percentile(99.9)},
+  return {{"count", histogram.count()},
+          {"p50", histogram.Percentile(50)},
+          {"p99", histogram.Percentile(99)},
+          {"p99_9", histogram.Percentile(99.9)},
           {"max", histogram.max()}};
 }
 

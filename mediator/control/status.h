@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "api/device_info.h"
-#include "mediator/lane/dispatcher.h"
 #include "mediator/control/admission.h"
+#include "mediator/lane/dispatcher.h"
 
 namespace vgpu::mediator {
 
@@ -18,9 +18,9 @@ struct VmView {
   const Session* session;
   PeerId owner;
   bool quarantined;
-  bool isolated;        // isolated: served by the second lane
+  bool isolated;             // isolated: served by the second lane
   std::string why_isolated;  // "" if it is not
-  uint32_t stalls;  // how often it has held up its lane, since the mediator's start or its release
+  uint32_t stalls;           // how often it has held up its lane, since the mediator's start or its release
 };
 
 struct StatusView {

@@ -9,8 +9,8 @@ namespace vgpu::mediator {
 namespace {
 
 constexpr std::array<std::string_view, 3> kNotForEngines = {"CUDA_", "COMPUTE_PROFILE", "NVPROF_"};
-constexpr std::array<std::string_view, 6> kForEngines = {"CUDA_VISIBLE_DEVICES=", "CUDA_DEVICE_ORDER=", "CUDA_MPS_",
-                                                         "CUDA_CACHE_",           "CUDA_HOME=",         "CUDA_PATH"};
+constexpr std::array<std::string_view, 6> kForEngines = {
+    "CUDA_VISIBLE_DEVICES=", "CUDA_DEVICE_ORDER=", "CUDA_MPS_", "CUDA_CACHE_", "CUDA_HOME=", "CUDA_PATH"};
 
 bool IsForEngines(std::string_view entry) {
   const auto begins = [entry](std::string_view prefix) { return entry.starts_with(prefix); };

@@ -55,8 +55,8 @@ class EngineHandle {
   // An eventfd: signalled, it wakes the engine for its jobs.
   virtual int kick_fd() const = 0;
 
-  // Answers come to the owner, in order. They need an engine that is ready. `fds` stay open until
-  // OnRegistered.
+  // Answers come to the owner, in order. They need an engine that is ready.
+  // `fds` stay open until OnRegistered.
   virtual void Register(uint32_t region, const vgpu_layout& layout, const engine::MessageFds& fds) = 0;
   virtual void Unregister(uint32_t region) = 0;
   // May it have this region mapped?

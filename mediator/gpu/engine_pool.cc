@@ -26,30 +26,21 @@ bool IsOnTheWayOut(EngineLife life) { return life == EngineLife::kRetired || lif
 bool MayFollow(EngineLife from, EngineLife to) {
   using Life = EngineLife;
   switch (from) {
-    case Life::kAbsent:
-      return to == Life::kStarting;
-    case Life::kStarting:
-      return to == Life::kLoading || to == Life::kCancelled || to == Life::kAbsent;
-    case Life::kCancelled:
-      return to == Life::kRetired || to == Life::kAbsent;
-    case Life::kLoading:
-      return to == Life::kServing || to == Life::kRetired;
-    case Life::kServing:
-      return to == Life::kRetired;
-    case Life::kRetired:
-      return to == Life::kAbsent;
+    case Life::kAbsent: return to == Life::kStarting;
+    case Life::kStarting: return to == Life::kLoading || to == Life::kCancelled || to == Life::kAbsent;
+    case Life::kCancelled: return to == Life::kRetired || to == Life::kAbsent;
+    case Life::kLoading: return to == Life::kServing || to == Life::kRetired;
+    case Life::kServing: return to == Life::kRetired;
+    case Life::kRetired: return to == Life::kAbsent;
   }
   return false;
 }
 
 bool MayFollow(GpuUse from, GpuUse to) {
   switch (from) {
-    case GpuUse::kInUse:
-      return to == GpuUse::kParked;
-    case GpuUse::kParked:
-      return to == GpuUse::kWanted || to == GpuUse::kInUse;  // kInUse: not found yet
-    case GpuUse::kWanted:
-      return to == GpuUse::kInUse;
+    case GpuUse::kInUse: return to == GpuUse::kParked;
+    case GpuUse::kParked: return to == GpuUse::kWanted || to == GpuUse::kInUse;  // kInUse: not found yet
+    case GpuUse::kWanted: return to == GpuUse::kInUse;
   }
   return false;
 }

@@ -165,11 +165,11 @@ class EnginePool {
   GpuUse use_;
   bool found_;  // an engine of this GPU was ready once
   bool spare_given_up_ = false;
-  uint32_t failures_ = 0;         // in a row
-  uint32_t failed_starts_ = 0;    // engines in a row that failed before they were ready
-  int64_t current_since_ns_ = 0;  // the current engine has done the work since then
-  int64_t not_before_ns_ = 0;     // parked because no engine lives: the next try is not before
-  int64_t none_retired_since_ns_ = 0;    // of the watched clock: its last retired engine was gone
+  uint32_t failures_ = 0;              // in a row
+  uint32_t failed_starts_ = 0;         // engines in a row that failed before they were ready
+  int64_t current_since_ns_ = 0;       // the current engine has done the work since then
+  int64_t not_before_ns_ = 0;          // parked because no engine lives: the next try is not before
+  int64_t none_retired_since_ns_ = 0;  // of the watched clock: its last retired engine was gone
 };
 
 }  // namespace vgpu::mediator

@@ -485,12 +485,9 @@ class Owner {
   void Step() {
     now_ns_ += std::uniform_int_distribution<int64_t>(0, 10 * kSecond)(random_);
     switch (std::uniform_int_distribution(0, 7)(random_)) {
-      case 0:
-        return Carry(pool_.Replenish());
-      case 1:
-        return Carry(pool_.Wanted(now_ns_));
-      case 2:
-        return FirstOrdered([this](EngineId id) { Carry(pool_.Started(id)); }, EngineLife::kLoading);
+      case 0: return Carry(pool_.Replenish());
+      case 1: return Carry(pool_.Wanted(now_ns_));
+      case 2: return FirstOrdered([this](EngineId id) { Carry(pool_.Started(id)); }, EngineLife::kLoading);
       case 3:
         return FirstOrdered([this](EngineId id) { Carry(pool_.StartRefused(id, now_ns_)); },
                             EngineLife::kAbsent);
@@ -499,10 +496,8 @@ class Owner {
           lives_[id] = EngineLife::kServing;
           Carry(pool_.Ready(id, now_ns_));
         });
-      case 5:
-        return Any(EngineLife::kServing, [this](EngineId id) { Carry(pool_.Failed(id, now_ns_)); });
-      case 6:
-        return Any(EngineLife::kServing, [this](EngineId id) { Carry(pool_.Idle(id, true, now_ns_)); });
+      case 5: return Any(EngineLife::kServing, [this](EngineId id) { Carry(pool_.Failed(id, now_ns_)); });
+      case 6: return Any(EngineLife::kServing, [this](EngineId id) { Carry(pool_.Idle(id, true, now_ns_)); });
       case 7:
         return Any(EngineLife::kRetired, [this](EngineId id) {
           lives_.erase(id);

@@ -6,10 +6,10 @@
 
 #include "api/codes.h"
 #include "gpu/batch_abi.h"
-#include "mediator/loop/eventfd.h"
 #include "mediator/lane/guest_ring.h"
-#include "mediator/sched/policy.h"
 #include "mediator/lane/session.h"
+#include "mediator/loop/eventfd.h"
+#include "mediator/sched/policy.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -20,7 +20,9 @@ static_assert(VGPU_RESIDENT_SLOT_WORDS == ring::kSlotWords);
 static_assert(1u << VGPU_RESIDENT_SLOT_BITS == VGPU_ENTRIES_MAX);
 
 // From 1, and never 0, as the kernel counts.
-uint32_t LapOf(uint64_t serial) { return static_cast<uint32_t>(serial / VGPU_RESIDENT_ENTRIES % 0xffffffff) + 1; }
+uint32_t LapOf(uint64_t serial) {
+  return static_cast<uint32_t>(serial / VGPU_RESIDENT_ENTRIES % 0xffffffff) + 1;
+}
 
 // Where the ring's arena begins: bytes from the start of the region, which an engine has mapped elsewhere.
 uint64_t ArenaInRegion(const GuestRing& ring) {
@@ -31,12 +33,15 @@ uint64_t ArenaInRegion(const GuestRing& ring) {
 }  // namespace
 
 EnginePort::EnginePort(engine::Area* area, int kick_fd, WatchedClock* clock)
-    : area_(area), kick_fd_(kick_fd), clock_(clock), jobs_(ring::RingAt(area->jobs, engine::kJobEntries), engine::kJobEpoch) {}
+    : area_(area),
+      kick_fd_(kick_fd),
+      clock_(clock),
+      jobs_(ring::RingAt(area->jobs, engine::kJobEntries), engine::kJobEpoch) {}
 
 // ---- the resident kernel ----
 
-// May it be given requests? The engine stops it only after it has said kLeaving and then found resident_users 0, so after
-// this fence either it sees our word or we see its.
+// May it be given requests? The engine stops it only after it has said kLeaving and then found resident_users
+// 0, so after this fence either it sees our word or we see its.
 bool EnginePort::UseResident() {
   const uint64_t state = Memory::LoadAcquire(&area_->resident_state);
   if (vgpu_word_data(state) != engine::kHere) {
@@ -93,7 +98,8 @@ void EnginePort::SubmitAdd(GuestRing* ring, Request* request) {
   if (adds_go_there_) return GiveToResident(ring, request);
   const uint64_t done = static_cast<uint64_t>(reinterpret_cast<const char*>(ring->DoneWord(request->idx)) -
                                               ring->session()->memory().region.data());
-  Stage({ring, request, 0, 0}, VGPU_JOB_ADD, 0, {0, request->operands, done, ring->DoneSequence(request->idx), 0}, 0);
+  Stage({ring, request, 0, 0}, VGPU_JOB_ADD, 0,
+        {0, request->operands, done, ring->DoneSequence(request->idx), 0}, 0);
 }
 
 // ---- jobs ----
@@ -126,7 +132,8 @@ void EnginePort::Flush() {
 
 // Before what has finished is answered: was it computed from pages that are gone?
 void EnginePort::NoteLost(Session* session) const {
-  if (area_->lost[session->placement().region()].load(std::memory_order_relaxed) == 0) [[likely]] return;
+  if (area_->lost[session->placement().region()].load(std::memory_order_relaxed) == 0) [[likely]]
+    return;
   if (!session->memory_lost()) session->LoseMemory();
 }
 

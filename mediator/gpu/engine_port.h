@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mediator's hands in an engine's area: pieces go in, finished ones come out. Nothing is allocated, nobody is waited for.
+// The mediator's hands in an engine's area: pieces go in, finished ones come out. Nothing is allocated,
+// nobody is waited for.
 #ifndef VGPU_MEDIATOR_GPU_ENGINE_PORT_H_
 #define VGPU_MEDIATOR_GPU_ENGINE_PORT_H_
 
@@ -9,8 +10,8 @@
 
 #include "engine/engine_abi.h"
 #include "mediator/lane/compute.h"
-#include "mediator/sched/policy.h"
 #include "mediator/loop/watched_clock.h"
+#include "mediator/sched/policy.h"
 #include "ring/producer.h"
 
 namespace vgpu::mediator {
@@ -47,15 +48,16 @@ class EnginePort {
   void Poll(std::vector<Piece>* finished);
   // The loop goes to sleep, or has been busy for long. It keeps what something in flight needs.
   void Rest() { StopUsingResident(); }
-  // Since when something waits for its answer: the oldest job, or the last sign of the resident kernel. INT64_MAX: nothing.
-  // `now_ns`, of this port's clock (two clocks drift apart), becomes the start of a wait that begins now.
+  // Since when something waits for its answer: the oldest job, or the last sign of the resident kernel.
+  // INT64_MAX: nothing. `now_ns`, of this port's clock (two clocks drift apart), becomes the start of a wait
+  // that begins now.
   int64_t WaitingSince(int64_t now_ns);
   // Everything in flight, when the engine is gone.
   void TakeAll(std::vector<Piece>* pieces);
 
  private:
-  // Two words, and not a Piece: a Piece's copy reads more at once than was written at once, and waits for that to leave the
-  // store buffer, with all that is before it there: 15 ns of 80.
+  // Two words, and not a Piece: a Piece's copy reads more at once than was written at once, and waits for
+  // that to leave the store buffer, with all that is before it there: 15 ns of 80.
   struct Add {
     GuestRing* ring;
     Request* request;
@@ -71,15 +73,15 @@ class EnginePort {
   void StopUsingResident();
   void NoteLost(Session* session) const;
   void GiveToResident(GuestRing* ring, Request* request);
-  void Stage(const Piece& piece, uint32_t kind, uint32_t flags, const std::array<uint64_t, engine::kJobArgs>& args,
-             uint64_t bytes);
+  void Stage(const Piece& piece, uint32_t kind, uint32_t flags,
+             const std::array<uint64_t, engine::kJobArgs>& args, uint64_t bytes);
 
   engine::Area* const area_;
   const int kick_fd_;
   WatchedClock* const clock_;
 
   // The resident ring: requests counted since the kernel came; an entry each, in turn.
-  bool using_resident_ = false;   // resident_users is set
+  bool using_resident_ = false;  // resident_users is set
   bool adds_go_there_ = false;
   uint32_t generation_ = 0;
   uint64_t added_ = 0;

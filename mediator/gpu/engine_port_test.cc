@@ -19,10 +19,10 @@
 #include "base/unique_fd.h"
 #include "engine/engine_abi.h"
 #include "gpu/batch_abi.h"
-#include "mediator/loop/clock.h"
-#include "mediator/requests/operations.h"
 #include "mediator/gpu/placements.h"
 #include "mediator/lane/session.h"
+#include "mediator/loop/clock.h"
+#include "mediator/requests/operations.h"
 #include "operations/table.h"
 #include "ring/consumer.h"
 

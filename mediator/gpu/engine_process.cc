@@ -54,13 +54,14 @@ class Affinity {
 };
 
 // Starts `worker`. `fds` become kSocketFd, kAreaFd and kKickFd, and it has no others: exec closes all
-// (base::KeepDescriptors). Returns its pid, or -errno. Not fork(), after which the loop would pay a page fault for
-// every page that it writes to: 5 ms of everybody's time.
+// (base::KeepDescriptors). Returns its pid, or -errno. Not fork(), after which the loop would pay a page
+// fault for every page that it writes to: 5 ms of everybody's time.
 pid_t Spawn(int worker, std::vector<std::string> words, const std::array<int, 3>& fds) {
   std::vector<base::UniqueFd> high;  // out of the way of the numbers that they become
   for (const int fd : {fds[0], fds[1], fds[2], worker}) {
     high.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, engine::kKickFd + 1));
-    if (!high.back()) return errno == EINVAL ? -EMFILE : -errno;  // EINVAL: the limit is below even that number
+    // EINVAL: the limit is below even that number.
+    if (!high.back()) return errno == EINVAL ? -EMFILE : -errno;
   }
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -119,9 +120,10 @@ constexpr const char* kDiedAtStart = "the GPU's engine died at its start";
 std::string WhyNoMessage(const base::ChannelError& error) {
   switch (error.fault) {
     case base::ChannelFault::kVersion:
-      return fmt::format("its vgpu-worker speaks protocol {} instead of {}: install both of one release, and start the "
-                         "mediator again",
-                         error.value, engine::kProtocol);
+      return fmt::format(
+          "its vgpu-worker speaks protocol {} instead of {}: install both of one release, and start the "
+          "mediator again",
+          error.value, engine::kProtocol);
     case base::ChannelFault::kNoFdsLeft:
     case base::ChannelFault::kCutOff: return "it ended in the middle of a message";
     case base::ChannelFault::kForeign:
@@ -149,7 +151,8 @@ bool TakeHello(const base::Frame<base::UniqueFd>& frame, engine::ReadyMessage* h
 
 }  // namespace
 
-base::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(int worker, const engine::EngineOptions& options,
+base::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(int worker,
+                                                                  const engine::EngineOptions& options,
                                                                   const cpu_set_t& cpus) {
   auto area_fd = base::MakeSealedMemfd("vgpu-engine", sizeof(engine::Area));
   if (!area_fd) return tl::make_unexpected(area_fd.error());
@@ -165,7 +168,8 @@ base::Result<std::unique_ptr<EngineProcess>> EngineProcess::Start(int worker, co
   base::UniqueFd kick(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!kick) return tl::make_unexpected(Errno("cannot create an eventfd"));
 
-  std::unique_ptr<EngineProcess> process(new EngineProcess(std::move(channel), std::move(*area), std::move(kick)));
+  std::unique_ptr<EngineProcess> process(
+      new EngineProcess(std::move(channel), std::move(*area), std::move(kick)));
   const Affinity affinity(cpus);
   const pid_t pid = Spawn(worker, Arguments(options), {theirs.get(), area_fd->get(), process->kick_.get()});
   if (pid < 0) return tl::make_unexpected(Refused("cannot start an engine process", -pid));
@@ -215,7 +219,8 @@ base::Result<void> EngineProcess::AwaitReady(std::chrono::milliseconds patience)
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
     pollfd socket{channel_.fd(), POLLIN, 0};
     if (left <= 0 || poll(&socket, 1, static_cast<int>(left)) == 0) {
-      return tl::make_unexpected(fmt::format("the GPU's engine is not ready after {} s", patience.count() / 1000));
+      return tl::make_unexpected(
+          fmt::format("the GPU's engine is not ready after {} s", patience.count() / 1000));
     }
   }
   if (!TakeHello(frame, &hello_)) return tl::make_unexpected(TextIn(frame));
@@ -243,9 +248,11 @@ bool EngineProcess::Send(const Registration& registration) const {
   const int both[] = {registration.fds.region, registration.fds.rings};
   const size_t fds = both[0] < 0 ? 0 : both[1] < 0 ? 1 : 2;
   const engine::RegionMessage region{registration.message.region, 0};
-  const std::string_view bytes =
-      registration.type == engine::kRegister ? engine::BytesOf(registration.message) : engine::BytesOf(region);
-  return base::SendFrame(channel_.fd(), engine::kEngineFormat, registration.type, bytes, std::span(both, fds));
+  const std::string_view bytes = registration.type == engine::kRegister
+                                     ? engine::BytesOf(registration.message)
+                                     : engine::BytesOf(region);
+  return base::SendFrame(channel_.fd(), engine::kEngineFormat, registration.type, bytes,
+                         std::span(both, fds));
 }
 
 void EngineProcess::Kill() {
@@ -265,7 +272,8 @@ void EngineProcess::Fail(const std::string& reason) {
 }
 
 void EngineProcess::NoteBlamedRegion() {
-  if (blamed_region_ >= 0 || registrations_.empty() || registrations_.front().type != engine::kRegister) return;
+  if (blamed_region_ >= 0 || registrations_.empty() || registrations_.front().type != engine::kRegister)
+    return;
   blamed_region_ = static_cast<int>(registrations_.front().message.region);
 }
 
@@ -297,13 +305,15 @@ void EngineProcess::Handle(const Frame& frame) {
   const auto* registered = frame.As<engine::RegisteredMessage>();
   if (registered != nullptr && Answers(frame.type, registered->region)) return HandleRegistered(*registered);
   const auto* unregistered = frame.As<engine::RegionMessage>();
-  if (unregistered != nullptr && Answers(frame.type, unregistered->region)) return HandleUnregistered(*unregistered);
+  if (unregistered != nullptr && Answers(frame.type, unregistered->region))
+    return HandleUnregistered(*unregistered);
   Fail("it answers what nobody asked");
 }
 
 // Is it the answer to what is under way?
 bool EngineProcess::Answers(uint32_t type, uint32_t region) const {
-  return !registrations_.empty() && registrations_.front().message.region == region && registrations_.front().type + 1u == type;
+  return !registrations_.empty() && registrations_.front().message.region == region &&
+         registrations_.front().type + 1u == type;
 }
 
 void EngineProcess::HandleRegistered(const engine::RegisteredMessage& message) {
@@ -311,7 +321,9 @@ void EngineProcess::HandleRegistered(const engine::RegisteredMessage& message) {
   SendNext();
   uses_[message.region] = message.ok != 0;
   // A question about it that is still to be asked has an answer, too.
-  const auto same = [&](const Registration& registration) { return registration.message.region == message.region; };
+  const auto same = [&](const Registration& registration) {
+    return registration.message.region == message.region;
+  };
   holds_[message.region] = message.ok != 0 || std::any_of(registrations_.begin(), registrations_.end(), same);
   owner_->OnRegistered(this, message.region, message.ok != 0 ? "" : engine::TextOf(message.text));
 }
@@ -329,7 +341,8 @@ void EngineProcess::OnGone() {
   if (socket_watch_ >= 0) OnMessage();
   // A look only: to reap it takes what the process table takes.
   siginfo_t end{};
-  if (waitid(P_PID, static_cast<id_t>(pid_), &end, WEXITED | WNOHANG | WNOWAIT) != 0 || end.si_pid != pid_) return;
+  if (waitid(P_PID, static_cast<id_t>(pid_), &end, WEXITED | WNOHANG | WNOWAIT) != 0 || end.si_pid != pid_)
+    return;
   const bool crashed = end.si_code == CLD_KILLED || end.si_code == CLD_DUMPED;
   if (crashed && end.si_status != SIGKILL) NoteBlamedRegion();
   Unwatch();

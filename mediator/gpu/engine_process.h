@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One engine process as the mediator sees it: started, told of regions, killed, and known to be gone only when it is.
-// The starter (engine_starter.h) makes and destroys it; between Watch and Unwatch a lane has it.
+// One engine process as the mediator sees it: started, told of regions, killed, and known to be gone only
+// when it is. The starter (engine_starter.h) makes and destroys it; between Watch and Unwatch a lane has it.
 #ifndef VGPU_MEDIATOR_GPU_ENGINE_PROCESS_H_
 #define VGPU_MEDIATOR_GPU_ENGINE_PROCESS_H_
 
@@ -27,8 +27,8 @@ namespace vgpu::mediator {
 
 class EngineProcess final : public EngineHandle {
  public:
-  // Starts `worker` (worker_program.h) as an engine, which may run on `cpus`, and ends with the thread that has
-  // called this.
+  // Starts `worker` (worker_program.h) as an engine, which may run on `cpus`, and ends with the thread that
+  // has called this.
   static base::Result<std::unique_ptr<EngineProcess>> Start(int worker, const engine::EngineOptions& options,
                                                             const cpu_set_t& cpus);
   // Kills it and waits until it is reaped.
@@ -102,7 +102,8 @@ class EngineProcess final : public EngineHandle {
   engine::ReadyMessage hello_{};
   std::bitset<engine::kRegionsMax> holds_;
   std::bitset<engine::kRegionsMax> uses_;
-  std::deque<Registration> registrations_;  // the first one is under way; one at a time, so that a slow engine never fills the socket
+  // The first one is under way; one at a time, so that a slow engine never fills the socket.
+  std::deque<Registration> registrations_;
   SocketReady socket_ready_;
   ProcessGone process_gone_;
   int socket_watch_ = -1;

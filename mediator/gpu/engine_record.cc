@@ -49,7 +49,8 @@ std::string FirstLine(const std::string& path) {
 // Pids and start times begin anew with each boot, and the record may outlive it. Empty: not known.
 std::string ThisBoot() { return FirstLine("/proc/sys/kernel/random/boot_id"); }
 
-// Is it what we start as an engine? Not by its command line: that is gone before the GPU has let go of a process that ends.
+// Is it what we start as an engine? Not by its command line: that is gone before the GPU has let go of a
+// process that ends.
 bool IsEngine(pid_t pid) {
   const std::string name = FirstLine(fmt::format("/proc/{}/comm", pid));
   // It names itself first thing. Before that it has the name by which it was started: /proc/self/fd/N.
@@ -73,7 +74,8 @@ void EngineRecord::Write(const std::vector<pid_t>& engines) const {
   }
   file.close();
   if (file) std::filesystem::rename(fresh, path_, error);
-  if (!file || error) spdlog::error("cannot write {}: a mediator after this one will not wait for its engines", path_);
+  if (!file || error)
+    spdlog::error("cannot write {}: a mediator after this one will not wait for its engines", path_);
 }
 
 base::Result<void> EngineRecord::EndOrphans() const {
@@ -93,9 +95,10 @@ base::Result<void> EngineRecord::EndOrphans() const {
     syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
     pollfd gone{pidfd.get(), POLLIN, 0};
     if (poll(&gone, 1, kPatienceMs) != 1) {
-      return tl::make_unexpected(fmt::format("engine process {} of an earlier mediator does not end, and may still write "
-                                             "into VMs' memory: see why (a GPU driver that hangs?), or restart the host",
-                                             pid));
+      return tl::make_unexpected(
+          fmt::format("engine process {} of an earlier mediator does not end, and may still write into VMs' "
+                      "memory: see why (a GPU driver that hangs?), or restart the host",
+                      pid));
     }
   }
   return {};

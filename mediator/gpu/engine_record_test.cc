@@ -17,7 +17,8 @@ namespace {
 
 class EngineRecordTest : public testing::Test {
  protected:
-  EngineRecordTest() : path_(testing::TempDir() + "/engine_record_test_" + std::to_string(getpid())), record_(path_) {}
+  EngineRecordTest()
+      : path_(testing::TempDir() + "/engine_record_test_" + std::to_string(getpid())), record_(path_) {}
   ~EngineRecordTest() override {
     End();
     unlink(path_.c_str());

@@ -16,12 +16,12 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "mediator/loop/clock.h"
 #include "mediator/gpu/engine_process.h"
+#include "mediator/gpu/worker_program.h"
+#include "mediator/loop/clock.h"
 #include "mediator/loop/eventfd.h"
 #include "mediator/loop/mailbox.h"
 #include "mediator/loop/threads.h"
-#include "mediator/gpu/worker_program.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -35,7 +35,8 @@ constexpr uint32_t kItemsMax = kOrdersMax + EngineStarter::kEnginesMax + 1;
 
 // Is it worth a process to look? A driver by another name is not the system's.
 bool MayHaveGpu(const std::string& driver_library) {
-  return driver_library != engine::EngineOptions().driver_library || access("/proc/driver/nvidia/version", F_OK) == 0;
+  return driver_library != engine::EngineOptions().driver_library ||
+         access("/proc/driver/nvidia/version", F_OK) == 0;
 }
 
 // All engines of a starter are processes.
@@ -53,7 +54,8 @@ struct Item {
 }  // namespace
 
 struct EngineStarter::Thread {
-  Thread(EngineRecord its_record, const cpu_set_t& its_cpus) : record(std::move(its_record)), cpus(its_cpus) {}
+  Thread(EngineRecord its_record, const cpu_set_t& its_cpus)
+      : record(std::move(its_record)), cpus(its_cpus) {}
 
   void Work();
   void Start(EngineOrder* order);
@@ -102,8 +104,10 @@ void EngineStarter::Thread::Start(EngineOrder* order) {
   StartAndRecord(order);
   const int64_t took_ns = MonotonicNs() - begin_ns;
   if (took_ns > kSlowNs) {
-    spdlog::warn("to start an engine process took {:.1f} s: is the machine short of memory, or the socket's file system slow?",
-                 static_cast<double>(took_ns) / 1e9);
+    spdlog::warn(
+        "to start an engine process took {:.1f} s: is the machine short of memory, or the socket's file "
+        "system slow?",
+        static_cast<double>(took_ns) / 1e9);
   }
   answers->Post(order);
 }
@@ -157,8 +161,9 @@ EngineStarter::~EngineStarter() {
   thread_->items->Post({});
   std::unique_lock lock(thread_->mutex);
   if (thread_->changed.wait_for(lock, kStopPatience, [this] { return thread_->ended; })) return;
-  spdlog::error("an engine process, or the file system of the socket's folder, does not come to an end: it is left to the "
-                "next mediator");
+  spdlog::error(
+      "an engine process, or the file system of the socket's folder, does not come to an end: it is left to "
+      "the next mediator");
 }
 
 void EngineStarter::Order(std::unique_ptr<EngineOrder> order) {

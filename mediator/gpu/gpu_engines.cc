@@ -19,11 +19,11 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "mediator/gpu/engine_environment.h"
-#include "mediator/loop/eventfd.h"
 #include "mediator/lane/guest_ring.h"
-#include "mediator/requests/operations.h"
 #include "mediator/lane/session.h"
+#include "mediator/loop/eventfd.h"
 #include "mediator/loop/threads.h"
+#include "mediator/requests/operations.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -36,8 +36,8 @@ constexpr uint32_t kPollsPerCheck = 256;
 constexpr int kProbeFirstS = 2;
 constexpr int kProbeMaxS = 300;
 
-// Those that the source has. Those that are not started yet: a current and a spare one, and as many
-// cancelled.
+// Those that the source has. Those that are not started yet: a current and a spare one,
+// and as many cancelled.
 static_assert(EnginePool::kEnginesMax >= EngineSource::kEnginesMax + 4);
 
 void SayWhatEnginesDoNotGet() {
@@ -306,36 +306,26 @@ void GpuEngines::CarryOut(Gpu* gpu, const EngineAction& action, const std::strin
   using Kind = EngineAction::Kind;
   switch (action.kind) {
     case Kind::kStart:
-    case Kind::kStartSpare:
-      return Order(gpu, action);
-    case Kind::kKill:
-      return Find(gpu, action.engine)->process->Kill();
-    case Kind::kServe:
-      return Serve(gpu, action.engine);
-    case Kind::kFound:
-      return NoteHello(gpu, action.engine);
+    case Kind::kStartSpare: return Order(gpu, action);
+    case Kind::kKill: return Find(gpu, action.engine)->process->Kill();
+    case Kind::kServe: return Serve(gpu, action.engine);
+    case Kind::kFound: return NoteHello(gpu, action.engine);
     case Kind::kReady:  // that a parked GPU comes back is nothing new
       return spdlog::debug("GPU {}: a new engine is ready", gpu->ordinal);
-    case Kind::kRecovered:
-      return spdlog::info("GPU {}: a new engine is ready", gpu->ordinal);
-    case Kind::kLost:
-      return Lose(gpu, reason);
-    case Kind::kSpareLost:
-      return spdlog::warn("GPU {}: lost the spare engine: {}", gpu->ordinal, reason);
+    case Kind::kRecovered: return spdlog::info("GPU {}: a new engine is ready", gpu->ordinal);
+    case Kind::kLost: return Lose(gpu, reason);
+    case Kind::kSpareLost: return spdlog::warn("GPU {}: lost the spare engine: {}", gpu->ordinal, reason);
     case Kind::kSpareGivenUp:
       return spdlog::warn("GPU {}: there will be no spare engine: {}", gpu->ordinal, reason);
-    case Kind::kPromote:
-      return Promote(gpu, action.engine);
-    case Kind::kStayAwake:
-      return SignalEventfd(Find(gpu, action.engine)->process->kick_fd());
+    case Kind::kPromote: return Promote(gpu, action.engine);
+    case Kind::kStayAwake: return SignalEventfd(Find(gpu, action.engine)->process->kick_fd());
     case Kind::kParkFailing:
       if (gpu->pool.found()) {
         spdlog::error("GPU {}: no engine lives; a request, {} s from now or later, will start one again",
                       gpu->ordinal, EnginePool::kDelayMaxMs / 1000);
       }
       return Park(gpu);
-    case Kind::kPark:
-      return Park(gpu);
+    case Kind::kPark: return Park(gpu);
     case Kind::kUnpark:
       spdlog::debug("GPU {}: asked for", gpu->ordinal);
       return placements_.Unpark(gpu->index);

@@ -4,8 +4,9 @@
 // for a VM whose region no engine has (yet): it gives the same answers, bit for bit.
 //
 // Decisions are made elsewhere: when an engine is started, promoted or retired (engine_pool.h), where a VM's
-// requests run (placements.h), how a piece travels (plan.h). This class carries them out: it has the processes
-// (engine_handle.h, engine_source.h) and their ports (engine_port.h), and hears of them from the loop.
+// requests run (placements.h), how a piece travels (plan.h). This class carries them out: it has the
+// processes (engine_handle.h, engine_source.h) and their ports (engine_port.h),
+// and hears of them from the loop.
 //
 // What a failed engine had in flight waits until that engine is gone, since until then it may still write.
 // Then what is harmless to repeat is given to the CPU's workers, and all else is answered
@@ -23,18 +24,18 @@
 #include "api/device_info.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "mediator/loop/clock.h"
-#include "mediator/lane/compute.h"
 #include "mediator/config.h"
-#include "mediator/lane/device_describer.h"
 #include "mediator/gpu/engine_handle.h"
 #include "mediator/gpu/engine_pool.h"
 #include "mediator/gpu/engine_port.h"
 #include "mediator/gpu/engine_source.h"
-#include "mediator/loop/event_loop.h"
+#include "mediator/gpu/placements.h"
+#include "mediator/lane/compute.h"
+#include "mediator/lane/device_describer.h"
 #include "mediator/lane/memory_holder.h"
 #include "mediator/lane/plan.h"
-#include "mediator/gpu/placements.h"
+#include "mediator/loop/clock.h"
+#include "mediator/loop/event_loop.h"
 #include "mediator/loop/watched_clock.h"
 
 namespace vgpu::mediator {

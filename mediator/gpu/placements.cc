@@ -17,7 +17,9 @@ bool IsFree(const PlacedVm& vm) { return vm.placement == nullptr; }
 
 // ---- GPUs ----
 
-void Placements::AddGpu(int ordinal, std::vector<char> pools) { gpus_.push_back({ordinal, std::move(pools)}); }
+void Placements::AddGpu(int ordinal, std::vector<char> pools) {
+  gpus_.push_back({ordinal, std::move(pools)});
+}
 
 bool Placements::Serves(uint32_t gpu, uint32_t pool) const {
   const std::vector<char>& pools = gpus_[gpu].pools;

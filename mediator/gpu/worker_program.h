@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The program of engine processes, vgpu-worker: which file it is. CUDA is in that program, and never in this
-// one.
+// The program of engine processes, vgpu-worker: which file it is. CUDA is in that program,
+// and never in this one.
 #ifndef VGPU_MEDIATOR_GPU_WORKER_PROGRAM_H_
 #define VGPU_MEDIATOR_GPU_WORKER_PROGRAM_H_
 

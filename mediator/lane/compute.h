@@ -74,8 +74,8 @@ class Gpus {
   virtual void Flush() = 0;
   // Is there something whose end nobody signals? Then Poll, and do not sleep.
   virtual bool polls() const = 0;
-  // Appends to *finished what has finished. It may tell the listener of the memory holder that an engine is
-  // lost.
+  // Appends to *finished what has finished. It may tell the listener of the memory holder
+  // that an engine is lost.
   virtual void Poll(std::vector<Piece>* finished) = 0;
   // The workers may have room again. What a failed engine had and is repeated on the CPU goes to them now,
   // before any new piece. Call it after each Workers::Reap: while something still waits afterwards, the

@@ -16,15 +16,15 @@
 #include <string>
 
 #include "api/device_info.h"
+#include "base/crash_point.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "mediator/loop/clock.h"
-#include "base/crash_point.h"
-#include "mediator/loop/eventfd.h"
 #include "mediator/lane/guest_ring.h"
+#include "mediator/loop/clock.h"
+#include "mediator/loop/eventfd.h"
+#include "mediator/loop/threads.h"
 #include "mediator/requests/operations.h"
 #include "mediator/sched/policy.h"
-#include "mediator/loop/threads.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -76,7 +76,8 @@ CpuWorkers::CpuWorkers(uint32_t threads, base::UniqueFd finished_fd)
 base::Result<void> CpuWorkers::Start(uint32_t threads) {
   for (uint32_t i = 0; i < threads; ++i) {
     auto thread = StartThread(fmt::format("worker {} of {}", i + 1, threads), [this] { Work(); });
-    if (!thread) return tl::make_unexpected(thread.error() + "; or ask for fewer workers in the configuration");
+    if (!thread)
+      return tl::make_unexpected(thread.error() + "; or ask for fewer workers in the configuration");
     threads_.push_back(std::move(*thread));
   }
   return {};
@@ -139,7 +140,8 @@ void CpuWorkers::Work() {
 
 void CpuWorkers::Describe(uint32_t, vgpu_device_info* info) const {
   info->backend = VGPU_BACKEND_CPU;
-  info->memory_bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  info->memory_bytes =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   std::snprintf(info->name, sizeof info->name, "%s", name_.c_str());
   std::snprintf(info->driver, sizeof info->driver, "none");
 }

@@ -14,9 +14,9 @@
 #include "api/vector.h"
 #include "base/mapping.h"
 #include "base/memfd.h"
+#include "mediator/lane/session.h"
 #include "mediator/requests/operations.h"
 #include "mediator/sched/policy.h"
-#include "mediator/lane/session.h"
 #include "ring/abi.h"
 
 namespace vgpu::mediator {

@@ -40,8 +40,14 @@ bool RunsOnGpu(const Session& session, const Request& request) {
 
 Dispatcher::Dispatcher(EventLoop* loop, const Backend& backend, SessionOwner* owner, serve::TraceSink* trace,
                        const Clock* clock, const DispatcherOptions& options)
-    : loop_(loop), workers_(backend.workers), gpus_(backend.gpus), memory_(backend.memory), owner_(owner),
-      iteration_{0, trace}, clock_(clock), isolated_(options.isolated),
+    : loop_(loop),
+      workers_(backend.workers),
+      gpus_(backend.gpus),
+      memory_(backend.memory),
+      owner_(owner),
+      iteration_{0, trace},
+      clock_(clock),
+      isolated_(options.isolated),
       wait_(options.wait, options.wake_cost_ns) {
   assert((gpus_ == nullptr) == (memory_ == nullptr));
   [[maybe_unused]] const int watch = loop_->Watch(workers_->finished_fd(), this);
@@ -334,13 +340,15 @@ void Dispatcher::PollGpus() {
 int64_t Dispatcher::ReadClock() {
   const int64_t now_ns = clock_->Now();
   const int64_t before_ns = std::exchange(last_read_ns_, now_ns);
-  if (now_ns - before_ns > policy::kLongIterationNs) [[unlikely]] OnLongIteration();
-  if (computed_.old(now_ns)) [[unlikely]] SampleComputed(now_ns);
+  if (now_ns - before_ns > policy::kLongIterationNs) [[unlikely]]
+    OnLongIteration();
+  if (computed_.old(now_ns)) [[unlikely]]
+    SampleComputed(now_ns);
   return now_ns;
 }
 
-// The memory of guests is all mapped: only a page that was taken away is missed, and then this thread has had a page fault.
-// Otherwise it was the machine.
+// The memory of guests is all mapped: only a page that was taken away is missed, and then this thread has had
+// a page fault. Otherwise it was the machine.
 void Dispatcher::OnLongIteration() {
   ++counters_.long_iterations;
   const long before = std::exchange(faults_, PageFaults());
@@ -359,7 +367,8 @@ bool Dispatcher::Iterate() {
   SubmitAll();
   if (!maintenance_.empty()) DoMaintenance();
   if (HasAnswers()) CallGuests();
-  if (!muted_.empty()) [[unlikely]] Listen();
+  if (!muted_.empty()) [[unlikely]]
+    Listen();
   // Nobody waits for that: after the answers.
   if (!ask_for_gpu_.empty()) [[unlikely]] {
     for (Session* session : ask_for_gpu_) memory_->Wake(session);
@@ -385,7 +394,8 @@ bool Dispatcher::TakeAll() {
     if (!TakeFrom(ready_[i])) break;  // it lied: the others are taken from in the next iteration
     if (i % policy::kRingsPerClock != policy::kRingsPerClock - 1 || i + 1 == ready_.size()) continue;
     if (clock_->Now() - iteration_.now_ns < policy::kTakeNs) continue;
-    const GuestRing* next = ready_[i + 1];  // the first that was left out begins its class in the next iteration
+    // The first that was left out begins its class in the next iteration.
+    const GuestRing* next = ready_[i + 1];
     polled_[next->session()->priority()].next = next->polled_index;
     break;
   }
@@ -414,9 +424,10 @@ uint32_t Dispatcher::LeftInIteration(Session* session) const {
 bool Dispatcher::TakeFrom(GuestRing* ring) {
   uint32_t taken = 0;
   if (NobodyElseWaits(*ring)) {
-    // A guest that has many outstanding works on the first answers while the next ones are made; if others may come, they
-    // are looked for in between.
-    const bool others_may_come = polled_[0].rings.size() + polled_[1].rings.size() + polled_[2].rings.size() != 1;
+    // A guest that has many outstanding works on the first answers while the next ones are made; if others
+    // may come, they are looked for in between.
+    const bool others_may_come =
+        polled_[0].rings.size() + polled_[1].rings.size() + polled_[2].rings.size() != 1;
     const uint32_t most = others_may_come ? policy::kTakeMax : policy::kInlineMax;
     uint32_t ran = 0;
     do {
@@ -435,21 +446,24 @@ bool Dispatcher::TakeFrom(GuestRing* ring) {
   }
   ring->worked = true;
   counters_.requests += taken;
-  if (ring->session()->placement().parked() && ring->TookForGpu(taken)) [[unlikely]] AskForGpu(ring->session());
+  if (ring->session()->placement().parked() && ring->TookForGpu(taken)) [[unlikely]]
+    AskForGpu(ring->session());
   if (!ring->idle()) Classify(ring);
   return true;
 }
 
 void Dispatcher::AskForGpu(Session* session) {
-  const auto same = [session](const Session* other) { return other->placement().gpu() == session->placement().gpu(); };
+  const auto same = [session](const Session* other) {
+    return other->placement().gpu() == session->placement().gpu();
+  };
   if (std::none_of(ask_for_gpu_.begin(), ask_for_gpu_.end(), same)) ask_for_gpu_.push_back(session);
 }
 
 // Then its requests need no queue: whatever the order of service is, they are next.
 bool Dispatcher::NobodyElseWaits(const GuestRing& ring) const {
   const Placement& placement = ring.session()->placement();
-  return ready_.size() == 1 && !ring.window() && ring.idle() && !placement.on_device() && !placement.parked() &&
-         inline_scheduler_.empty() && iteration_.trace == nullptr;
+  return ready_.size() == 1 && !ring.window() && ring.idle() && !placement.on_device() &&
+         !placement.parked() && inline_scheduler_.empty() && iteration_.trace == nullptr;
 }
 
 // Which place the ring's head goes to, and in which queue its session waits there. Decided when the head
@@ -538,7 +552,8 @@ void Dispatcher::SubmitSlots(Scheduler* slots) {
     if (room == 0) return;
     // Turns of a few requests; the only one of its class need not give way to itself.
     const bool only_one = work->next == work && (work->rings & (work->rings - 1)) == 0;
-    in_flight_ += ring->SubmitSlots(only_one ? room : std::min(room, policy::kSlotsPerTurn), gpus_, iteration_);
+    in_flight_ +=
+        ring->SubmitSlots(only_one ? room : std::min(room, policy::kSlotsPerTurn), gpus_, iteration_);
     Classify(ring);
     if (work->queued) slots->Yield(work);
   }
@@ -589,12 +604,14 @@ void Dispatcher::Finished() {
   iteration_.now_ns = ReadClock();
   for (size_t i = 0; i < finished_.size();) {
     GuestRing* ring = finished_[i].ring;
-    if (finished_[i].faulted && on_fault_) [[unlikely]] on_fault_();
+    if (finished_[i].faulted && on_fault_) [[unlikely]]
+      on_fault_();
     const size_t run = ring->SlotsFinished(std::span(finished_).subspan(i), iteration_);
     if (run != 0) {
       i += run;
     } else if (!ring->PieceCameBack(finished_[i++], iteration_)) {
-      if (ring->session()->life().leaving()) [[unlikely]] SettleSession(ring->session());
+      if (ring->session()->life().leaving()) [[unlikely]]
+        SettleSession(ring->session());
       continue;
     }
     Answered(ring);
@@ -612,7 +629,8 @@ void Dispatcher::CallGuests() {
   for (const auto& answered : answered_) {
     for (const GuestRing* ring : answered) ran += ring->ran_inline;
   }
-  const uint64_t service_ns = ran == 0 ? 0 : static_cast<uint64_t>(std::max<int64_t>(0, end_ns - iteration_.now_ns)) / ran;
+  const uint64_t service_ns =
+      ran == 0 ? 0 : static_cast<uint64_t>(std::max<int64_t>(0, end_ns - iteration_.now_ns)) / ran;
   for (size_t priority = kPriorities; priority-- > 0;) {
     std::vector<GuestRing*>& answered = answered_[priority];
     size_t called = 0;
@@ -622,7 +640,8 @@ void Dispatcher::CallGuests() {
       ring->session()->service.RecordMany(service_ns, ring->ran_inline);
       ring->has_answers = false;
       ring->ran_inline = 0;
-      // Many guests that sleep are called over several iterations, so that the next request of a higher class waits for a few.
+      // Many guests that sleep are called over several iterations, so that the next request of a higher class
+      // waits for a few.
       if (called < answered.size() && clock_->Now() - end_ns > policy::kCallNs) break;
     }
     answered.erase(answered.begin(), answered.begin() + static_cast<ptrdiff_t>(called));
@@ -660,8 +679,11 @@ void Dispatcher::Idle() {
 
 // Until a ring is listened to again, if one is not.
 int64_t Dispatcher::SleepNs() {
-  if (muted_.empty()) [[likely]] return EventLoop::kForever;
-  const auto earlier = [](const GuestRing* a, const GuestRing* b) { return a->muted_until_ns < b->muted_until_ns; };
+  if (muted_.empty()) [[likely]]
+    return EventLoop::kForever;
+  const auto earlier = [](const GuestRing* a, const GuestRing* b) {
+    return a->muted_until_ns < b->muted_until_ns;
+  };
   const GuestRing* first = *std::min_element(muted_.begin(), muted_.end(), earlier);
   return std::max<int64_t>(0, first->muted_until_ns - clock_->Now());
 }

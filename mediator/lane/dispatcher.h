@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// One iteration of a lane: take what guests published, decide who is next, run it or hand it to the backend, answer,
-// and call. When nothing is left to do: arm every ring, check again, and sleep.
+// One iteration of a lane: take what guests published, decide who is next, run it or hand it to the backend,
+// answer, and call. When nothing is left to do: arm every ring, check again, and sleep.
 //
-// Requests run in three places: on this thread, with the CPU's workers, and on a GPU. Each place has run queues of its
-// own, and the dispatcher alone decides which place a request goes to (Classify).
+// Requests run in three places: on this thread, with the CPU's workers, and on a GPU. Each place has run
+// queues of its own, and the dispatcher alone decides which place a request goes to (Classify).
 //
-// An open ring is either polled in every iteration (`polled`) or armed, so that its guest kicks. Idle guests cost
-// nothing.
+// An open ring is either polled in every iteration (`polled`) or armed, so that its guest kicks. Idle guests
+// cost nothing.
 #ifndef VGPU_MEDIATOR_LANE_DISPATCHER_H_
 #define VGPU_MEDIATOR_LANE_DISPATCHER_H_
 
@@ -16,12 +16,12 @@
 #include <vector>
 
 #include "base/published.h"
-#include "mediator/loop/clock.h"
 #include "mediator/lane/compute.h"
-#include "mediator/loop/event_loop.h"
 #include "mediator/lane/memory_holder.h"
-#include "mediator/sched/scheduler.h"
 #include "mediator/lane/session.h"
+#include "mediator/loop/clock.h"
+#include "mediator/loop/event_loop.h"
+#include "mediator/sched/scheduler.h"
 #include "mediator/sched/wait_policy.h"
 #include "serve/iteration.h"
 
@@ -51,20 +51,22 @@ struct DispatcherOptions {
 // One thread's: made, run and destroyed by it. Allocates in its constructor only.
 class Dispatcher final : public SessionServer, private ReadyHandler, private PlacementListener {
  public:
-  // `trace` may be null. All outlive this. `clock` may be shared with other dispatchers: then a session can move.
+  // `trace` may be null. All outlive this. `clock` may be shared with other dispatchers:
+  // then a session can move.
   Dispatcher(EventLoop* loop, const Backend& backend, SessionOwner* owner, serve::TraceSink* trace,
              const Clock* clock, const DispatcherOptions& options);
 
-  // From now on it has the session, and checks its rings once. With `call`, each guest is called once, since the
-  // dispatcher that had the session before may have left out a call. False: too many descriptors are watched.
+  // From now on it has the session, and checks its rings once. With `call`, each guest is called once, since
+  // the dispatcher that had the session before may have left out a call. False:
+  // too many descriptors are watched.
   bool Begin(Session* session, bool call);
   // Ends a session whose connection closed. OnEnded follows as soon as nothing of it is with the backend.
   void End(Session* session);
-  // Gives the session up, with what is queued, so that another dispatcher can have it. OnLeft follows as soon as
-  // nothing of it is with the backend.
+  // Gives the session up, with what is queued, so that another dispatcher can have it. OnLeft follows as soon
+  // as nothing of it is with the backend.
   void Leave(Session* session);
-  // Cancels everything and closes all rings but the window ring; OnResetDone follows. Lifts a fence, but not that of
-  // lost memory or of a quarantine.
+  // Cancels everything and closes all rings but the window ring; OnResetDone follows. Lifts a fence, but not
+  // that of lost memory or of a quarantine.
   void Reset(Session* session);
   // The guest lied, or harmed others.
   void Fence(Session* session, FenceReason reason);
@@ -79,7 +81,8 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Pla
 
   // Runs until *stop, then waits for what the backend has, answers it, and returns.
   void Run(const bool* stop);
-  // Called after a long iteration, or a long piece of a worker, with page faults: some VM's pages were taken away.
+  // Called after a long iteration, or a long piece of a worker, with page faults:
+  // some VM's pages were taken away.
   void set_on_fault(std::function<void()> handler) { on_fault_ = std::move(handler); }
 
   const std::vector<Session*>& sessions() const { return sessions_; }
@@ -164,7 +167,8 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Pla
   std::vector<Session*> sessions_;
   std::array<PolledList, kPriorities> polled_;
   std::vector<GuestRing*> ready_;  // polled rings that have a request, in this iteration
-  std::array<std::vector<GuestRing*>, kPriorities> answered_;  // rings with answers whose guest is to be called
+  // Rings with answers whose guest is to be called.
+  std::array<std::vector<GuestRing*>, kPriorities> answered_;
   std::vector<Session*> maintenance_;  // with rings that need it
   size_t next_maintenance_ = 0;
   std::vector<GuestRing*> muted_;  // muted
@@ -174,10 +178,10 @@ class Dispatcher final : public SessionServer, private ReadyHandler, private Pla
   LaneCounters counters_;
   uint32_t iterations_ = 0;
   uint64_t bus_errors_seen_ = 0;
-  uint32_t in_flight_ = 0;      // pieces with the backend, and small requests with GPUs
+  uint32_t in_flight_ = 0;  // pieces with the backend, and small requests with GPUs
   int64_t last_read_ns_ = 0;
-  ComputedSample computed_;     // taken anew when it is a millisecond old
-  long faults_ = 0;             // of pages, of this thread, when it was last asked
+  ComputedSample computed_;  // taken anew when it is a millisecond old
+  long faults_ = 0;          // of pages, of this thread, when it was last asked
   bool idle_ = false;
   bool backend_progress_ = false;
   int64_t idle_since_ns_ = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sessions, rings and the lane's iteration with workers and a GPU that finish a piece exactly when the test says so:
-// what happens between two pieces, which no test of the whole daemon can time.
+// Sessions, rings and the lane's iteration with workers and a GPU that finish a piece exactly when the test
+// says so: what happens between two pieces, which no test of the whole daemon can time.
 #include "mediator/lane/dispatcher.h"
 
 #include <gtest/gtest.h>
@@ -23,9 +23,9 @@
 #include "base/memfd.h"
 #include "base/sanitized.h"
 #include "base/unique_fd.h"
-#include "mediator/loop/eventfd.h"
-#include "mediator/lane/placement.h"
 #include "mediator/gpu/placements.h"
+#include "mediator/lane/placement.h"
+#include "mediator/loop/eventfd.h"
 #include "mediator/loop/uring_loop.h"
 #include "ring/epoch.h"
 #include "ring/producer.h"
@@ -84,7 +84,9 @@ class FakeGpu final : public Gpus, public MemoryHolder {
   bool HasRoom(const GuestRing&, const Plan&) const override { return !polls(); }
   void Submit(const Piece& piece, const Plan&) override { held.push_back(piece); }
   uint32_t SlotRoom(const GuestRing&) override { return kEntries; }
-  void SubmitSlot(GuestRing* ring, Request* request, int64_t) override { held.push_back({ring, request, 0, 0}); }
+  void SubmitSlot(GuestRing* ring, Request* request, int64_t) override {
+    held.push_back({ring, request, 0, 0});
+  }
   void Flush() override {}
   bool polls() const override { return !held.empty() || !finished_.empty(); }
   void Poll(std::vector<Piece>* finished) override {
@@ -147,7 +149,8 @@ class FakeGpu final : public Gpus, public MemoryHolder {
 // A guest's memory, its session, and what the session told its owner.
 class Vm final {
  public:
-  Vm(uint32_t vm_id, uint32_t priority, uint32_t entries = kEntries, uint32_t ring_count = 1, bool arenas_are_short = true)
+  Vm(uint32_t vm_id, uint32_t priority, uint32_t entries = kEntries, uint32_t ring_count = 1,
+     bool arenas_are_short = true)
       : guests_(ring_count) {
     SessionMemory memory;
     memory.arenas_are_short = arenas_are_short;
@@ -156,7 +159,8 @@ class Vm final {
     const auto region = base::MakeSealedMemfd("vgpu-test", kRegionBytes);
     const auto file = base::MakeSealedMemfd("vgpu-test", VGPU_PRIVATE_BYTES);
     memory.region = base::GuardedMapping(std::move(base::MapShared(region->get(), kRegionBytes).value()));
-    memory.private_file = base::GuardedMapping(std::move(base::MapShared(file->get(), VGPU_PRIVATE_BYTES).value()));
+    memory.private_file =
+        base::GuardedMapping(std::move(base::MapShared(file->get(), VGPU_PRIVATE_BYTES).value()));
     base_ = std::move(base::MapShared(region->get(), kRegionBytes).value());
     vgpu_private_fill(memory.private_file.data());
     std::vector<RingEventfds> rings(ring_count);
@@ -299,8 +303,9 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
                                                DispatcherOptions{WaitMode::kSleep, 30'000});
     isolated_loop_ = std::move(MakeUringLoop(64).value());
     isolated_loop_->Watch(every_iteration_.get(), this);
-    isolated_ = std::make_unique<Dispatcher>(isolated_loop_.get(), Backend{&isolated_backend_}, &owners_, nullptr, &clock_,
-                                          DispatcherOptions{WaitMode::kSleep, 30'000, 256, true});
+    isolated_ =
+        std::make_unique<Dispatcher>(isolated_loop_.get(), Backend{&isolated_backend_}, &owners_, nullptr,
+                                     &clock_, DispatcherOptions{WaitMode::kSleep, 30'000, 256, true});
   }
 
   // What computes for dispatcher_.
@@ -320,8 +325,8 @@ class DispatcherTest : public testing::Test, private ReadyHandler {
     EXPECT_EQ(at_, steps_.size()) << "step " << at_ << " never came";
   }
 
-  // Steps that attach a VM, open its ring, and bring it between two pieces of a request, or into the first
-  // one.
+  // Steps that attach a VM, open its ring, and bring it between two pieces of a request,
+  // or into the first one.
   std::vector<Step> Opened(Vm* vm) {
     return {{[] { return true; },
              [this, vm] {
@@ -472,13 +477,14 @@ TEST_F(DispatcherTest, ResetInAPiece_WaitsForIt) {
 TEST_F(DispatcherTest, FenceInAPiece_AnsweredWhenItIsBackAndTheQueueToo) {
   Vm vm(1, 1);
   ring::Answer answer{};
-  Play(Then(InAPiece(&vm), std::vector<Step>{{kNow, [&] { vm.SubmitLong(); }},
-                                             {[&] { return vm.guest_ring().waiting() == 1; },
-                                              [&] { dispatcher_->Fence(vm.session(), FenceReason::kSlotReused); }},
-                                             Never([&] { return vm.Take(0, &answer); }),
-                                             {kNow, [&] { backend_.Finish(); }},
-                                             {[&] { return vm.EpochIs(VGPU_EPOCH_FENCED); }},
-                                             Never([&] { return backend_.held.has_value(); })}));
+  Play(Then(InAPiece(&vm),
+            std::vector<Step>{{kNow, [&] { vm.SubmitLong(); }},
+                              {[&] { return vm.guest_ring().waiting() == 1; },
+                               [&] { dispatcher_->Fence(vm.session(), FenceReason::kSlotReused); }},
+                              Never([&] { return vm.Take(0, &answer); }),
+                              {kNow, [&] { backend_.Finish(); }},
+                              {[&] { return vm.EpochIs(VGPU_EPOCH_FENCED); }},
+                              Never([&] { return backend_.held.has_value(); })}));
   for (const uint32_t idx : {0u, 1u}) {
     ASSERT_TRUE(vm.Take(idx, &answer));
     EXPECT_EQ(answer.code, VGPU_ERR_FENCED);
@@ -526,7 +532,8 @@ TEST_F(DispatcherTest, OnlyOne_SmallBesideLong_InOrderAndOnce) {
                      vm.StageAdd(3, 4);
                      vm.Publish();
                    }});
-  steps.push_back({[&] { return backend_.held.has_value(); }, [&] {
+  steps.push_back({[&] { return backend_.held.has_value(); },
+                   [&] {
                      EXPECT_TRUE(vm.Take(0, &first));
                      EXPECT_TRUE(vm.Take(1, &refused));
                    }});
@@ -647,14 +654,14 @@ TEST_F(DispatcherTest, FencedAndLeft_ResetElsewhereLiftsIt) {
                                              {kNow, [&] { backend_.Finish(); }},
                                              {[&] { return vm.left == 1; }}}));
   PlayIsolated({{kNow, [&] { ASSERT_TRUE(isolated_->Begin(vm.session(), true)); }},
-             {[&] { return vm.EpochIs(VGPU_EPOCH_FENCED); }, [&] { isolated_->Reset(vm.session()); }},
-             {[&] { return vm.resets_done == 1; }, [&] { vm.AskEpoch(true); }},
-             {[&] { return vm.EpochIs(VGPU_EPOCH_OPEN); },
-              [&] {
-                vm.MakeProducer();
-                vm.SubmitLong();
-              }},
-             {[&] { return isolated_backend_.held.has_value(); }}});
+                {[&] { return vm.EpochIs(VGPU_EPOCH_FENCED); }, [&] { isolated_->Reset(vm.session()); }},
+                {[&] { return vm.resets_done == 1; }, [&] { vm.AskEpoch(true); }},
+                {[&] { return vm.EpochIs(VGPU_EPOCH_OPEN); },
+                 [&] {
+                   vm.MakeProducer();
+                   vm.SubmitLong();
+                 }},
+                {[&] { return isolated_backend_.held.has_value(); }}});
 }
 
 // ---- descriptors that hold the loop up ----
@@ -692,7 +699,8 @@ TEST_F(DispatcherTest, SlowCall_HeldUntilAnotherHasIt) {
                      other.Publish();
                    }});
   steps.push_back({[&] { return other.Take(0, &others); }});
-  steps.push_back(Never([&] { return vm.Take(staged, &answer) || backend_.held.has_value() || vm.slow != 1; }));
+  steps.push_back(
+      Never([&] { return vm.Take(staged, &answer) || backend_.held.has_value() || vm.slow != 1; }));
   steps.push_back({kNow, [&] { dispatcher_->Leave(vm.session()); }});
   steps.push_back({[&] { return vm.left == 1; }});
   Play(std::move(steps));
@@ -724,12 +732,13 @@ TEST_F(DispatcherTest, KicksThatBringNothing_MutedForAWhileAndHeardAgain) {
                               }}};
   const auto muted = [&] { return vm.guest_ring().watch < 0; };
   steps.push_back({[&] {
-    vm.Kick();
-    return muted();
-  }, [&] {
-    kicks = vm.guest_ring().counters().kicks;
-    vm.AskEpoch(true);
-  }});
+                     vm.Kick();
+                     return muted();
+                   },
+                   [&] {
+                     kicks = vm.guest_ring().counters().kicks;
+                     vm.AskEpoch(true);
+                   }});
   // Not one kick is heard until it listens again, and then what the guest has asked for is seen.
   steps.push_back({[&] {
     vm.Kick();
@@ -788,7 +797,8 @@ TEST_F(DispatcherTest, EpochOfABigRing_OthersAreAnsweredInBetween) {
   }});
   Play(std::move(steps));
   EXPECT_GE(iterations, 32) << "too much at a time";
-  EXPECT_GE(other.guest_ring().counters().answered - answered, static_cast<uint64_t>(iterations) / 4) << "in " << iterations;
+  EXPECT_GE(other.guest_ring().counters().answered - answered, static_cast<uint64_t>(iterations) / 4)
+      << "in " << iterations;
 }
 
 TEST_F(DispatcherTest, FenceWithinAnEpoch_AnsweredFencedAndAResetLiftsIt) {
@@ -852,7 +862,8 @@ TEST_F(DispatcherTest, LongArena_TouchedByTheBackendOnly) {
                    }});
   std::vector<uint32_t> opcodes;
   for (int piece = 0; piece < 2; ++piece) {
-    steps.push_back({[&] { return backend_.held.has_value(); }, [&] {
+    steps.push_back({[&] { return backend_.held.has_value(); },
+                     [&] {
                        opcodes.push_back(backend_.held->request->op->opcode);
                        const Piece& held = *backend_.held;
                        mediator::Run(held.request, held.ring->limits(), held.begin, held.end);
@@ -886,8 +897,8 @@ TEST_F(DispatcherTest, ShortArena_SmallThingsStayInTheLoop) {
 
 // ---- shares ----
 
-// However many rings a VM has: in the time in which a VM with one ring has had all its requests taken, one with eight gets
-// no more of its own taken, but for an iteration.
+// However many rings a VM has: in the time in which a VM with one ring has had all its requests taken, one
+// with eight gets no more of its own taken, but for an iteration.
 TEST_F(DispatcherTest, EightRings_OneShare) {
   if (base::kSanitized) GTEST_SKIP() << "in so slow a build a turn ends by its time, not by a VM's share";
   constexpr uint32_t kMany = 256;
@@ -899,7 +910,8 @@ TEST_F(DispatcherTest, EightRings_OneShare) {
                      for (uint32_t q = 0; q < 8; ++q) eight.AskEpoch(true, q);
                    }});
   for (uint32_t q = 0; q < 8; ++q) {
-    steps.push_back({[&eight, q] { return eight.EpochIs(VGPU_EPOCH_OPEN, q); }, [&eight, q] { eight.MakeProducer(q); }});
+    steps.push_back(
+        {[&eight, q] { return eight.EpochIs(VGPU_EPOCH_OPEN, q); }, [&eight, q] { eight.MakeProducer(q); }});
   }
   steps.push_back({kNow, [&] {
                      for (uint32_t i = 0; i < kMany; ++i) {
@@ -922,7 +934,8 @@ TEST_F(DispatcherTest, EightRings_OneShare) {
   EXPECT_GE(of_eight, kMany / 2) << "and no less";
 }
 
-// Clearing a ring of 4096 slots takes 64 turns: whoever has eight of them does not get eight turns for each of another VM's.
+// Clearing a ring of 4096 slots takes 64 turns: whoever has eight of them does not get eight turns for each
+// of another VM's.
 TEST_F(DispatcherTest, Maintenance_VmsHaveTurnsAndNotRings) {
   constexpr uint32_t kMany = 4096, kRings = 8;
   Vm many(1, 1, kMany, kRings), one(2, 1, kMany);
@@ -992,7 +1005,8 @@ TEST_F(DispatcherGpuTest, EngineLost_TheWorkersRepeatWhatItHadBeforeAnythingNew)
                      on_gpu.SubmitLong();
                      on_cpu.SubmitLong();
                    }});
-  steps.push_back({[&] { return !gpu_.held.empty() && backend_.held.has_value(); }, [&] { gpu_.LoseEngine(); }});
+  steps.push_back(
+      {[&] { return !gpu_.held.empty() && backend_.held.has_value(); }, [&] { gpu_.LoseEngine(); }});
   steps.push_back(Never([&] { return backend_.order.size() != 1; }));
   FinishPieces(6, &steps);
   ring::Answer answer{}, others{};

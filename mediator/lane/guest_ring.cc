@@ -30,7 +30,8 @@ bool GuestRing::TookForGpu(uint32_t taken) const {
 }
 
 uint32_t GuestRing::SubmitSlots(uint32_t max, Gpus* gpus, const Iteration& iteration) {
-  return StartSlots(max, iteration, [&](Request* request) { gpus->SubmitSlot(this, request, iteration.now_ns); });
+  return StartSlots(max, iteration,
+                    [&](Request* request) { gpus->SubmitSlot(this, request, iteration.now_ns); });
 }
 
 size_t GuestRing::SlotsFinished(std::span<const Piece> pieces, const Iteration& iteration) {

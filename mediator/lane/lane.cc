@@ -33,8 +33,8 @@ base::Result<std::unique_ptr<Lane>> Lane::Make(LaneOptions options) {
   return lane;
 }
 
-base::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend make_backend, serve::TraceSink* trace,
-                                                const Clock* clock) {
+base::Result<std::unique_ptr<Lane>> Lane::Start(LaneOptions options, MakeBackend make_backend,
+                                                serve::TraceSink* trace, const Clock* clock) {
   auto made = Make(std::move(options));
   if (!made) return made;
   std::unique_ptr<Lane> lane = std::move(*made);
@@ -67,8 +67,8 @@ base::Result<std::unique_ptr<Lane>> Lane::StartHere(LaneOptions options, std::un
   return lane;
 }
 
-base::Result<void> Lane::Open(std::unique_ptr<EventLoop> loop, const MakeBackend& make_backend, serve::TraceSink* trace,
-                              const Clock* clock) {
+base::Result<void> Lane::Open(std::unique_ptr<EventLoop> loop, const MakeBackend& make_backend,
+                              serve::TraceSink* trace, const Clock* clock) {
   PrepareToSignal();
   loop_ = std::move(loop);
   loop_->OnBroken([this] {
@@ -80,12 +80,13 @@ base::Result<void> Lane::Open(std::unique_ptr<EventLoop> loop, const MakeBackend
   if (!backend) return tl::make_unexpected(backend.error());
   backend_ = std::move(*backend);
   const Backend roles{backend_->workers.get(), backend_->gpus.get(), backend_->memory};
-  dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), roles, static_cast<SessionOwner*>(this), trace, clock,
-                                             options_.dispatcher);
+  dispatcher_ = std::make_unique<Dispatcher>(loop_.get(), roles, static_cast<SessionOwner*>(this), trace,
+                                             clock, options_.dispatcher);
   dispatcher_->set_on_fault([this] {
     if (!fault_reported_.exchange(true)) Report(LaneReport::Kind::kFault, nullptr);
   });
-  if (loop_->Watch(commands_->fd(), this) < 0) return tl::make_unexpected(std::string("the event loop has no room"));
+  if (loop_->Watch(commands_->fd(), this) < 0)
+    return tl::make_unexpected(std::string("the event loop has no room"));
   return {};
 }
 

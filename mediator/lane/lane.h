@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A thread that serves rings and does nothing else. Control gives it sessions ready-made and takes them back. Control
-// tells it commands, and it tells control reports. There are two lanes: the common one, and the isolated one, for VMs
-// whose memory or descriptors have held up a lane.
+// A thread that serves rings and does nothing else. Control gives it sessions ready-made and takes them back.
+// Control tells it commands, and it tells control reports. There are two lanes: the common one, and the
+// isolated one, for VMs whose memory or descriptors have held up a lane.
 #ifndef VGPU_MEDIATOR_LANE_LANE_H_
 #define VGPU_MEDIATOR_LANE_LANE_H_
 
@@ -18,9 +18,9 @@
 #include "mediator/lane/compute.h"
 #include "mediator/lane/device_describer.h"
 #include "mediator/lane/dispatcher.h"
+#include "mediator/lane/memory_holder.h"
 #include "mediator/loop/event_loop.h"
 #include "mediator/loop/mailbox.h"
-#include "mediator/lane/memory_holder.h"
 
 namespace vgpu::mediator {
 
@@ -35,15 +35,15 @@ struct LaneCommand {
 // From a lane to control.
 struct LaneReport {
   enum class Kind : uint8_t {
-    kBegun,      // served from now on
-    kNotBegun,   // too many descriptors are watched
+    kBegun,     // served from now on
+    kNotBegun,  // too many descriptors are watched
     kFenced,
     kResetDone,
-    kSlow,       // suspended: control answers kLeave
+    kSlow,  // suspended: control answers kLeave
     kLeft,
     kEnded,
-    kFault,      // some VM's pages were taken away. No session
-    kBroken,     // the kernel refuses the event loop: the lane has stopped, and error() says why. No session
+    kFault,   // some VM's pages were taken away. No session
+    kBroken,  // the kernel refuses the event loop: the lane has stopped, and error() says why. No session
   };
   Kind kind = Kind::kFault;
   // Of kFenced; of kResetDone if it is fenced all the same, since no reset lifts that, or it has lied again.
@@ -72,12 +72,12 @@ class Lane final : private SessionOwner, private ReadyHandler {
   using MakeBackend = std::function<base::Result<LaneBackend>(EventLoop*)>;
 
   // Starts the thread and waits until it serves. `trace` may be null. `trace` and `clock` outlive this.
-  static base::Result<std::unique_ptr<Lane>> Start(LaneOptions options, MakeBackend make_backend, serve::TraceSink* trace,
-                                                   const Clock* clock);
+  static base::Result<std::unique_ptr<Lane>> Start(LaneOptions options, MakeBackend make_backend,
+                                                   serve::TraceSink* trace, const Clock* clock);
   // The same without a thread, for simulations: the caller's serves, with a loop of its own making, in Serve.
   static base::Result<std::unique_ptr<Lane>> StartHere(LaneOptions options, std::unique_ptr<EventLoop> loop,
-                                                       const MakeBackend& make_backend, serve::TraceSink* trace,
-                                                       const Clock* clock);
+                                                       const MakeBackend& make_backend,
+                                                       serve::TraceSink* trace, const Clock* clock);
   // Returns when it is told kStop, and nothing is with the backend any more.
   void Serve() { dispatcher_->Run(&stop_); }
   // Stops, if nobody did before.
@@ -101,8 +101,8 @@ class Lane final : private SessionOwner, private ReadyHandler {
  private:
   explicit Lane(LaneOptions options) : options_(std::move(options)) {}
   static base::Result<std::unique_ptr<Lane>> Make(LaneOptions options);
-  base::Result<void> Open(std::unique_ptr<EventLoop> loop, const MakeBackend& make_backend, serve::TraceSink* trace,
-                          const Clock* clock);
+  base::Result<void> Open(std::unique_ptr<EventLoop> loop, const MakeBackend& make_backend,
+                          serve::TraceSink* trace, const Clock* clock);
   void Close();
   void OnReady() override;
   void Carry(const LaneCommand& command);
@@ -110,8 +110,12 @@ class Lane final : private SessionOwner, private ReadyHandler {
     reports_->Post({kind, reason, session});
   }
 
-  void OnFenced(Session* session, FenceReason reason) override { Report(LaneReport::Kind::kFenced, session, reason); }
-  void OnResetDone(Session* session) override { Report(LaneReport::Kind::kResetDone, session, session->fence()); }
+  void OnFenced(Session* session, FenceReason reason) override {
+    Report(LaneReport::Kind::kFenced, session, reason);
+  }
+  void OnResetDone(Session* session) override {
+    Report(LaneReport::Kind::kResetDone, session, session->fence());
+  }
   void OnSlow(Session* session) override { Report(LaneReport::Kind::kSlow, session); }
   void OnLeft(Session* session) override { Report(LaneReport::Kind::kLeft, session); }
   void OnEnded(Session* session) override { Report(LaneReport::Kind::kEnded, session); }

@@ -23,18 +23,12 @@ enum class PlacementState : uint8_t {
 inline constexpr bool MayFollow(PlacementState from, PlacementState to) {
   using State = PlacementState;
   switch (from) {
-    case State::kUnplaced:
-      return to == State::kWaiting || to == State::kParked || to == State::kRefused;
-    case State::kWaiting:
-      return to != State::kUnplaced && to != State::kWaiting;
-    case State::kParked:
-      return to == State::kWaiting || to == State::kRefused || to == State::kReleasing;
-    case State::kServed:
-      return to != State::kUnplaced && to != State::kServed;
-    case State::kRefused:
-      return to == State::kServed || to == State::kReleasing;
-    case State::kReleasing:
-      return to == State::kUnplaced;
+    case State::kUnplaced: return to == State::kWaiting || to == State::kParked || to == State::kRefused;
+    case State::kWaiting: return to != State::kUnplaced && to != State::kWaiting;
+    case State::kParked: return to == State::kWaiting || to == State::kRefused || to == State::kReleasing;
+    case State::kServed: return to != State::kUnplaced && to != State::kServed;
+    case State::kRefused: return to == State::kServed || to == State::kReleasing;
+    case State::kReleasing: return to == State::kUnplaced;
   }
   return false;
 }
@@ -73,7 +67,8 @@ class Placement {
   uint32_t region_ = kNone;
 };
 
-// Whoever writes placements derives from this. In the product that is Placements (placements.h) alone: tests/tidy checks it.
+// Whoever writes placements derives from this. In the product that is Placements (placements.h) alone:
+// tests/tidy checks it.
 class Placement::Writer {
  protected:
   Writer() = default;

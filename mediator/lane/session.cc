@@ -20,9 +20,12 @@ std::atomic<uint64_t> g_serials{0};
 
 }  // namespace
 
-Session::Session(Identity identity, SessionMemory memory, std::vector<RingEventfds> rings, RingEventfds window,
-                 const vgpu_device_info& device)
-    : identity_(identity), memory_(std::move(memory)), device_info_(device), serial_(g_serials.fetch_add(1) + 1) {
+Session::Session(Identity identity, SessionMemory memory, std::vector<RingEventfds> rings,
+                 RingEventfds window, const vgpu_device_info& device)
+    : identity_(identity),
+      memory_(std::move(memory)),
+      device_info_(device),
+      serial_(g_serials.fetch_add(1) + 1) {
   const vgpu_layout& layout = memory_.layout;
   assert(rings.size() == layout.ring_count);
   device_info_.abi_version = VGPU_ABI_VERSION;
@@ -33,8 +36,8 @@ Session::Session(Identity identity, SessionMemory memory, std::vector<RingEventf
   device_info_.vector_max = VectorMax(layout.arena_bytes);
   for (uint32_t q = 0; q < layout.ring_count; ++q) {
     char* base = memory_.region.data() + layout.ring_off + q * layout.ring_stride;
-    AddRing({base + layout.arena_off, layout.arena_bytes, memory_.arenas_are_short, false, &device_info_}, base,
-            layout.entries, JournalOf(memory_, q), std::move(rings[q]));
+    AddRing({base + layout.arena_off, layout.arena_bytes, memory_.arenas_are_short, false, &device_info_},
+            base, layout.entries, JournalOf(memory_, q), std::move(rings[q]));
   }
   char* base = memory_.private_file.data() + VGPU_WINDOW_RING_OFF;
   AddRing({base + VGPU_WINDOW_ARENA_OFF, VGPU_WINDOW_ARENA_BYTES, true, true, &device_info_}, base,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// One attached VM (or host process): its mappings, its rings, and where it is in its life (session_life.h). Without sockets.
+// One attached VM (or host process): its mappings, its rings, and where it is in its life (session_life.h).
+// Without sockets.
 //
-// The memory thread makes it and destroys it (attach_task.h). In between one dispatcher at a time has it. Other threads
-// read only what is marked so, and what is Published.
+// The memory thread makes it and destroys it (attach_task.h). In between one dispatcher at a time has it.
+// Other threads read only what is marked so, and what is Published.
 #ifndef VGPU_MEDIATOR_LANE_SESSION_H_
 #define VGPU_MEDIATOR_LANE_SESSION_H_
 
@@ -13,17 +14,17 @@
 #include <vector>
 
 #include "api/device_info.h"
+#include "base/guarded_mapping.h"
 #include "base/histogram.h"
 #include "base/mutant.h"
 #include "base/published.h"
-#include "base/guarded_mapping.h"
-#include "mediator/loop/clock.h"
 #include "mediator/lane/guest_ring.h"
-#include "mediator/loop/peer_fd.h"
 #include "mediator/lane/placement.h"
-#include "mediator/sched/scheduler.h"
 #include "mediator/lane/session_life.h"
+#include "mediator/loop/clock.h"
+#include "mediator/loop/peer_fd.h"
 #include "mediator/loop/slow_calls.h"
+#include "mediator/sched/scheduler.h"
 #include "ring/abi.h"
 
 namespace vgpu::mediator {
@@ -48,14 +49,15 @@ class SessionServer {
   ~SessionServer() = default;
 };
 
-// Who stands behind the sessions of a dispatcher. Called on the dispatcher's thread; must not wait for anybody.
+// Who stands behind the sessions of a dispatcher. Called on the dispatcher's thread;
+// must not wait for anybody.
 class SessionOwner {
  public:
   virtual ~SessionOwner() = default;
   virtual void OnFenced(Session* session, FenceReason reason) = 0;
   virtual void OnResetDone(Session* session) = 0;
-  // System calls on descriptors of its owner have taken too long. Its kicks are not heard and its rings are not checked
-  // until another dispatcher has it.
+  // System calls on descriptors of its owner have taken too long. Its kicks are not heard and its rings are
+  // not checked until another dispatcher has it.
   virtual void OnSlow(Session* session) = 0;
   virtual void OnLeft(Session* session) = 0;
   virtual void OnEnded(Session* session) = 0;  // the session may be destroyed afterwards, not within
@@ -71,12 +73,12 @@ struct Identity {
 // Checked, mapped and populated memory of a session (attach.h makes it).
 struct SessionMemory {
   base::GuardedMapping region;  // the rings file over the region's; empty with ring=off
-  PeerFd region_fd;       // for engines that come later
-  PeerFd rings_fd;        // likewise; invalid with ring=off, and of an owner that has none
+  PeerFd region_fd;             // for engines that come later
+  PeerFd rings_fd;              // likewise; invalid with ring=off, and of an owner that has none
   base::GuardedMapping private_file;
-  vgpu_layout layout{};   // ring_count 0 with ring=off
-  // Are ring lines, or arenas, in a file that is punched quickly (short_file.h), so that the thread that serves rings may
-  // touch them?
+  vgpu_layout layout{};  // ring_count 0 with ring=off
+  // Are ring lines, or arenas, in a file that is punched quickly (short_file.h), so that the thread that
+  // serves rings may touch them?
   bool rings_are_short = true;
   bool arenas_are_short = true;
 };
@@ -88,7 +90,8 @@ struct RingEventfds {
 
 class Session final : private RingSession {
  public:
-  // `rings` has an entry for each ring of the layout; `window` is the register window's. No dispatcher has it yet.
+  // `rings` has an entry for each ring of the layout; `window` is the register window's.
+  // No dispatcher has it yet.
   Session(Identity identity, SessionMemory memory, std::vector<RingEventfds> rings, RingEventfds window,
           const vgpu_device_info& device);
 
@@ -102,9 +105,9 @@ class Session final : private RingSession {
 
   // Once nobody uses it any more.
   SessionMemory TakeMemory() { return std::move(memory_); }
-  // Before the first dispatcher has it, on any thread: goes on where an earlier mediator stopped, and calls each ring's
-  // guest once, since that mediator may have died between an answer and its call. Returns the nanoseconds of processor time
-  // of the longest call, by the dispatchers' clock.
+  // Before the first dispatcher has it, on any thread: goes on where an earlier mediator stopped, and calls
+  // each ring's guest once, since that mediator may have died between an answer and its call. Returns the
+  // nanoseconds of processor time of the longest call, by the dispatchers' clock.
   int64_t Recover(const Clock& clock);
 
   // ---- any thread ----
@@ -158,12 +161,14 @@ class Session final : private RingSession {
     GuestRing* NextRing();
   };
   Work inline_work;
-  Work worker_work;  // pieces for the CPU's workers
-  Work slot_work;    // small requests for its GPU; none while the CPU serves it
-  Work gpu_work;     // pieces for its GPU; likewise
-  Work maintenance_work;   // maintenance: nobody's turn in a scheduler
+  Work worker_work;       // pieces for the CPU's workers
+  Work slot_work;         // small requests for its GPU; none while the CPU serves it
+  Work gpu_work;          // pieces for its GPU; likewise
+  Work maintenance_work;  // maintenance: nobody's turn in a scheduler
   // Has it a place in a run queue?
-  bool queued() const { return inline_work.queued || worker_work.queued || slot_work.queued || gpu_work.queued; }
+  bool queued() const {
+    return inline_work.queued || worker_work.queued || slot_work.queued || gpu_work.queued;
+  }
 
   // Where its requests run.
   const Placement& placement() const { return placement_; }
@@ -171,8 +176,8 @@ class Session final : private RingSession {
   Placement* mutable_placement() { return &placement_; }
 
   // Nanoseconds.
-  base::PublishedHistogram queue_wait;  // taken -> started
-  base::PublishedHistogram service;     // started -> answered
+  base::PublishedHistogram queue_wait;   // taken -> started
+  base::PublishedHistogram service;      // started -> answered
   base::Published<uint64_t> gpu_pieces;  // requests and pieces of requests that went to a GPU
   base::Published<uint64_t> fences;
   base::Published<uint64_t> resets;
@@ -182,7 +187,8 @@ class Session final : private RingSession {
   bool SignalOwner(int fd) override;
   void DrainKick(int fd) override;
   void RingKicked(GuestRing* ring) override { server_->RingKicked(ring); }
-  void AddRing(const RingLimits& limits, char* base, uint32_t entries, vgpu_journal* journal, RingEventfds eventfds);
+  void AddRing(const RingLimits& limits, char* base, uint32_t entries, vgpu_journal* journal,
+               RingEventfds eventfds);
   template <class Call>
   void Timed(const Call& call);
 

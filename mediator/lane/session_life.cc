@@ -24,7 +24,8 @@ const char* ToText(FenceReason reason) {
     case FenceReason::kNone: return "it is not fenced";
     case FenceReason::kSlotReused: return "it reused a slot before its answer";
     case FenceReason::kMemoryLost: return "pages of its memory are gone, or broken";
-    case FenceReason::kSlow: return "its memory or its descriptors have held up the thread that serves it, again";
+    case FenceReason::kSlow:
+      return "its memory or its descriptors have held up the thread that serves it, again";
     case FenceReason::kQuarantined: return "it is quarantined";
   }
   return "unknown";

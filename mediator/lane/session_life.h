@@ -12,7 +12,8 @@ namespace vgpu::mediator {
 enum class SessionState : uint8_t {
   kWaiting,  // no dispatcher has it: it is new, or the last dispatcher has given it up
   kServed,   // its kicks are heard and its rings are looked at
-  kSuspended,     // it was slow: its kicks are not heard and nothing of it begins until another dispatcher has it
+  // It was slow: its kicks are not heard and nothing of it begins until another dispatcher has it.
+  kSuspended,
   kLeaving,  // it goes to another dispatcher, once nothing of it is with the backend
   kEnding,   // its connection closed: it ends once nothing of it is with the backend
   kEnded,
@@ -21,8 +22,8 @@ const char* ToText(SessionState state);
 // May a session in state `from` go to `to`?
 bool MayFollow(SessionState from, SessionState to);
 
-// Why a session is fenced. The stronger reasons come last: a reason replaces a weaker one only. A reset lifts those that are
-// weaker than kMemoryLost.
+// Why a session is fenced. The stronger reasons come last: a reason replaces a weaker one only. A reset lifts
+// those that are weaker than kMemoryLost.
 enum class FenceReason : uint8_t {
   kNone,         // it is not fenced
   kSlotReused,   // it reused a slot before its answer
@@ -40,8 +41,8 @@ enum class FenceChange : uint8_t {
   kFenced,
 };
 
-// The one owner of a session's state. The thread that has the session writes it; any thread may read the fence. A transition
-// that may not be ends the program.
+// The one owner of a session's state. The thread that has the session writes it; any thread may read the
+// fence. A transition that may not be ends the program.
 class SessionLife {
  public:
   SessionState state() const { return state_; }

@@ -14,11 +14,15 @@ using enum SessionState;
 
 const std::vector<SessionState> kAll = {kWaiting, kServed, kSuspended, kLeaving, kEnding, kEnded};
 // A way to each state.
-const std::vector<std::vector<SessionState>> kWays = {
-    {}, {kServed}, {kServed, kSuspended}, {kServed, kLeaving}, {kServed, kEnding}, {kServed, kEnding, kEnded}};
+const std::vector<std::vector<SessionState>> kWays = {{},
+                                                      {kServed},
+                                                      {kServed, kSuspended},
+                                                      {kServed, kLeaving},
+                                                      {kServed, kEnding},
+                                                      {kServed, kEnding, kEnded}};
 const std::set<std::pair<SessionState, SessionState>> kEdges = {
-    {kWaiting, kServed}, {kServed, kSuspended},    {kServed, kLeaving},  {kServed, kEnding},
-    {kSuspended, kLeaving},   {kSuspended, kEnding},    {kLeaving, kWaiting}, {kEnding, kEnded},
+    {kWaiting, kServed},    {kServed, kSuspended}, {kServed, kLeaving},  {kServed, kEnding},
+    {kSuspended, kLeaving}, {kSuspended, kEnding}, {kLeaving, kWaiting}, {kEnding, kEnded},
 };
 
 SessionLife At(const std::vector<SessionState>& way) {

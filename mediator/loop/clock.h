@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time on the request path. Reading it must cost a few nanoseconds, so it is the CPU's time-stamp counter where that is
-// constant, scaled once at start; CLOCK_MONOTONIC elsewhere. Accurate to about 0.1 %: for waiting and statistics.
-// A simulation has a clock of another kind: its hands are moved by hand.
+// Time on the request path. Reading it must cost a few nanoseconds, so it is the CPU's time-stamp counter
+// where that is constant, scaled once at start; CLOCK_MONOTONIC elsewhere. Accurate to about 0.1 %: for
+// waiting and statistics. A simulation has a clock of another kind: its hands are moved by hand.
 #ifndef VGPU_MEDIATOR_LOOP_CLOCK_H_
 #define VGPU_MEDIATOR_LOOP_CLOCK_H_
 
@@ -30,8 +30,9 @@ struct ClockHands {
 // Immutable after construction, which takes about 5 ms.
 class Clock {
  public:
-  // Shows what the hands say; they outlive it, and are moved by the thread that reads it. The time of the machine is read as
-  // fast as without this: it is another case of the one where there is no constant counter.
+  // Shows what the hands say; they outlive it, and are moved by the thread that reads it. The time of the
+  // machine is read as fast as without this: it is another case of the one where
+  // there is no constant counter.
   explicit Clock(const ClockHands* hands) : hands_(hands) {}
   Clock() : start_ns_(MonotonicNs()) {
 #if defined(__x86_64__)
@@ -60,7 +61,8 @@ class Clock {
     return hands_ != nullptr ? hands_->now_ns : MonotonicNs();
   }
 
-  // What this thread has computed so far; that others had its processor meanwhile does not count. A system call.
+  // What this thread has computed so far; that others had its processor meanwhile does
+  // not count. A system call.
   int64_t ThreadNs() const {
     if (hands_ != nullptr) return hands_->computed_ns;
     timespec now;

@@ -46,7 +46,8 @@ std::array<std::shared_ptr<Closer::State>, 2> Closer::State::g_states;
 
 // Holds the mutex. Without a thread what is queued waits for the next one.
 void Closer::State::StartThread() {
-  auto thread = mediator::StartThread("that closes descriptors", [self = shared_from_this()] { self->Work(); });
+  auto thread =
+      mediator::StartThread("that closes descriptors", [self = shared_from_this()] { self->Work(); });
   if (!thread) return;
   thread->detach();
   ++threads;
@@ -89,7 +90,8 @@ bool Closer::Drain() {
   bool all = true;
   for (const auto& state : states_) {
     std::unique_lock lock(state->mutex);
-    all &= state->closed.wait_for(lock, kDrainPatience, [&] { return state->fds.empty() && state->closing == 0; });
+    all &= state->closed.wait_for(lock, kDrainPatience,
+                                  [&] { return state->fds.empty() && state->closing == 0; });
   }
   return all;
 }

@@ -10,9 +10,10 @@
 
 namespace vgpu::mediator {
 
-// While one lives, CloseElsewhere gives it the descriptors: those whose close ends by itself to some threads, all others to
-// others, so that those that hang hold up only their like. One thread of each as a rule; while a close hangs, more are
-// started, up to kThreadsMax. A close that never ends keeps its thread and its descriptor.
+// While one lives, CloseElsewhere gives it the descriptors: those whose close ends by itself to some threads,
+// all others to others, so that those that hang hold up only their like. One thread of each as a rule; while
+// a close hangs, more are started, up to kThreadsMax. A close that never ends keeps
+// its thread and its descriptor.
 class Closer {
  public:
   static constexpr int kThreadsMax = 32;

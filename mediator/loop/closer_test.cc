@@ -21,7 +21,7 @@
 namespace vgpu::mediator {
 namespace {
 
-constexpr int kLingerS = 3000;          // far longer than this test may take
+constexpr int kLingerS = 3000;  // far longer than this test may take
 constexpr int kPatienceMs = 30'000;
 
 // A TCP socket whose close hangs until its peer goes: there are bytes that the peer does not read.
@@ -41,8 +41,7 @@ class Hanging {
     }
     peer_ = base::UniqueFd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     const std::vector<char> bytes(1 << 20);
-    while (send(fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) {
-    }
+    while (send(fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) {}
     const linger lingers{1, kLingerS};
     if (setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &lingers, sizeof lingers) == 0) fd_ = std::move(fd);
   }

@@ -46,8 +46,8 @@ class EventLoop {
   // Runs handlers of what is ready: a bounded number, the rest with the next call. Makes no system call where
   // nothing is ready. Returns how many ran.
   virtual int Poll() = 0;
-  // Sleeps until something is ready, for `timeout_ns` at most (kForever: no limit), then runs handlers as Poll
-  // does. It may wake up earlier, for a signal for instance. Returns how many handlers ran.
+  // Sleeps until something is ready, for `timeout_ns` at most (kForever: no limit), then runs handlers as
+  // Poll does. It may wake up earlier, for a signal for instance. Returns how many handlers ran.
   int Sleep(int64_t timeout_ns = kForever) {
     Wait(timeout_ns);
     return RunReady();
@@ -61,8 +61,8 @@ class EventLoop {
   virtual void SignalOwner(int fd) = 0;
   virtual void DrainKick(int fd) = 0;
 
-  // A descriptor that becomes readable once the time of the last SetTimer has come: a read takes 8 bytes out of it.
-  // It never blocks. Invalid: the system refuses it, and errno says why.
+  // A descriptor that becomes readable once the time of the last SetTimer has come: a read takes 8 bytes out
+  // of it. It never blocks. Invalid: the system refuses it, and errno says why.
   virtual base::UniqueFd MakeTimer() = 0;
   virtual void SetTimer(int fd, int64_t delay_ns) = 0;
 

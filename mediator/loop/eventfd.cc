@@ -16,8 +16,8 @@ namespace vgpu::mediator {
 namespace {
 
 // The kernel itself signals an eventfd when an asynchronous read ends, and that never waits for room in the
-// counter. So: a read of nothing from /dev/null, which ends within io_submit, with the eventfd to be
-// signalled.
+// counter. So: a read of nothing from /dev/null, which ends within io_submit,
+// with the eventfd to be signalled.
 class AsyncSignaller {
  public:
   AsyncSignaller() : null_(open("/dev/null", O_RDONLY | O_CLOEXEC)) {

@@ -16,7 +16,8 @@ void SignalEventfd(int fd);
 // about a microsecond, some 0.6 us more than SignalEventfd. Any thread.
 void SignalOwnersEventfd(int fd);
 
-// The first SignalOwnersEventfd of a thread takes longer, and a descriptor, unless the thread has called this.
+// The first SignalOwnersEventfd of a thread takes longer, and a descriptor,
+// unless the thread has called this.
 void PrepareToSignal();
 
 }  // namespace vgpu::mediator

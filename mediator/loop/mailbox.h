@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small items from one thread to another, in order, through a bounded queue. Neither side ever waits for the
-// other.
+// Small items from one thread to another, in order, through a bounded queue.
+// Neither side ever waits for the other.
 #ifndef VGPU_MEDIATOR_LOOP_MAILBOX_H_
 #define VGPU_MEDIATOR_LOOP_MAILBOX_H_
 
@@ -53,15 +53,16 @@ class Mailbox {
   }
 
   // For its taker.
-  bool empty() const { return taken_.load(std::memory_order_relaxed) == posted_.load(std::memory_order_acquire); }
+  bool empty() const {
+    return taken_.load(std::memory_order_relaxed) == posted_.load(std::memory_order_acquire);
+  }
 
   // Readable when there may be items: drain it, then take them all.
   int fd() const { return fd_.get(); }
 
  private:
   bool last(uint32_t taken) const { return taken + 1 == posted_.load(std::memory_order_acquire); }
-  Mailbox(uint32_t size, base::UniqueFd fd)
-      : mask_(size - 1), messages_(new T[size]()), fd_(std::move(fd)) {}
+  Mailbox(uint32_t size, base::UniqueFd fd) : mask_(size - 1), messages_(new T[size]()), fd_(std::move(fd)) {}
 
   const uint32_t mask_;
   const std::unique_ptr<T[]> messages_;

@@ -14,8 +14,8 @@ namespace vgpu::mediator {
 // What is known of a descriptor: that its close ends by itself (memory, eventfds), or nothing.
 enum class PeerFdKind : uint8_t { kUnknown, kEndsByItself };
 
-// Closes `fd` on a thread that nobody waits for (closer.h), or here if this process has no Closer. Any
-// thread.
+// Closes `fd` on a thread that nobody waits for (closer.h), or here if this process
+// has no Closer. Any thread.
 void CloseElsewhere(int fd, PeerFdKind kind);
 
 // Like base::UniqueFd, but CloseElsewhere closes it.

@@ -35,7 +35,7 @@ class ComputedSample {
  private:
   static constexpr int64_t kAgeNs = 1'000'000;
   static constexpr int64_t kThereAndBackNs = 20'000;  // of a sleep, at most: counts as computed
-  static constexpr int64_t kClocksDiffer = 500;  // two clocks' rates, by 1 / this
+  static constexpr int64_t kClocksDiffer = 500;       // two clocks' rates, by 1 / this
 
   int64_t wall_ns_ = 0;
   int64_t computed_ns_ = 0;
@@ -66,7 +66,8 @@ class SlowCalls {
 
  private:
   static constexpr int64_t kSlowNs = 100'000;
-  static constexpr int64_t kSlowNsMax = 5'000'000;  // slow calls together; any other call makes up for kSlowNs
+  // Slow calls together; any other call makes up for kSlowNs.
+  static constexpr int64_t kSlowNsMax = 5'000'000;
   static constexpr uint32_t kExactCalls = 16;
 
   uint32_t exact_calls_ = 0;

@@ -22,7 +22,8 @@ const char* Remedy(int error) {
     case ENOMEM: return " (give it more memory: MemoryMax=, ulimit -v, ulimit -l)";
     case ENOSYS:
     case EOPNOTSUPP:
-    case EPERM: return " (a sandbox refuses the call? allow it: SystemCallFilter=, the container's seccomp profile)";
+    case EPERM:
+      return " (a sandbox refuses the call? allow it: SystemCallFilter=, the container's seccomp profile)";
     default: return "";
   }
 }

@@ -9,7 +9,6 @@
 
 #include "base/result.h"
 
-
 namespace vgpu::mediator {
 
 // Starts a thread that gets no signals but the synchronous ones. `what` it is for is named in the error.

@@ -31,8 +31,9 @@ constexpr uint64_t kIgnored = ~uint64_t{0};  // user data of a poll's removal
 std::string SetupError(int error) {
   const std::string what = "io_uring cannot be used";
   if (error != EPERM && error != ENOSYS && error != EACCES) return Refused(what, error);
-  return fmt::format("{}: {}; enable it (sysctl kernel.io_uring_disabled=0, or allow it in the container's seccomp profile)",
-                     what, std::strerror(error));
+  return fmt::format(
+      "{}: {}; enable it (sysctl kernel.io_uring_disabled=0, or allow it in the container's seccomp profile)",
+      what, std::strerror(error));
 }
 
 class UringLoop final : public EventLoop {
@@ -187,7 +188,8 @@ int UringLoop::RunReady() {
 }
 
 int UringLoop::Poll() {
-  // With DEFER_TASKRUN the queue looks empty until this thread enters the kernel; the flag says when that pays.
+  // With DEFER_TASKRUN the queue looks empty until this thread enters the kernel;
+  // the flag says when that pays.
   const bool pending = IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
   if (io_uring_sq_ready(&ring_) != 0 || pending) {
     CheckEntered(io_uring_submit(&ring_));

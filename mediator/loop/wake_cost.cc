@@ -12,15 +12,16 @@
 #include <thread>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "mediator/loop/clock.h"
 #include "mediator/loop/eventfd.h"
 #include "mediator/loop/threads.h"
-#include "base/unique_fd.h"
 
 namespace vgpu::mediator {
 namespace {
 
-// Binds `thread` to the processors of this one but the one that runs it now. With a single processor: does nothing.
+// Binds `thread` to the processors of this one but the one that runs it now.
+// With a single processor: does nothing.
 void KeepAway(std::thread* thread) {
   cpu_set_t others;
   if (sched_getaffinity(0, sizeof others, &others) != 0) return;

@@ -6,11 +6,11 @@
 
 #include "base/result.h"
 
-
 namespace vgpu::mediator {
 
-// What a sleep and a wake-up cost on this machine, in nanoseconds: the median round trip over two eventfds between the
-// calling thread and one on another processor (guests run on others), if there is one. Takes about 2 ms.
+// What a sleep and a wake-up cost on this machine, in nanoseconds: the median round trip over two eventfds
+// between the calling thread and one on another processor (guests run on others), if there is one. Takes
+// about 2 ms.
 base::Result<int64_t> MeasureWakeCostNs();
 
 }  // namespace vgpu::mediator

@@ -11,8 +11,8 @@
 #include "api/device_info.h"
 #include "api/window.h"
 #include "gpu/batch_abi.h"
-#include "mediator/sched/policy.h"
 #include "mediator/requests/window.h"
+#include "mediator/sched/policy.h"
 #include "operations/cpu.h"
 #include "operations/table.h"
 

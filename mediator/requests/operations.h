@@ -23,9 +23,9 @@ namespace vgpu::mediator {
 struct RingLimits {
   char* arena;
   uint64_t arena_bytes;
-  bool arena_in_lane;                  // may the lane touch it (short_file.h), or workers and GPUs only?
-  bool window;                         // the register window's ring: only VGPU_OP_WINDOW
-  const vgpu_device_info* device_info; // what DEVICE_INFO answers
+  bool arena_in_lane;                   // may the lane touch it (short_file.h), or workers and GPUs only?
+  bool window;                          // the register window's ring: only VGPU_OP_WINDOW
+  const vgpu_device_info* device_info;  // what DEVICE_INFO answers
 };
 
 inline constexpr uint32_t kNotOnGpu = ~0u;
@@ -56,7 +56,9 @@ struct Operation {
 inline constexpr uint32_t kOpcodes = 32;
 extern const std::array<const Operation*, kOpcodes> kOperationOf;
 
-inline const Operation* FindOperation(uint32_t opcode) { return opcode < kOpcodes ? kOperationOf[opcode] : nullptr; }
+inline const Operation* FindOperation(uint32_t opcode) {
+  return opcode < kOpcodes ? kOperationOf[opcode] : nullptr;
+}
 std::span<const Operation> Operations();
 
 // A slot's first word: what it asks for.

@@ -242,8 +242,8 @@ TEST_F(OperationsTest, VectorAdd_OverlapRules) {
     EXPECT_EQ(in_place.code, VGPU_OK);
     EXPECT_FALSE(in_place.repeatable);
   }
-  // c overlaps one of them in part, from either side, by as little as one element; also if it is the other
-  // one.
+  // c overlaps one of them in part, from either side, by as little as one element;
+  // also if it is the other one.
   for (const uint64_t c : {256 + kBytes - 4, 256 - kBytes + 4, uint64_t{256 + 4}}) {
     EXPECT_EQ(request(256, 1024, c).code, VGPU_ERR_INVALID_REQUEST) << c;
     EXPECT_EQ(request(1024, 256, c).code, VGPU_ERR_INVALID_REQUEST) << c;
@@ -449,18 +449,12 @@ TEST_F(OperationsTest, Window_EachSlotHasItsOwnBuffers) {
 uint64_t HostileValue(std::mt19937_64* random) {
   const uint64_t near = (*random)() % 33 - 16;
   switch ((*random)() % 6) {
-    case 0:
-      return near;
-    case 1:
-      return kArenaBytes + near;
-    case 2:
-      return (uint64_t{1} << (*random)() % 64) + near;
-    case 3:
-      return (*random)() % kArenaBytes;
-    case 4:
-      return (*random)() % kArenaBytes & ~uint64_t{7};
-    default:
-      return (*random)();
+    case 0: return near;
+    case 1: return kArenaBytes + near;
+    case 2: return (uint64_t{1} << (*random)() % 64) + near;
+    case 3: return (*random)() % kArenaBytes;
+    case 4: return (*random)() % kArenaBytes & ~uint64_t{7};
+    default: return (*random)();
   }
 }
 

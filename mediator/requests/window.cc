@@ -26,11 +26,13 @@ struct Results {
 uint32_t CheckHeader(const vgpu_window_request& header, size_t bytes) {
   if (header.version != VGPU_WINDOW_VERSION) return VGPU_ERR_INVALID_REQUEST;
   if (header.param_count > (bytes - sizeof header) / sizeof(uint32_t)) return VGPU_ERR_INVALID_LENGTH;
-  if (header.data_length > bytes || header.data_offset > bytes - header.data_length) return VGPU_ERR_INVALID_LENGTH;
+  if (header.data_length > bytes || header.data_offset > bytes - header.data_length)
+    return VGPU_ERR_INVALID_LENGTH;
   return VGPU_OK;
 }
 
-uint32_t Run(const vgpu_window_request& header, const char* params, const vgpu_device_info& info, Results* results) {
+uint32_t Run(const vgpu_window_request& header, const char* params, const vgpu_device_info& info,
+             Results* results) {
   switch (header.opcode) {
     case VGPU_WINDOW_OP_NOP: return VGPU_OK;
     case VGPU_WINDOW_OP_VECTOR_ADD: {
@@ -50,7 +52,8 @@ uint32_t Run(const vgpu_window_request& header, const char* params, const vgpu_d
 
 }  // namespace
 
-WindowAnswer AnswerWindow(std::span<const char> request, const vgpu_device_info& info, std::span<char> response) {
+WindowAnswer AnswerWindow(std::span<const char> request, const vgpu_device_info& info,
+                          std::span<char> response) {
   assert(response.size() >= VGPU_WINDOW_BUF_BYTES);
   const Clock::time_point start = Clock::now();
   Results results;

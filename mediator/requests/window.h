@@ -8,7 +8,6 @@
 
 #include "api/device_info.h"
 
-
 namespace vgpu::mediator {
 
 struct WindowAnswer {
@@ -17,7 +16,8 @@ struct WindowAnswer {
 };
 
 // `request` is private memory. `response` has room for VGPU_WINDOW_BUF_BYTES; a response is always written.
-WindowAnswer AnswerWindow(std::span<const char> request, const vgpu_device_info& info, std::span<char> response);
+WindowAnswer AnswerWindow(std::span<const char> request, const vgpu_device_info& info,
+                          std::span<char> response);
 
 }  // namespace vgpu::mediator
 

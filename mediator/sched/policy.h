@@ -23,11 +23,12 @@ namespace vgpu::mediator::policy {
 inline constexpr uint32_t kTakeMax = 32;     // requests of one VM
 inline constexpr int64_t kTakeNs = 10'000;   // of all takes together; the other rings have their turn later
 inline constexpr size_t kRingsPerClock = 4;  // rings taken from between two readings of the clock
-inline constexpr uint32_t kChecksMax = 64;    // rings of one class that are checked for requests
+inline constexpr uint32_t kChecksMax = 64;   // rings of one class that are checked for requests
 inline constexpr uint32_t kInlineMax = 256;  // InlineCost (operations.h) of what the lane runs inline
 inline constexpr int64_t kCallNs = 20'000;   // of all calls together; the other guests are called later
-inline constexpr uint32_t kMaintenanceSlots = 64;  // slots of one ring that is reset, fenced or taken up again
-inline constexpr size_t kArmsMax = 64;       // rings of one class that are armed
+// Slots of one ring that is reset, fenced or taken up again.
+inline constexpr uint32_t kMaintenanceSlots = 64;
+inline constexpr size_t kArmsMax = 64;  // rings of one class that are armed
 // An iteration that takes longer is a long one: was some VM's memory the cause?
 inline constexpr int64_t kLongIterationNs = 300'000;
 

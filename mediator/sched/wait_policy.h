@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // How long the idle loop spins before it sleeps. Pure: the caller brings the clock.
 //
-// Spinning pays if work comes soon. The limit of a spin is twice what a sleep and a wake-up cost, at least 30 us and
-// at most 200 us. If most of the last idle times (about eight) were shorter than the limit, the loop spins up to it;
-// otherwise it sleeps at once. Spins that found nothing are paid from a budget of a tenth of the time (and 5 ms at
-// once), so that a guest with an unlucky rhythm does not keep a processor busy.
+// Spinning pays if work comes soon. The limit of a spin is twice what a sleep and a wake-up cost, at least 30
+// us and at most 200 us. If most of the last idle times (about eight) were shorter than the limit, the loop
+// spins up to it; otherwise it sleeps at once. Spins that found nothing are paid from a budget of a tenth of
+// the time (and 5 ms at once), so that a guest with an unlucky rhythm does not keep a processor busy.
 #ifndef VGPU_MEDIATOR_SCHED_WAIT_POLICY_H_
 #define VGPU_MEDIATOR_SCHED_WAIT_POLICY_H_
 
@@ -35,8 +35,8 @@ class WaitPolicy {
     return spin_until_ns_;
   }
 
-  // The idle time that SpinUntil began has ended at `now_ns`: work came. If that is after the spin's end, the spin
-  // found nothing.
+  // The idle time that SpinUntil began has ended at `now_ns`: work came. If that is after the spin's end, the
+  // spin found nothing.
   void WorkCame(int64_t now_ns) {
     const bool was_short = now_ns - idle_since_ns_ <= limit_ns_;
     short_share_ += ((was_short ? kOne : 0) - short_share_) / 8;

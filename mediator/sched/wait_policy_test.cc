@@ -81,8 +81,8 @@ TEST(WaitPolicyTest, ShortGapsAgain_SpinsAgain) {
   EXPECT_EQ(life.gaps_slept, 0);
 }
 
-// The unlucky rhythm: mostly short gaps, so spinning looks right, and long ones between, at which it is in
-// vain.
+// The unlucky rhythm: mostly short gaps, so spinning looks right, and long ones between,
+// at which it is in vain.
 TEST(WaitPolicyTest, UnluckyRhythm_BudgetBoundsSpinsInVain) {
   constexpr int64_t kBudgetNs = 5'000'000;
   Life life = Adaptive();

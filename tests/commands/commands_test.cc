@@ -20,10 +20,10 @@
 #include <utility>
 #include <vector>
 
-#include "guest/subprocess.h"
-#include "guest/temp_folder.h"
 #include "base/sanitized.h"
 #include "base/unique_fd.h"
+#include "guest/subprocess.h"
+#include "guest/temp_folder.h"
 
 namespace vgpu::test {
 namespace {
@@ -58,8 +58,8 @@ std::string ReadAll(const std::string& path) {
 
 bool Says(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-// One who may not open what another user owns, though this may be root: owner without rights, root without
-// powers.
+// One who may not open what another user owns, though this may be root:
+// owner without rights, root without powers.
 Args WithoutPowers(Args argv) {
   if (geteuid() == 0)
     argv.insert(argv.begin(), {"/usr/bin/setpriv", "--bounding-set", "-dac_override,-dac_read_search"});
@@ -81,7 +81,9 @@ TEST(Commands, UsageErrors_ExitTwo_AndSayWhatIsRight) {
     const char* text;
   };
   const Case cases[] = {
-      {"tools/vgpuctl", {}, "no command is given; commands are status, quarantine, release, trace; see 'vgpuctl --help'"},
+      {"tools/vgpuctl",
+       {},
+       "no command is given; commands are status, quarantine, release, trace; see 'vgpuctl --help'"},
       {"tools/vgpuctl",
        {"statsu"},
        "unknown command 'statsu'; commands are status, quarantine, release, trace; see 'vgpuctl --help'"},
@@ -110,7 +112,9 @@ TEST(Commands, UsageErrors_ExitTwo_AndSayWhatIsRight) {
       {"mediator/mediator",
        {"--config", "/etc"},
        "--config: '/etc' is a folder; name a file; see 'mediator --help'"},
-      {"mediator/vgpu-worker", {}, "the mediator starts this program, with descriptors that it needs: start the mediator"},
+      {"mediator/vgpu-worker",
+       {},
+       "the mediator starts this program, with descriptors that it needs: start the mediator"},
       {"mediator/vgpu-worker", {"--gpu", "0"}, "unknown option '--gpu'; see 'vgpu-worker --help'"},
   };
   for (const Case& c : cases) {
@@ -130,10 +134,13 @@ TEST(Commands, Benchmarks_SpeakLikeAllPrograms) {
       {{"bench/programs/interference", "--seconds", "nan"}, "interference: --seconds: 'nan' is "},
       {{"bench/programs/interference", "--windows", "0"},
        "interference: --windows: '0' is not a decimal integer from 1 to 10000; see 'interference --help'"},
-      {{"bench/subjects/nfs/nfs_server_side"}, "nfs_server_side: FOLDER is required; see 'nfs_server_side --help'"},
-      {{"bench/subjects/nfs/nfs_client_side", "/tmp", "--poll-ms", "inf"}, "nfs_client_side: --poll-ms: 'inf' is "},
+      {{"bench/subjects/nfs/nfs_server_side"},
+       "nfs_server_side: FOLDER is required; see 'nfs_server_side --help'"},
+      {{"bench/subjects/nfs/nfs_client_side", "/tmp", "--poll-ms", "inf"},
+       "nfs_client_side: --poll-ms: 'inf' is "},
       {{"bench/subjects/vector_client"}, "vector_client: no command is given; commands are ring, port; see "},
-      {{"bench/subjects/vector_client", "ring", "--elements", "0"}, "vector_client: --elements: '0' is not a decimal integer from 1"},
+      {{"bench/subjects/vector_client", "ring", "--elements", "0"},
+       "vector_client: --elements: '0' is not a decimal integer from 1"},
   };
   for (const auto& [argv, text] : cases) {
     const Outcome outcome = RunProgram(With(argv[0], Args(argv.begin() + 1, argv.end())));
@@ -250,7 +257,8 @@ TEST_F(CommandsTest, LostOutput_IsAnErrorEverywhere) {
     for (const auto& [before, text] : losses) {
       const bool makes_a_region = Says(command[0], "client") && command[1] != "--help";
       const bool limited = Says(before, "ulimit");
-      if (limited && (makes_a_region || base::kSanitized)) continue;  // a region, and a sanitizer's memory, are files
+      // A region, and a sanitizer's memory, are files.
+      if (limited && (makes_a_region || base::kSanitized)) continue;
       const Outcome outcome = RunAfter(before, command);
       EXPECT_EQ(outcome.exit_code, 1) << command[0] << " " << command[1] << " after " << before;
       EXPECT_TRUE(Says(outcome.err, ": the output is lost: ")) << outcome.err;
@@ -318,7 +326,8 @@ TEST_F(CommandsTest, EndedByAnError_PrintsWhatWasMeasured) {
     EXPECT_EQ(client.Join(), 4);
     mediator_->Signal(SIGCONT);
     const std::string text = ReadAll(out);  // the error's sentence stands before
-    const auto result = nlohmann::json::parse(text.substr(std::min(text.size(), text.find('{'))), nullptr, false);
+    const auto result =
+        nlohmann::json::parse(text.substr(std::min(text.size(), text.find('{'))), nullptr, false);
     ASSERT_TRUE(result.is_object()) << text;
     EXPECT_FALSE(result.value("interrupted", true)) << result;
     EXPECT_GT(result.value("count", 0), 0) << result;

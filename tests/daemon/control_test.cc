@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control socket, used wrongly: each mistake gets a sentence that names it, and the other guests notice
-// nothing.
+// The control socket, used wrongly: each mistake gets a sentence that names it,
+// and the other guests notice nothing.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
@@ -426,7 +426,8 @@ TEST_F(ControlTest, MoreVmsThanAllowed_Refused) {
   EXPECT_SAYS(peer.ExpectError(), "limits.vms_max");
 }
 
-// Everything that is not attached yet and has fallen silent: after a greeting, within an attach, within a message.
+// Everything that is not attached yet and has fallen silent: after a greeting,
+// within an attach, within a message.
 TEST_F(ControlTest, SilentForTooLong_HungUpOnUnlessAttached) {
   TearDown();
   daemon_->Kill();

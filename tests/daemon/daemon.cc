@@ -120,8 +120,8 @@ bool Daemon::Serving() {
   const bool serving = Eventually([&] {
     ended = !Running();
     if (ended) return true;
-    // A connection proves nothing: the kernel may keep the listener of a daemon that was killed for a moment
-    // longer.
+    // A connection proves nothing: the kernel may keep the listener of a daemon that was
+    // killed for a moment longer.
     Peer peer(options_.socket);
     const vgpu_msg_hello hello{VGPU_ABI_VERSION, VGPU_ROLE_OPERATOR};
     return peer.connected() && peer.Send(VGPU_MSG_HELLO, Bytes(hello)) && peer.Receive().has_value();

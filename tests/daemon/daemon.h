@@ -84,7 +84,7 @@ class Daemon {
   uint64_t VmCount();
 
   // What the kernel says of the process.
-  uint64_t CpuTicks() const;         // user and system time
+  uint64_t CpuTicks() const;  // user and system time
   uint64_t ContextSwitches() const { return ContextSwitchesOf(pid_); }
   uint64_t ResidentKib() const;
   size_t Descriptors() const;

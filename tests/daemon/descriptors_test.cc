@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Descriptors of every kind, in every place of an attach: what is neither a memfd nor an eventfd is refused with a sentence,
-// and whatever it does, waiting included, the others are served.
+// Descriptors of every kind, in every place of an attach: what is neither a memfd nor an eventfd is refused
+// with a sentence, and whatever it does, waiting included, the others are served.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
@@ -51,7 +51,8 @@ class DescriptorsTest : public testing::Test {
   void TearDown() override {
     ASSERT_TRUE(daemon_->Running()) << daemon_->Log();
     ExpectOthersAreServed();
-    EXPECT_TRUE(Eventually([this] { return daemon_->Descriptors() <= descriptors_; })) << "descriptors were kept";
+    EXPECT_TRUE(Eventually([this] { return daemon_->Descriptors() <= descriptors_; }))
+        << "descriptors were kept";
   }
 
   // One that is attached, and one that comes now.
@@ -187,7 +188,8 @@ TEST(UnansweredFileTest, InEveryPlaceOfAnAttach_OthersAreServed) {
   Peer stray(daemon.socket());
   stray.Hello(VGPU_ROLE_OPERATOR);
   stray.Send(VGPU_MSG_STATUS, {}, {file.fd()});
-  EXPECT_TRUE(Eventually([&] { return file.waiting() > 0; })) << "nobody has waited: this test proves nothing";
+  EXPECT_TRUE(Eventually([&] { return file.waiting() > 0; }))
+      << "nobody has waited: this test proves nothing";
   EXPECT_EQ(guest.Ask(guest.Add(5, 6)).data, 11u);
   EXPECT_EQ(daemon.VmCount(), 1u);
   file.GoOn();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one peer can do to disturb the others: ask without end, say nothing, take its memory away, make its descriptors slow.
-// Whatever it is, a guest that has done nothing is served all the while.
+// What one peer can do to disturb the others: ask without end, say nothing, take its memory away, make its
+// descriptors slow. Whatever it is, a guest that has done nothing is served all the while.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
@@ -54,7 +54,8 @@ class SharedCount {
 // One request after the other, each answered rightly, as long as it lives.
 class Stream {
  public:
-  Stream(Guest* guest, std::atomic<uint64_t>* answered) : guest_(guest), answered_(answered), thread_([this] { Run(); }) {}
+  Stream(Guest* guest, std::atomic<uint64_t>* answered)
+      : guest_(guest), answered_(answered), thread_([this] { Run(); }) {}
   ~Stream() {
     stop_ = true;
     thread_.join();
@@ -166,9 +167,10 @@ class DisturbanceTest : public testing::Test {
 
 // ---- questions ----
 
-// Asks over `connections` connections, again and again. Returns 0 if each answer was as new as its question: what the guest
-// had been answered by then is in it. (But for the last one, whose count may be on its way.)
-int AskAgainAndAgain(const std::string& socket, int connections, int rounds, const std::atomic<uint64_t>& answered) {
+// Asks over `connections` connections, again and again. Returns 0 if each answer was as new as its question:
+// what the guest had been answered by then is in it. (But for the last one, whose count may be on its way.)
+int AskAgainAndAgain(const std::string& socket, int connections, int rounds,
+                     const std::atomic<uint64_t>& answered) {
   std::vector<Peer> peers;
   for (int i = 0; i < connections; ++i) {
     peers.emplace_back(socket);
@@ -195,7 +197,9 @@ TEST_F(DisturbanceTest, StatusAskedByFifty_EachAnswerIsAsNewAsItsQuestion) {
   std::vector<pid_t> pids;
   for (int i = 0; i < 2; ++i) {  // processes, since one may have so many connections only
     const pid_t pid = fork();
-    if (pid == 0) _exit(Eventually([this] { return *answered_ > 10; }) ? AskAgainAndAgain(socket(), 25, 20, *answered_) : 1);
+    if (pid == 0)
+      _exit(Eventually([this] { return *answered_ > 10; }) ? AskAgainAndAgain(socket(), 25, 20, *answered_)
+                                                           : 1);
     pids.push_back(pid);
   }
   StartStream();
@@ -283,8 +287,11 @@ TEST_F(DisturbanceTest, HoleInALiveRegion_FencedUntilItAttachesAgain) {
     guest.Open();
     ASSERT_EQ(guest.Ask(guest.Add(1, 2)).data, 3u);
     const auto hole = owner.arena(0) - owner.region() + 8192;
-    ASSERT_EQ(fallocate(owner.region_fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, hole / 4096 * 4096, 4096), 0);
-    const ring::Answer answer = guest.Ask(guest.Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {4096, 0, 0, 32768}));
+    ASSERT_EQ(
+        fallocate(owner.region_fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, hole / 4096 * 4096, 4096),
+        0);
+    const ring::Answer answer =
+        guest.Ask(guest.Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {4096, 0, 0, 32768}));
     EXPECT_EQ(answer.code, VGPU_ERR_FENCED) << "computed from pages that are gone";
     const vgpu_msg_state state = ExpectState(&owner.peer());
     EXPECT_EQ(state.ring_state, VGPU_RING_STATE_FENCED);
@@ -371,11 +378,13 @@ TEST_F(DisturbanceTest, NoDescriptorsLeft_TheCauseIsNamedAndItDoesNotSpin) {
   rlimit before{};
   ASSERT_EQ(prlimit(daemon_->pid(), RLIMIT_NOFILE, nullptr, &before), 0);
   const rlimit few{daemon_->Descriptors() + 3, before.rlim_max};
-  if (prlimit(daemon_->pid(), RLIMIT_NOFILE, &few, nullptr) != 0) GTEST_SKIP() << "prlimit: " << std::strerror(errno);
+  if (prlimit(daemon_->pid(), RLIMIT_NOFILE, &few, nullptr) != 0)
+    GTEST_SKIP() << "prlimit: " << std::strerror(errno);
   {
     std::vector<Peer> peers;
     for (int i = 0; i < 20; ++i) peers.emplace_back(socket());
-    ASSERT_TRUE(Eventually([this] { return daemon_->Log().find("a connection is refused") != std::string::npos; }));
+    ASSERT_TRUE(
+        Eventually([this] { return daemon_->Log().find("a connection is refused") != std::string::npos; }));
     EXPECT_SAYS(daemon_->Log(), "descriptors");
     // Many wait to be accepted. Whoever looks at it without a pause has the processor to itself.
     const uint64_t ticks = daemon_->CpuTicks();
@@ -404,7 +413,8 @@ class ExactlyOnce {
     }
     guest_.Open();
   }
-  // Vectors and adds in turns, all of them outstanding at once: whenever it is called, something waits and something runs.
+  // Vectors and adds in turns, all of them outstanding at once: whenever it is called, something waits and
+  // something runs.
   void Round() {
     std::vector<uint32_t> adds, vectors;
     for (int i = 0; i < kPairs; ++i) {
@@ -417,7 +427,8 @@ class ExactlyOnce {
     }
     ++rounds_;
     for (const uint64_t k : {uint64_t{0}, kVector / 2, kVector - 1}) {
-      ASSERT_EQ(sums()[k], static_cast<uint32_t>(rounds_ * kPairs) * ones()[k]) << "after " << rounds_ << " rounds";
+      ASSERT_EQ(sums()[k], static_cast<uint32_t>(rounds_ * kPairs) * ones()[k])
+          << "after " << rounds_ << " rounds";
     }
   }
   uint64_t requests() const { return static_cast<uint64_t>(rounds_) * 2 * kPairs; }
@@ -442,15 +453,18 @@ TEST_F(DisturbanceTest, SlowCalls_IsolatedAndEveryAnswerOnce) {
     crowd = std::make_unique<Crowd>(owner.doorbells(0).call.get());
     crowded = true;
   });
-  const auto isolated = [this] { return daemon_->Log().find("VM 2 (uid") != std::string::npos &&
-                                     daemon_->Log().find("is served apart") != std::string::npos; };
+  const auto isolated = [this] {
+    return daemon_->Log().find("VM 2 (uid") != std::string::npos &&
+           daemon_->Log().find("is served apart") != std::string::npos;
+  };
   const TimePoint deadline = Clock::now() + kPatience / 2;
   for (int after = 0; after < 100 && !HasFailure(); after += crowded && isolated() ? 1 : 0) {
     for (int i = 0; i < 10 && !HasFailure(); ++i) once.Round();
     if (Clock::now() > deadline) break;
   }
   gathers.join();
-  if (crowd->waiters() < 10'000) GTEST_SKIP() << crowd->waiters() << " waiters only: this process may have too few descriptors";
+  if (crowd->waiters() < 10'000)
+    GTEST_SKIP() << crowd->waiters() << " waiters only: this process may have too few descriptors";
   EXPECT_TRUE(isolated()) << daemon_->Log();
   EXPECT_EQ(daemon_->StatusNumber("/vms/1/rings/0/answered"), once.requests());
   EXPECT_EQ(daemon_->StatusText("/vms/1/state"), "attached");
@@ -462,20 +476,25 @@ void SubmitUntilFenced(Owner* owner) {
   const auto ring = owner->ring(0);
   const uint32_t epoch = vgpu_word_seq(RealMemory::LoadAcquire(ring.epoch_ack));
   const uint64_t count = owner->layout().arena_bytes / 4;  // in pieces: no answer comes soon
-  const auto fenced = [&] { return vgpu_word_data(RealMemory::LoadAcquire(ring.epoch_ack)) == VGPU_EPOCH_FENCED; };
+  const auto fenced = [&] {
+    return vgpu_word_data(RealMemory::LoadAcquire(ring.epoch_ack)) == VGPU_EPOCH_FENCED;
+  };
   for (uint32_t idx = 0; !fenced();) {
     for (uint32_t i = 0; i < owner->options().entries; ++i, ++idx) {
       const uint64_t args[] = {count, 0, 0, 0};
       for (uint32_t k = 0; k < 4; ++k) RealMemory::StoreRelaxed(ring.arg(idx, k), args[k]);
-      RealMemory::StoreRelease(ring.submit(idx), vgpu_submit_word(VGPU_OP_VECTOR_ADD, 0, ring.tag(epoch, idx)));
+      RealMemory::StoreRelease(ring.submit(idx),
+                               vgpu_submit_word(VGPU_OP_VECTOR_ADD, 0, ring.tag(epoch, idx)));
     }
     owner->Kick(0);
-    ASSERT_TRUE(Eventually([&] { return fenced() || __atomic_load_n(&owner->journal()->cons, __ATOMIC_ACQUIRE) == idx; }));
+    ASSERT_TRUE(Eventually(
+        [&] { return fenced() || __atomic_load_n(&owner->journal()->cons, __ATOMIC_ACQUIRE) == idx; }));
   }
 }
 
-// The call that tells a guest of its fence is slow, too: whoever is reset after it is served again, apart. Several of them,
-// since a call that is slow while the machine runs something else is not held against anybody.
+// The call that tells a guest of its fence is slow, too: whoever is reset after it is served again, apart.
+// Several of them, since a call that is slow while the machine runs something else
+// is not held against anybody.
 TEST_F(DisturbanceTest, SlowCallOfAFence_ServedAgainAfterAReset) {
   StartStream();
   std::vector<std::unique_ptr<Owner>> owners;

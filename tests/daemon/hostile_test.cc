@@ -68,8 +68,8 @@ class HostileTest : public testing::Test {
     }
   }
 
-  // Runs `attack` again and again on another thread, as long as the honest guest works and at least `rounds`
-  // times.
+  // Runs `attack` again and again on another thread, as long as the honest guest works
+  // and at least `rounds` times.
   template <class Attack>
   void WhileUnderAttack(uint64_t rounds, Attack attack) {
     std::atomic<bool> stop{false};
@@ -114,18 +114,13 @@ class Scribbler {
     switch (random_() % 32) {
       case 0:
         return Store(reinterpret_cast<uint64_t*>(owner_->region()) + random_() % 32, random_());  // header
-      case 1:
-        return Store(Any(ring), random_());
+      case 1: return Store(Any(ring), random_());
       case 2:
         return Store(ring.epoch_req, vgpu_word(random_() % 3, epoch_ = static_cast<uint32_t>(random_() % 5)));
-      case 3:
-        return Store(ring.call_event, vgpu_word(static_cast<uint32_t>(random_() % 16), epoch_));
-      case 4:
-        return Store(ring.kick_event, random_());
-      case 5:
-        return owner_->Kick(q);
-      default:
-        return Submit(ring, static_cast<uint32_t>(random_() % (4 * kHostileEntries)));
+      case 3: return Store(ring.call_event, vgpu_word(static_cast<uint32_t>(random_() % 16), epoch_));
+      case 4: return Store(ring.kick_event, random_());
+      case 5: return owner_->Kick(q);
+      default: return Submit(ring, static_cast<uint32_t>(random_() % (4 * kHostileEntries)));
     }
   }
 
@@ -175,7 +170,9 @@ void SubmitUntilFenced(Owner* owner) {
   const vgpu_journal* journal = owner->journal();
   const uint32_t epoch = vgpu_word_seq(RealMemory::LoadAcquire(ring.epoch_ack));
   const uint64_t count = owner->layout().arena_bytes / 4;  // in pieces: no answer comes soon
-  const auto fenced = [&] { return vgpu_word_data(RealMemory::LoadAcquire(ring.epoch_ack)) == VGPU_EPOCH_FENCED; };
+  const auto fenced = [&] {
+    return vgpu_word_data(RealMemory::LoadAcquire(ring.epoch_ack)) == VGPU_EPOCH_FENCED;
+  };
   for (uint32_t idx = 0; !fenced();) {
     for (uint32_t i = 0; i < kHostileEntries; ++i, ++idx) {
       const uint64_t args[] = {count, 0, 0, 0};
@@ -184,7 +181,8 @@ void SubmitUntilFenced(Owner* owner) {
                                vgpu_submit_word(VGPU_OP_VECTOR_ADD, 0, ring.tag(epoch, idx)));
     }
     owner->Kick(0);
-    ASSERT_TRUE(Eventually([&] { return fenced() || __atomic_load_n(&journal->cons, __ATOMIC_ACQUIRE) == idx; }));
+    ASSERT_TRUE(
+        Eventually([&] { return fenced() || __atomic_load_n(&journal->cons, __ATOMIC_ACQUIRE) == idx; }));
   }
 }
 

@@ -22,8 +22,8 @@ namespace {
 class LifetimeTest : public testing::Test {
  protected:
   void SetUp() override {
-    daemon_ = std::make_unique<Daemon>(DaemonOptions{
-        .socket = folder_ / "socket", .flags = {"--backend", "cpu"}, .log = folder_ / "log"});
+    daemon_ = std::make_unique<Daemon>(
+        DaemonOptions{.socket = folder_ / "socket", .flags = {"--backend", "cpu"}, .log = folder_ / "log"});
     ASSERT_TRUE(daemon_->Serving()) << daemon_->Log();
   }
 
@@ -123,8 +123,8 @@ TEST_F(LifetimeTest, OwnerKilled_EverythingIsFreeAgain) {
   std::printf("everything of a killed owner was free after at most %.1f ms\n", slowest_ms);
 }
 
-// Two hundred lives of one guest: no descriptor, mapping or memory more at the end than after the first
-// fifty.
+// Two hundred lives of one guest: no descriptor, mapping or memory more at the end
+// than after the first fifty.
 TEST_F(LifetimeTest, AttachAndDetachManyTimes_NothingGrows) {
   const auto live = [&](int times) {
     for (int i = 0; i < times; ++i) {

@@ -52,9 +52,7 @@ class Replay {
     Ring& ring = rings_[record.vm_id];
     ring.priority = record.priority;
     switch (record.event) {
-      case TraceEvent::kTaken:
-        ring.waiting.push_back(record.idx);
-        return "";
+      case TraceEvent::kTaken: ring.waiting.push_back(record.idx); return "";
       case TraceEvent::kStarted:
         if (ring.running) return "started before the one before it ended";
         if (ring.waiting.empty() || ring.waiting.front() != record.idx) return "not first in, first out";
@@ -73,14 +71,13 @@ class Replay {
       case TraceEvent::kAnswered:
         ring.running = false;
         return ring.pieces_left == 0 ? "" : "answered before its last piece";
-      case TraceEvent::kDoneByGpu:
-        return "this daemon has no GPU";
+      case TraceEvent::kDoneByGpu: return "this daemon has no GPU";
     }
     return "an unknown event";
   }
 
-  // Decisions that preferred one VM to another one of a lower class that waited; and to one of the same
-  // class.
+  // Decisions that preferred one VM to another one of a lower class that waited;
+  // and to one of the same class.
   uint64_t contended() const { return contended_; }
   uint64_t shared() const { return shared_; }
 

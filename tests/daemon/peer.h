@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "ring/control.h"
 #include "base/unique_fd.h"
+#include "ring/control.h"
 
 namespace vgpu::test {
 

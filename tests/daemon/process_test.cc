@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a host, a service manager or a sandbox does to the daemon's process: its log's reader, signals, closed descriptors,
-// limits, files that are touched, system calls that are refused.
+// What a host, a service manager or a sandbox does to the daemon's process: its log's reader, signals, closed
+// descriptors, limits, files that are touched, system calls that are refused.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/audit.h>
@@ -37,24 +37,28 @@ namespace {
 
 class ProcessTest : public testing::Test {
  protected:
-  std::unique_ptr<Daemon> Start(std::vector<std::string> flags = {}, std::vector<std::string> environment = {}) {
+  std::unique_ptr<Daemon> Start(std::vector<std::string> flags = {},
+                                std::vector<std::string> environment = {}) {
     flags.insert(flags.end(), {"--backend", "cpu"});
     return std::make_unique<Daemon>(DaemonOptions{
         .socket = socket_, .flags = std::move(flags), .environment = std::move(environment), .log = log_});
   }
-  // Runs the daemon after `prepare` has changed the process, until it ends by itself; returns its log. It must end with status 1.
+  // Runs the daemon after `prepare` has changed the process, until it ends by itself; returns its log. It
+  // must end with status 1.
   std::string Refusal(const std::function<void()>& prepare, std::vector<std::string> flags = {}) {
     const pid_t pid = StartPrepared(prepare, std::move(flags));
     int status = 0;
     EXPECT_EQ(waitpid(pid, &status, 0), pid);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1) << "status " << status << "\n" << ReadFile(log_);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1) << "status " << status << "\n"
+                                                               << ReadFile(log_);
     return ReadFile(log_);
   }
   pid_t StartPrepared(const std::function<void()>& prepare, std::vector<std::string> flags = {}) {
     std::vector<std::string> words = {binary_, "--backend", "cpu"};
     const bool none = !flags.empty() && flags.front() == "--no-socket";  // the default
     if (none) flags.clear();
-    if (!none && std::find(flags.begin(), flags.end(), "--socket") == flags.end()) words.insert(words.end(), {"--socket", socket_});
+    if (!none && std::find(flags.begin(), flags.end(), "--socket") == flags.end())
+      words.insert(words.end(), {"--socket", socket_});
     words.insert(words.end(), flags.begin(), flags.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
@@ -70,7 +74,8 @@ class ProcessTest : public testing::Test {
     execv(argv[0], argv.data());
     _exit(127);
   }
-  // What is started from now on can be started by anybody: a copy that lies where everybody may look. Needs root.
+  // What is started from now on can be started by anybody: a copy that lies where
+  // everybody may look. Needs root.
   void ForSomebodyElse() {
     binary_ = folder_ / "mediator";
     std::filesystem::copy_file(kMediator, binary_);
@@ -134,7 +139,8 @@ class LogReaderTest : public ProcessTest {
   std::string ReadAll() {
     std::string text;
     char piece[4096];
-    for (ssize_t got; (got = read(reader_.get(), piece, sizeof piece)) > 0;) text.append(piece, static_cast<size_t>(got));
+    for (ssize_t got; (got = read(reader_.get(), piece, sizeof piece)) > 0;)
+      text.append(piece, static_cast<size_t>(got));
     return text;
   }
 
@@ -153,7 +159,8 @@ TEST_F(LogReaderTest, ReaderStandsStill_ServesOnAndEndsInOrder) {
   for (uint32_t i = 0; i < 100; ++i) AttachAndGo(7);  // more lines than the pipe holds
   const TimePoint start = Clock::now();
   ExpectOrderlyEnd(daemon_.get(), SIGTERM);
-  std::printf("ended after %.0f ms\n", std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+  std::printf("ended after %.0f ms\n",
+              std::chrono::duration<double, std::milli>(Clock::now() - start).count());
 }
 
 TEST_F(LogReaderTest, ReaderComesBack_GetsWhatIsLeftAndHowManyLinesAreNot) {
@@ -164,7 +171,8 @@ TEST_F(LogReaderTest, ReaderComesBack_GetsWhatIsLeftAndHowManyLinesAreNot) {
   EXPECT_TRUE(Eventually([&] {
     AttachAndGo(8);
     text += ReadAll();
-    return text.find("lines of the log were lost") != std::string::npos && text.find("VM 8") != std::string::npos;
+    return text.find("lines of the log were lost") != std::string::npos &&
+           text.find("VM 8") != std::string::npos;
   })) << text;
 }
 
@@ -174,10 +182,12 @@ TEST_F(ProcessTest, StderrIsJournaldsStream_PrioritiesAndNoTimeStamps) {
     fstat(STDERR_FILENO, &info);
     setenv("JOURNAL_STREAM", (std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino)).c_str(), 1);
   });
-  EXPECT_TRUE(Eventually([this] { return ReadFile(log_).find("<6>serving " + socket_) == 0; })) << ReadFile(log_);
+  EXPECT_TRUE(Eventually([this] { return ReadFile(log_).find("<6>serving " + socket_) == 0; }))
+      << ReadFile(log_);
   kill(pid, SIGTERM);
   waitpid(pid, nullptr, 0);
-  EXPECT_NE(Refusal([] { setenv("JOURNAL_STREAM", "1:2", 1); }, {"--socket", "/dev/null/s"}).find(" error mediator: "),
+  EXPECT_NE(Refusal([] { setenv("JOURNAL_STREAM", "1:2", 1); }, {"--socket", "/dev/null/s"})
+                .find(" error mediator: "),
             std::string::npos);
 }
 
@@ -223,8 +233,7 @@ void Limit(int what, rlim_t value) {
 }
 
 TEST_F(ProcessTest, FileSizeLimit_IsASentence) {
-  const std::string text =
-      Refusal([] { Limit(RLIMIT_FSIZE, 1 << 20); }, {"--trace", folder_ / "trace"});
+  const std::string text = Refusal([] { Limit(RLIMIT_FSIZE, 1 << 20); }, {"--trace", folder_ / "trace"});
   EXPECT_NE(text.find("File too large"), std::string::npos) << text;
 }
 
@@ -238,7 +247,8 @@ TEST_F(ProcessTest, FewDescriptors_TheCauseAndTheRemedy) {
 }
 
 TEST_F(ProcessTest, NoRoomForThreads_TheCauseAndTheRemedy) {
-  if (!MayBecomeSomebodyElse()) GTEST_SKIP() << "needs root, outside of a sandbox: becomes a user of whom nothing else runs";
+  if (!MayBecomeSomebodyElse())
+    GTEST_SKIP() << "needs root, outside of a sandbox: becomes a user of whom nothing else runs";
   ForSomebodyElse();
   WriteFile(folder_ / "m.toml", "workers = 200\n");
   const std::string text = Refusal(
@@ -281,7 +291,8 @@ TEST_F(ProcessTest, TraceTruncated_ServesOnAndSaysSo) {
   AttachAndGo(1);
   ASSERT_EQ(truncate(trace.c_str(), 0), 0);
   for (int i = 0; i < 3; ++i) AttachAndGo(1);
-  EXPECT_TRUE(Eventually([&] { return daemon->Log().find("was truncated") != std::string::npos; })) << daemon->Log();
+  EXPECT_TRUE(Eventually([&] { return daemon->Log().find("was truncated") != std::string::npos; }))
+      << daemon->Log();
   ExpectOrderlyEnd(daemon.get(), SIGTERM);
 }
 
@@ -387,9 +398,10 @@ TEST_F(ProcessTest, RefusedCalls_AreNamedAtTheStart) {
     int error;
     const char* words;
   };
-  for (const Case& refused : {Case{SYS_io_uring_setup, EPERM, "io_uring cannot be used"},
-                              Case{SYS_io_uring_enter, EPERM, "io_uring cannot be used"},
-                              Case{SYS_preadv2, ENOSYS, "preadv2"}, Case{SYS_flock, ENOLCK, "No locks available"}}) {
+  for (const Case& refused :
+       {Case{SYS_io_uring_setup, EPERM, "io_uring cannot be used"},
+        Case{SYS_io_uring_enter, EPERM, "io_uring cannot be used"}, Case{SYS_preadv2, ENOSYS, "preadv2"},
+        Case{SYS_flock, ENOLCK, "No locks available"}}) {
     const std::string text = Refusal([&refused] { Forbid(refused.call, refused.error); });
     EXPECT_NE(text.find(refused.words), std::string::npos) << refused.words << ": " << text;
   }

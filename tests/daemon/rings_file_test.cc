@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ring lines in a small file of their own: whatever the owner does to the arenas, the thread that serves rings never meets it.
+// Ring lines in a small file of their own: whatever the owner does to the arenas, the thread that serves
+// rings never meets it.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -218,8 +219,8 @@ TEST_F(RingsFileTest, HoleInIt_FencedUntilItAttachesAgain) {
   EXPECT_EQ(state.ring_state, VGPU_RING_STATE_FENCED);
 }
 
-// All of the region's file vanishes while requests of every kind run. Those that touch the arena fence their VM, and
-// whoever touched it was a worker: the thread that serves rings has not missed a single page.
+// All of the region's file vanishes while requests of every kind run. Those that touch the arena fence their
+// VM, and whoever touched it was a worker: the thread that serves rings has not missed a single page.
 TEST_F(RingsFileTest, RegionPunchedUnderRequests_TheThreadThatServesRingsMeetsNothing) {
   Owner honest({.vm_id = 1});
   ASSERT_TRUE(honest.Attach(socket()));
@@ -233,7 +234,8 @@ TEST_F(RingsFileTest, RegionPunchedUnderRequests_TheThreadThatServesRingsMeetsNo
   });
   constexpr uint32_t kVms = 16;
   uint64_t before = 0;
-  for (uint32_t i = 0; i <= kVms && !HasFailure(); ++i) {  // the first one is for what the thread itself has not touched yet
+  // The first one is for what the thread itself has not touched yet.
+  for (uint32_t i = 0; i <= kVms && !HasFailure(); ++i) {
     if (i == 1) before = FaultsOf(daemon_->pid(), "vgpu-ring");
     Owner owner({.vm_id = 100 + i, .region_bytes = kLong});
     EXPECT_TRUE(owner.Attach(socket()));

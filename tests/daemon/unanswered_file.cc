@@ -40,7 +40,8 @@ bool UnansweredFile::Mount() {
   server_ = base::UniqueFd(open("/dev/fuse", O_RDWR | O_CLOEXEC));
   if (!server_) return false;
   problem_ = "no mount namespace (it takes root)";
-  if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;
+  if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return false;
   problem_ = "cannot make a folder";
   char path[] = "/tmp/vgpu-fuse-XXXXXX";
   if (mkdtemp(path) == nullptr) return false;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A file of a file system (FUSE) whose server can stop answering: what asks it, or closes it, waits for as long as a test wants.
+// A file of a file system (FUSE) whose server can stop answering: what asks it, or closes it, waits for as
+// long as a test wants.
 #ifndef VGPU_TESTS_DAEMON_UNANSWERED_FILE_H_
 #define VGPU_TESTS_DAEMON_UNANSWERED_FILE_H_
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A private copy of a slot whose guest wrote anything: what decode accepts stays inside the arena, is
-// aligned, says truly whether it is harmless to repeat, and runs (under a sanitizer, which sees every
-// access).
+// aligned, says truly whether it is harmless to repeat, and runs (under a sanitizer,
+// which sees every access).
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -27,14 +27,10 @@ constexpr uint64_t kLineBytes = 64;
 uint64_t TakeNumber(fuzz::Input* input, uint64_t arena_bytes) {
   const uint8_t how = input->Take<uint8_t>();
   switch (how % 4) {
-    case 0:
-      return input->Take<uint64_t>();
-    case 1:
-      return arena_bytes - input->Take<uint8_t>();
-    case 2:
-      return arena_bytes / (1 + how / 4 % 16);
-    default:
-      return uint64_t{input->Take<uint8_t>()} * (1 + how / 4);
+    case 0: return input->Take<uint64_t>();
+    case 1: return arena_bytes - input->Take<uint8_t>();
+    case 2: return arena_bytes / (1 + how / 4 % 16);
+    default: return uint64_t{input->Take<uint8_t>()} * (1 + how / 4);
   }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a fuzz target without a fuzzer: on every file of its corpus (the folder VGPU_CORPUS) and on random
-// inputs.
+// Runs a fuzz target without a fuzzer: on every file of its corpus (the folder
+// VGPU_CORPUS) and on random inputs.
 #include <gtest/gtest.h>
 
 #include <cstdint>

@@ -88,9 +88,7 @@ void HostileMemory::Store(Word* word, uint64_t value) { HostileRing::current->St
 
 void HostileRing::Scribble(uint64_t* word) {
   switch (input_.Take<uint8_t>() % 8) {
-    case 0:
-      *word = input_.Take<uint64_t>();
-      break;
+    case 0: *word = input_.Take<uint64_t>(); break;
     case 1:
       *word = vgpu_submit_word(input_.Take<uint8_t>(), 0, ref.tag(epoch, cons));  // the next request
       break;
@@ -100,11 +98,8 @@ void HostileRing::Scribble(uint64_t* word) {
     case 3:
       *word = vgpu_word(completed - input_.Take<uint8_t>() % 4, epoch);  // a sleeper
       break;
-    case 4:
-      *word = ~*word;
-      break;
-    default:
-      break;  // as it was
+    case 4: *word = ~*word; break;
+    default: break;  // as it was
   }
 }
 
@@ -121,23 +116,12 @@ class Mediator {
     switch (input_.Take<uint8_t>() % 8) {
       case 0:
       case 1:
-      case 2:
-        return Take();
-      case 3:
-        Complete();
-        return true;
-      case 4:
-        NeedCall();
-        return true;
-      case 5:
-        ArmKick();
-        return true;
-      case 6:
-        CheckEpoch();
-        return true;
-      default:
-        Restart();
-        return true;
+      case 2: return Take();
+      case 3: Complete(); return true;
+      case 4: NeedCall(); return true;
+      case 5: ArmKick(); return true;
+      case 6: CheckEpoch(); return true;
+      default: Restart(); return true;
     }
   }
 
@@ -273,7 +257,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   vgpu::fuzz::Input input(data, size);
   const uint32_t entries_log2 = 1 + input.Take<uint8_t>() % vgpu::ring::kMaxEntriesLog2;
   vgpu::ring::Mediator mediator(&input, entries_log2);
-  while (!input.ended() && mediator.Step()) {
-  }
+  while (!input.ended() && mediator.Step()) {}
   return 0;
 }

@@ -38,9 +38,7 @@ void Scribble(Memory* memory, const RingRef<RealMemory>& ref, const std::atomic<
     const uint64_t value = random();
     const uint32_t idx = cons.load(std::memory_order_relaxed) + value % kEntries;
     switch (value >> 32 & 7) {
-      case 0:
-        RealMemory::StoreRelaxed(&(*memory)[random() % memory->size()], value);
-        break;
+      case 0: RealMemory::StoreRelaxed(&(*memory)[random() % memory->size()], value); break;
       case 1:
         RealMemory::StoreRelaxed(ref.call_event, vgpu_word(static_cast<uint32_t>(value), kEpoch));
         break;

@@ -44,39 +44,24 @@ class RandomPeer {
   // False: this connection is over.
   bool Act(uint32_t act) {
     switch (act) {
-      case 0:
-        return Hello();
+      case 0: return Hello();
       case 1:
         return peer_->Send(VGPU_MSG_ATTACH, Bytes(MaybeWrong(owner_.Claim())),
                            MaybeWrong(owner_.AttachFds()));
-      case 2:
-        return Ring(0);
-      case 3:
-        return Ring(1);
-      case 4:
-        return peer_->Send(VGPU_MSG_START);
-      case 5:
-        return Scribble();
-      case 6:
-        return peer_->Send(VGPU_MSG_RESET);
-      case 7:
-        return peer_->Send(VGPU_MSG_STATUS);
-      case 8:
-        return Scribble();
-      case 9:
-        return random_() % 2 == 0 && peer_->Send(VGPU_MSG_DETACH);
-      case 10:
-        return false;  // gone without a word
-      case 11:
-        return peer_->Send(VGPU_MSG_RESET) && false;
-      case 12:
-        return peer_->Send(static_cast<uint32_t>(random_() % 20), std::string(random_() % 64, 'x'));
-      case 13:
-        return peer_->SendBytes(Rubbish());
-      case 14:
-        return Ring(static_cast<uint32_t>(random_() % 4));
-      default:
-        return shutdown(peer_->fd(), SHUT_WR) == 0;
+      case 2: return Ring(0);
+      case 3: return Ring(1);
+      case 4: return peer_->Send(VGPU_MSG_START);
+      case 5: return Scribble();
+      case 6: return peer_->Send(VGPU_MSG_RESET);
+      case 7: return peer_->Send(VGPU_MSG_STATUS);
+      case 8: return Scribble();
+      case 9: return random_() % 2 == 0 && peer_->Send(VGPU_MSG_DETACH);
+      case 10: return false;  // gone without a word
+      case 11: return peer_->Send(VGPU_MSG_RESET) && false;
+      case 12: return peer_->Send(static_cast<uint32_t>(random_() % 20), std::string(random_() % 64, 'x'));
+      case 13: return peer_->SendBytes(Rubbish());
+      case 14: return Ring(static_cast<uint32_t>(random_() % 4));
+      default: return shutdown(peer_->fd(), SHUT_WR) == 0;
     }
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// When a GPU breaks, hangs, or its engine process dies: every request is answered exactly once, no VM is lost, and nothing
-// is repeated while the old engine could still write.
+// When a GPU breaks, hangs, or its engine process dies: every request is answered exactly once, no VM is
+// lost, and nothing is repeated while the old engine could still write.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -135,8 +135,8 @@ TEST_F(BrokenGpuTest, EngineKilledInAVector_RepeatedOnlyIfHarmless) {
   EXPECT_TRUE(code == VGPU_ERR_INTERRUPTED || code == VGPU_OK) << code;
 }
 
-// One VM's memory hangs the driver: after two engines it is left out, also when it comes back, and everybody else has the
-// GPU.
+// One VM's memory hangs the driver: after two engines it is left out, also when it comes back, and everybody
+// else has the GPU.
 TEST_F(BrokenGpuTest, DriverHangsAtAVmsMemory_ThatVmStaysOnTheCpu) {
   Start("start_ms = 1000\ntimeout_ms = 500\n", {"FAKE_CUDA_HANG_FROM_KIB=8192"});
   if (IsSkipped() || HasFatalFailure()) return;
@@ -144,13 +144,16 @@ TEST_F(BrokenGpuTest, DriverHangsAtAVmsMemory_ThatVmStaysOnTheCpu) {
   const auto victims_owner = Attach(1, &other);
   auto owner = AttachAnywhere(2, &guest, 'A', 8 << 20);
   const auto said = [&](const char* text) { return daemon_->Log().find(text) != std::string::npos; };
-  KeepAsking(other.get(), [&] { return said("VM 2 stays on the CPU: 2 engines ended while they registered its memory"); });
+  KeepAsking(other.get(),
+             [&] { return said("VM 2 stays on the CPU: 2 engines ended while they registered its memory"); });
   EXPECT_TRUE(said("the driver hangs: to register a VM's memory takes more than 1000 ms")) << daemon_->Log();
   owner->Hangup();
   owner = AttachAnywhere(2, &guest, 'A', 8 << 20);
-  EXPECT_TRUE(said("VM 2 stays on the CPU: engines ended while they registered its memory before")) << daemon_->Log();
+  EXPECT_TRUE(said("VM 2 stays on the CPU: engines ended while they registered its memory before"))
+      << daemon_->Log();
   // Longer than two engines would take to hang.
-  ASSERT_TRUE(Eventually([&] { return OnGpu(1) && ChildrenOf(daemon_->pid()).size() == 2; })) << daemon_->Log();
+  ASSERT_TRUE(Eventually([&] { return OnGpu(1) && ChildrenOf(daemon_->pid()).size() == 2; }))
+      << daemon_->Log();
   const std::vector<pid_t> engines = ChildrenOf(daemon_->pid());
   const auto until = Clock::now() + std::chrono::seconds(3);
   KeepAsking(other.get(), [&] { return Clock::now() > until; });
@@ -171,7 +174,8 @@ TEST_F(BrokenGpuTest, EnginesKilledWhileTheyRegister_NobodyIsBlamed) {
     const pid_t engine = Engine();
     // The mediator has heard of it when the next one is there.
     kill(engine, SIGKILL);
-    ASSERT_TRUE(Eventually([&] { return !Alive(engine) && Engine() > 0 && Engine() != engine; })) << daemon_->Log();
+    ASSERT_TRUE(Eventually([&] { return !Alive(engine) && Engine() > 0 && Engine() != engine; }))
+        << daemon_->Log();
   }
   EXPECT_EQ(daemon_->Log().find("stays on the CPU"), std::string::npos) << daemon_->Log();
 }
@@ -180,19 +184,21 @@ TEST_F(BrokenGpuTest, DriverHangsAtTheStart_TheMediatorSaysSo) {
 #ifdef VGPU_REAL_GPU
   GTEST_SKIP() << "this needs the fake driver";
 #endif
-  WriteFile(config_, "backend = \"cuda\"\n[gpu]\nstart_ms = 1000\ntimeout_ms = 500\ndriver_library = \"" + FakeDriver() + "\"\n");
+  WriteFile(config_, "backend = \"cuda\"\n[gpu]\nstart_ms = 1000\ntimeout_ms = 500\ndriver_library = \"" +
+                         FakeDriver() + "\"\n");
   Daemon daemon({.binary = kGpuMediator,
                  .socket = folder_ / "socket",
                  .flags = {"--config", config_},
                  .environment = {"FAKE_CUDA_HANG_FROM_KIB=1"},
                  .log = folder_ / "log"});
   EXPECT_FALSE(daemon.Serving());
-  EXPECT_NE(daemon.Log().find("the driver hangs: to start takes more than 1000 ms (gpu.start_ms)"), std::string::npos)
+  EXPECT_NE(daemon.Log().find("the driver hangs: to start takes more than 1000 ms (gpu.start_ms)"),
+            std::string::npos)
       << daemon.Log();
 }
 
-// An engine that was killed and is not gone yet may still write. Until it is reaped its requests have no answer, and are not
-// repeated; those that come later are served.
+// An engine that was killed and is not gone yet may still write. Until it is reaped its requests have no
+// answer, and are not repeated; those that come later are served.
 TEST_F(BrokenGpuTest, DyingEngine_NothingOfItIsRepeatedBeforeItIsGone) {
   Start("timeout_ms = 200\n");
   if (IsSkipped() || HasFatalFailure()) return;
@@ -201,7 +207,8 @@ TEST_F(BrokenGpuTest, DyingEngine_NothingOfItIsRepeatedBeforeItIsGone) {
   const auto bystander = Attach(2, &other);
   const pid_t engine = Engine();
   // A tracer keeps the dead one at the door: after SIGKILL, with its memory still there.
-  if (ptrace(PTRACE_SEIZE, engine, 0, PTRACE_O_TRACEEXIT) != 0) GTEST_SKIP() << "this machine does not permit tracing";
+  if (ptrace(PTRACE_SEIZE, engine, 0, PTRACE_O_TRACEEXIT) != 0)
+    GTEST_SKIP() << "this machine does not permit tracing";
   const uint32_t hung = guest->Stage(VGPU_OP_DEBUG_HANG);
   guest->Flush();
   int status = 0;  // the mediator kills it
@@ -266,7 +273,8 @@ uint64_t BlocksOf(int fd) {
 }
 
 bool Punch(int fd, uint64_t off) {
-  return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(off / 4096 * 4096), 4096) == 0;
+  return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(off / 4096 * 4096),
+                   4096) == 0;
 }
 
 // The engine pays for no page that a VM gives up, computes nothing from it, and serves the others as before.
@@ -282,11 +290,13 @@ TEST_F(BrokenGpuTest, HoleInARegisteredRegion_ItsRequestIsRefusedAndItIsFenced) 
   ASSERT_TRUE(Punch(region, static_cast<uint64_t>(owner->arena(0) - owner->region()) + 65536));
   const uint64_t blocks = BlocksOf(region);
   const uint64_t before = GpuPieces(1);
-  const ring::Answer answer = guest->Ask(guest->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, 4 * kCount, 8 * kCount}));
+  const ring::Answer answer =
+      guest->Ask(guest->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, 4 * kCount, 8 * kCount}));
   EXPECT_EQ(answer.code, VGPU_ERR_FENCED) << "computed from pages that are gone";
   EXPECT_EQ(BlocksOf(region), blocks) << "somebody has paid for a page of the VM's";
   EXPECT_GT(GpuPieces(1), before) << "this was to be about the engine";
-  EXPECT_TRUE(Eventually([&] { return daemon_->StatusText(Vm(1) + "/state") == "fenced"; })) << daemon_->Log();
+  EXPECT_TRUE(Eventually([&] { return daemon_->StatusText(Vm(1) + "/state") == "fenced"; }))
+      << daemon_->Log();
   const uint64_t served = GpuPieces(2);
   Ask(other.get(), 1000);
   EXPECT_GT(GpuPieces(2), served);
@@ -304,10 +314,12 @@ TEST_F(BrokenGpuTest, HoleBeforeAnEngineComes_TheGpuDoesNotGetThatMemory) {
   ASSERT_TRUE(Punch(region, static_cast<uint64_t>(owner->arena(0) - owner->region()) + 65536));
   const uint64_t blocks = BlocksOf(region);
   KeepAsking(other.get(), [&] {
-    return OnGpu(2) && daemon_->Log().find("VM 1 stays on the CPU: the GPU cannot use its memory: pages of it are gone") !=
+    return OnGpu(2) && daemon_->Log().find(
+                           "VM 1 stays on the CPU: the GPU cannot use its memory: pages of it are gone") !=
                            std::string::npos;
   });
-  EXPECT_EQ(BlocksOf(region), blocks);  // whether the mediator has seen the hole meanwhile, and fenced it, is chance
+  // Whether the mediator has seen the hole meanwhile, and fenced it, is chance.
+  EXPECT_EQ(BlocksOf(region), blocks);
 }
 #endif
 
@@ -330,7 +342,9 @@ TEST_F(BrokenGpuTest, OrphansOfARecord_AreGoneBeforeAnythingIsServed) {
     return pid;
   };
   const pid_t orphan = sleeper(), reused = sleeper();
-  const auto named = [](pid_t pid) { return ReadFile("/proc/" + std::to_string(pid) + "/comm") == "vgpu-engine\n"; };
+  const auto named = [](pid_t pid) {
+    return ReadFile("/proc/" + std::to_string(pid) + "/comm") == "vgpu-engine\n";
+  };
   ASSERT_TRUE(Eventually([&] { return named(orphan) && named(reused); }));
   WriteFile(folder_ / "socket.engines", "vgpu-engines-1 " + ReadFile("/proc/sys/kernel/random/boot_id") +
                                             std::to_string(orphan) + " " + start_of(orphan) + "\n" +

@@ -12,7 +12,8 @@ namespace vgpu::test {
 std::vector<pid_t> ChildrenOf(pid_t pid) {
   std::vector<pid_t> children;
   std::error_code error;
-  for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", error)) {
+  for (const auto& thread :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", error)) {
     std::ifstream file(thread.path() / "children");  // of the thread that started them
     for (pid_t child; file >> child;) children.push_back(child);
   }

@@ -22,9 +22,10 @@ namespace vgpu::test {
 
 class GpuTest : public testing::Test {
  protected:
-  // `gpu` are lines of the table [gpu], `environment` settings of the fake driver, `tables` further ones of the file.
-  void Start(const std::string& gpu = "", std::vector<std::string> environment = {}, const std::string& wait = "adaptive",
-             const std::string& tables = "") {
+  // `gpu` are lines of the table [gpu], `environment` settings of the fake driver, `tables` further ones of
+  // the file.
+  void Start(const std::string& gpu = "", std::vector<std::string> environment = {},
+             const std::string& wait = "adaptive", const std::string& tables = "") {
 #ifdef VGPU_REAL_GPU
     // As with the fake driver: one GPU, unless a test asks for more.
     const bool one = environment.empty() && gpu.find("pool_") == std::string::npos;
@@ -33,9 +34,11 @@ class GpuTest : public testing::Test {
       const std::string wanted = setting.substr(std::string(kDevices).size());
       if (Gpus() < std::stoul(wanted)) GTEST_SKIP() << "this needs " << wanted << " GPUs";
     }
-    WriteFile(config_, "backend = \"cuda\"\n[gpu]\n" + gpu + (one ? "pool_a = [0]\npool_b = [0]\n" : "") + tables);
+    WriteFile(config_,
+              "backend = \"cuda\"\n[gpu]\n" + gpu + (one ? "pool_a = [0]\npool_b = [0]\n" : "") + tables);
 #else
-    // The fake driver computes on processors that others may have for seconds: who is not about a time-out has a long one.
+    // The fake driver computes on processors that others may have for seconds: who is not about a time-out
+    // has a long one.
     const bool timed = gpu.find("timeout_ms") != std::string::npos;
     WriteFile(config_, "backend = \"cuda\"\n[gpu]\ndriver_library = \"" + FakeDriver() + "\"\n" +
                            (timed ? "" : "timeout_ms = 30000\n") + gpu + tables);
@@ -47,7 +50,8 @@ class GpuTest : public testing::Test {
                                                      .log = folder_ / "log"});
     const bool serving = daemon_->Serving();
 #ifdef VGPU_REAL_GPU
-    if (!serving && daemon_->Log().find("no NVIDIA driver") != std::string::npos) GTEST_SKIP() << "there is no GPU here";
+    if (!serving && daemon_->Log().find("no NVIDIA driver") != std::string::npos)
+      GTEST_SKIP() << "there is no GPU here";
     if (!serving && daemon_->Log().find("without the CUDA toolkit") != std::string::npos) {
       GTEST_SKIP() << "built without the CUDA toolkit";
     }
@@ -77,7 +81,8 @@ class GpuTest : public testing::Test {
   }
   // The same, but does not wait.
   std::unique_ptr<Owner> AttachAnywhere(uint32_t vm_id, std::unique_ptr<Guest>* guest, uint32_t pool = 'A',
-                                        uint64_t region_bytes = 4 << 20, uint32_t rings = 1, uint32_t priority = 1) {
+                                        uint64_t region_bytes = 4 << 20, uint32_t rings = 1,
+                                        uint32_t priority = 1) {
     auto owner = std::make_unique<Owner>(OwnerOptions{
         .vm_id = vm_id, .pool = pool, .priority = priority, .rings = rings, .region_bytes = region_bytes});
     EXPECT_TRUE(owner->Attach(daemon_->socket())) << daemon_->Log();

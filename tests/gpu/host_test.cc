@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a host does to the service and its engines: everything stands still for a while, the environment is another program's, the
-// GPU comes late.
+// What a host does to the service and its engines: everything stands still for a while, the environment is
+// another program's, the GPU comes late.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -27,7 +27,8 @@ namespace {
 
 class HostTest : public GpuTest {};
 
-// A freezer, a suspended host, a snapshot: longer than the time-out, with requests in flight that are never repeated.
+// A freezer, a suspended host, a snapshot: longer than the time-out,
+// with requests in flight that are never repeated.
 TEST_F(HostTest, WholeServiceFrozen_NobodyIsToBlame) {
   constexpr uint64_t kCount = 4 << 20;
   Start("timeout_ms = 1000\n");
@@ -67,7 +68,8 @@ TEST_F(HostTest, VariablesOfOtherCudaPrograms_AreKeptFromEnginesAndThatIsSaid) {
   const std::string log = daemon_->Log();
   const size_t said = log.find("engines do not get: ");  // others that this machine has may be named, too
   ASSERT_NE(said, std::string::npos) << log;
-  EXPECT_NE(log.substr(said, log.find('\n', said) - said).find("CUDA_LAUNCH_BLOCKING"), std::string::npos) << log;
+  EXPECT_NE(log.substr(said, log.find('\n', said) - said).find("CUDA_LAUNCH_BLOCKING"), std::string::npos)
+      << log;
   const std::vector<pid_t> engines = ChildrenOf(daemon_->pid());
   ASSERT_FALSE(engines.empty());
   for (const pid_t engine : engines) {
@@ -82,10 +84,13 @@ TEST_F(HostTest, VariablesOfOtherCudaPrograms_AreKeptFromEnginesAndThatIsSaid) {
 TEST_F(HostTest, GpuComesLate_VmsMoveToIt) {
   const std::string driver = folder_ / "libfake_cuda.so";
   WriteFile(config_, "[gpu]\ntimeout_ms = 30000\ndriver_library = \"" + driver + "\"\n");
-  daemon_ = std::make_unique<Daemon>(DaemonOptions{
-      .binary = kGpuMediator, .socket = folder_ / "socket", .flags = {"--config", config_}, .log = folder_ / "log"});
+  daemon_ = std::make_unique<Daemon>(DaemonOptions{.binary = kGpuMediator,
+                                                   .socket = folder_ / "socket",
+                                                   .flags = {"--config", config_},
+                                                   .log = folder_ / "log"});
   ASSERT_TRUE(daemon_->Serving()) << daemon_->Log();
-  EXPECT_NE(daemon_->Log().find("no GPU, the CPU computes: no NVIDIA driver"), std::string::npos) << daemon_->Log();
+  EXPECT_NE(daemon_->Log().find("no GPU, the CPU computes: no NVIDIA driver"), std::string::npos)
+      << daemon_->Log();
   std::unique_ptr<Guest> guest;
   const auto owner = AttachAnywhere(1, &guest);
   Ask(guest.get(), 100);
@@ -113,13 +118,15 @@ TEST_F(HostTest, FewDescriptors_TheCauseIsNamed) {
     const rlimit few{11, 11};
     setrlimit(RLIMIT_NOFILE, &few);
     dup2(open((folder_ / "log").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600), STDERR_FILENO);
-    execl(kGpuMediator, kGpuMediator, "--socket", (folder_ / "socket").c_str(), "--config", config_.c_str(), nullptr);
+    execl(kGpuMediator, kGpuMediator, "--socket", (folder_ / "socket").c_str(), "--config", config_.c_str(),
+          nullptr);
     _exit(127);
   }
   int status = 0;
   ASSERT_EQ(waitpid(pid, &status, 0), pid);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1) << status;
-  EXPECT_NE(ReadFile(folder_ / "log").find("Too many open files"), std::string::npos) << ReadFile(folder_ / "log");
+  EXPECT_NE(ReadFile(folder_ / "log").find("Too many open files"), std::string::npos)
+      << ReadFile(folder_ / "log");
 }
 #endif
 

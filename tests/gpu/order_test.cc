@@ -32,7 +32,9 @@ struct Piece {
 
 class OrderTest : public GpuTest {
  protected:
-  void StartTracing() { Start("park_s = 0\n", {}, "adaptive", "[trace]\nfile = \"" + trace_ + "\"\nrecords = 1000000\n"); }
+  void StartTracing() {
+    Start("park_s = 0\n", {}, "adaptive", "[trace]\nfile = \"" + trace_ + "\"\nrecords = 1000000\n");
+  }
 
   // Ends the daemon. Each piece that went to the GPU must have come back from it, once.
   std::vector<Piece> Pieces() {
@@ -76,7 +78,8 @@ TEST_F(OrderTest, EveryPiece_CarriesTheTimeOfTheGpu) {
   std::unique_ptr<Guest> guest;
   const auto owner = Attach(kLowVm, &guest, 'A', 64 << 20);
   // One small one; one of several pieces where it lies; one through the copy engines.
-  for (const uint64_t count : {100u, 500'000u, 5'000'000u}) ASSERT_EQ(guest->Ask(AskVector(guest.get(), count)).code, VGPU_OK);
+  for (const uint64_t count : {100u, 500'000u, 5'000'000u})
+    ASSERT_EQ(guest->Ask(AskVector(guest.get(), count)).code, VGPU_OK);
   const std::vector<Piece> pieces = Pieces();
   EXPECT_EQ(pieces.size(), 1u + 2u + 8u);
   for (const Piece& piece : pieces) EXPECT_GT(piece.done_ns, 0);
@@ -86,8 +89,8 @@ TEST_F(OrderTest, EveryPiece_CarriesTheTimeOfTheGpu) {
   EXPECT_LT(pieces[2].done_ns, pieces[3].done_ns);
 }
 
-// A low VM's rings always have long vectors; a high one asks for a small vector, again and again. By the GPU's clock, what was
-// with the GPU already is overtaken, and what comes later does not come first.
+// A low VM's rings always have long vectors; a high one asks for a small vector, again and again. By the
+// GPU's clock, what was with the GPU already is overtaken, and what comes later does not come first.
 TEST_F(OrderTest, HighVector_OvertakesALowFloodOnTheGpu) {
 #ifndef VGPU_REAL_GPU
   GTEST_SKIP() << "the fake GPU knows no priorities";
@@ -113,7 +116,9 @@ TEST_F(OrderTest, HighVector_OvertakesALowFloodOnTheGpu) {
       auto& producer = guest->producer();
       const uint32_t end = producer.prod();
       for (uint32_t idx = producer.oldest(); idx != end; ++idx) {
-        if (producer.Take(idx, &answer)) { ASSERT_EQ(answer.code, VGPU_OK); }
+        if (producer.Take(idx, &answer)) {
+          ASSERT_EQ(answer.code, VGPU_OK);
+        }
       }
       while (producer.outstanding() < 3) AskVector(guest.get(), kLong);
       guest->Flush();
@@ -127,7 +132,9 @@ TEST_F(OrderTest, HighVector_OvertakesALowFloodOnTheGpu) {
     ring::Answer answer;
     const uint32_t end = guest->producer().prod();
     for (uint32_t idx = guest->producer().oldest(); idx != end; ++idx) {
-      if (guest->producer().Outstanding(idx)) { ASSERT_EQ(guest->Await(idx, &answer), Outcome::kDone); }
+      if (guest->producer().Outstanding(idx)) {
+        ASSERT_EQ(guest->Await(idx, &answer), Outcome::kDone);
+      }
     }
   }
   const std::vector<Piece> pieces = Pieces();
@@ -145,9 +152,11 @@ TEST_F(OrderTest, HighVector_OvertakesALowFloodOnTheGpu) {
       }
     }
   }
-  std::printf("%llu high vectors: %llu low pieces that the GPU had before were done after them, %llu that it got later before\n",
-              static_cast<unsigned long long>(highs), static_cast<unsigned long long>(overtaken),
-              static_cast<unsigned long long>(jumped));
+  std::printf(
+      "%llu high vectors: %llu low pieces that the GPU had before were done after them, %llu that it got "
+      "later before\n",
+      static_cast<unsigned long long>(highs), static_cast<unsigned long long>(overtaken),
+      static_cast<unsigned long long>(jumped));
   EXPECT_EQ(highs, static_cast<uint64_t>(kAsked));
   EXPECT_GT(overtaken, static_cast<uint64_t>(kAsked));  // more than one each
   EXPECT_LE(jumped, static_cast<uint64_t>(kAsked) / 100);

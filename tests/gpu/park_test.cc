@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A GPU that nobody asks for anything is given back: no engine, no context, no power. It comes back with the next request,
-// which the CPU answers meanwhile.
+// A GPU that nobody asks for anything is given back: no engine, no context, no power. It comes back with the
+// next request, which the CPU answers meanwhile.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -113,7 +113,8 @@ TEST_F(ParkTest, GpuInUse_IsNotParked) {
     longest = std::max(longest, now - last);
     last = now;
   }
-  if (longest >= std::chrono::seconds(1)) GTEST_SKIP() << "this machine stood still for a second: nothing can be said";
+  if (longest >= std::chrono::seconds(1))
+    GTEST_SKIP() << "this machine stood still for a second: nothing can be said";
   ASSERT_EQ(engines.size(), 1u);
   EXPECT_EQ(ChildrenOf(daemon_->pid()), engines) << daemon_->Log();
   EXPECT_TRUE(OnGpu(1));

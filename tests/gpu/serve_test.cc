@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What guests get from a GPU that works: right answers, from the GPU that their pool has, and nothing when they are idle.
+// What guests get from a GPU that works: right answers, from the GPU that their pool has, and nothing when
+// they are idle.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -69,8 +70,16 @@ template <class T>
 T Value(std::mt19937_64* random) {
   if constexpr (std::is_floating_point_v<T>) {
     using Limits = std::numeric_limits<T>;
-    const T special[] = {T{0},          -T{0},          Limits::infinity(), -Limits::infinity(), Limits::quiet_NaN(),
-                         Limits::max(), Limits::lowest(), Limits::min(),    Limits::denorm_min(), Limits::epsilon()};
+    const T special[] = {T{0},
+                         -T{0},
+                         Limits::infinity(),
+                         -Limits::infinity(),
+                         Limits::quiet_NaN(),
+                         Limits::max(),
+                         Limits::lowest(),
+                         Limits::min(),
+                         Limits::denorm_min(),
+                         Limits::epsilon()};
     const uint64_t pick = (*random)() % 20;
     if (pick < std::size(special)) return special[pick];
   }
@@ -104,7 +113,9 @@ void AskVector(Owner* owner, Guest* guest, uint32_t type, uint64_t count, bool i
   }
   std::vector<T> results(count);
   operations::ComputePlainly<Row>(a, b, results.data(), count);
-  const auto off = [&](const T* at) { return static_cast<uint64_t>(reinterpret_cast<const char*>(at) - owner->arena(0)); };
+  const auto off = [&](const T* at) {
+    return static_cast<uint64_t>(reinterpret_cast<const char*>(at) - owner->arena(0));
+  };
   const uint32_t idx = Row::kOperands == 1
                            ? guest->Stage(Row::kOpcode, type, {count, off(a), off(c)})
                            : guest->Stage(Row::kOpcode, type, {count, off(a), off(b), off(c)});
@@ -114,8 +125,8 @@ void AskVector(Owner* owner, Guest* guest, uint32_t type, uint64_t count, bool i
   }
 }
 
-// Every operation and type, from one element to several pieces, through every way that a configuration can
-// choose.
+// Every operation and type, from one element to several pieces,
+// through every way that a configuration can choose.
 TEST_F(ServeTest, Vectors_AreTheCpusBitForBit) {
   std::mt19937_64 random(TestSeed());
   for (const char* settings : {"", "copy_from_kib = 0\n"}) {
@@ -178,9 +189,7 @@ TEST_F(ServeTest, AddsOfAHigherClass_LowVectorsAreThrottled) {
   const auto urgent = Attach(1, &high, 'A', 4 << 20, 1, 2);
   const auto flood = Attach(2, &low, 'A', 16 << 20, 1, 0);
   constexpr uint64_t kCount = 1 << 20;  // two copying pieces, or 32 throttled ones
-  const auto ask = [&] {
-    return low->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, kCount * 4, 0});
-  };
+  const auto ask = [&] { return low->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, kCount * 4, 0}); };
   ASSERT_EQ(low->Ask(ask()).code, VGPU_OK);
   EXPECT_EQ(GpuPieces(2), 2u);
   // An add counts for a millisecond, which a busy machine may take to get to the vector: then again.
@@ -218,7 +227,8 @@ TEST_F(ServeTest, VmLeavesASpinningMediator_ItsMemoryIsFree) {
   if (IsSkipped() || HasFatalFailure()) return;
   std::unique_ptr<Guest> guest;
   auto leaves = Attach(1, &guest);
-  for (uint32_t i = 0; i < 100; ++i) ASSERT_EQ(guest->Ask(guest->Add(static_cast<int32_t>(i), 1)).data, i + 1);
+  for (uint32_t i = 0; i < 100; ++i)
+    ASSERT_EQ(guest->Ask(guest->Add(static_cast<int32_t>(i), 1)).data, i + 1);
   leaves->Hangup();
   ASSERT_TRUE(Eventually([&] { return daemon_->VmCount() == 0; })) << daemon_->Log();
 }
@@ -294,7 +304,8 @@ TEST_F(ServeTest, TimeSlicesOfOthers_AnswersGoOn) {
 
 class NoGpuTest : public GpuTest {
  protected:
-  std::unique_ptr<Daemon> Run(const std::string& backend, const std::string& library, std::vector<std::string> environment) {
+  std::unique_ptr<Daemon> Run(const std::string& backend, const std::string& library,
+                              std::vector<std::string> environment) {
     WriteFile(config_, "[gpu]\ndriver_library = \"" + library + "\"\n");
     return std::make_unique<Daemon>(DaemonOptions{.binary = kGpuMediator,
                                                   .socket = folder_ / "socket",
@@ -303,7 +314,8 @@ class NoGpuTest : public GpuTest {
                                                   .log = folder_ / "log"});
   }
   // The daemon must end, and say this.
-  void ExpectRefusal(const std::string& library, std::vector<std::string> environment, const std::string& text) {
+  void ExpectRefusal(const std::string& library, std::vector<std::string> environment,
+                     const std::string& text) {
     const auto daemon = Run("cuda", library, std::move(environment));
     const int status = daemon->Join();
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) != 0);

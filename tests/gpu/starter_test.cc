@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Engines are started and reaped beside the rings: while a start hangs, is refused, or is cut off by the mediator's end,
-// every VM is answered, and nothing is left behind.
+// Engines are started and reaped beside the rings: while a start hangs, is refused, or is cut off by the
+// mediator's end, every VM is answered, and nothing is left behind.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -52,7 +52,8 @@ class StarterTest : public GpuTest {
     return Eventually([&] { return ChildrenOf(daemon_->pid()).empty(); });
   }
   bool Said(const std::string& text) { return daemon_->Log().find(text) != std::string::npos; }
-  // From now on writing the record hangs, as on a file system that does not answer: until somebody reads this pipe.
+  // From now on writing the record hangs, as on a file system that does not answer:
+  // until somebody reads this pipe.
   void HangTheRecord() { ASSERT_EQ(mkfifo((folder_ / "socket.engines.new").c_str(), 0600), 0); }
   // A parked GPU is asked for; its engine is there, and the starter hangs.
   void AskForAnEngineThatHangs(Guest* guest) {
@@ -134,7 +135,8 @@ TEST_F(StarterTest, NoTaskForAnEngine_TheCpuStandsInAndTheCauseIsNamed) {
   limit.Set("1");
   kill(engines[0], SIGKILL);
   KeepAsking(guest.get(), [&] { return Said("no engine lives"); });
-  EXPECT_TRUE(Said("GPU 0: cannot start an engine: cannot start an engine process: ") && Said("TasksMax=")) << daemon_->Log();
+  EXPECT_TRUE(Said("GPU 0: cannot start an engine: cannot start an engine process: ") && Said("TasksMax="))
+      << daemon_->Log();
   Ask(guest.get(), 1000);
   EXPECT_EQ(RunsOn(1), "parked gpu 0");
   limit.Set("max");

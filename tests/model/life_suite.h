@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A ring's whole life, in which guests and mediators die at any step: open, use, close, and open again by the
-// next owner; and a mediator that starts again from its journal. No time-outs: whoever waits for ever is a
-// deadlock.
+// next owner; and a mediator that starts again from its journal. No time-outs:
+// whoever waits for ever is a deadlock.
 #ifndef VGPU_TESTS_MODEL_LIFE_SUITE_H_
 #define VGPU_TESTS_MODEL_LIFE_SUITE_H_
 
@@ -185,8 +185,7 @@ struct LifeSuite : rl::test_suite<LifeSuite<kPlan>, kPlan.late_writer ? 3 : 2> {
       MayDie(kPlan.guest_steps);
       try {
         Owner(/*last=*/false);
-      } catch (const Killed&) {
-      }
+      } catch (const Killed&) {}
       Mortality::DieAfter(Mortality::kNever);
     }
     // 254 owners asked for an epoch and died at once.
@@ -199,8 +198,7 @@ struct LifeSuite : rl::test_suite<LifeSuite<kPlan>, kPlan.late_writer ? 3 : 2> {
       MayDie(kPlan.mediator_steps);
       try {
         return MediatorProcess(this).Run();
-      } catch (const Killed&) {
-      }
+      } catch (const Killed&) {}
     }
     Mortality::DieAfter(Mortality::kNever);
     MediatorProcess(this).Run();

@@ -3,8 +3,8 @@
 // of the world: eventfds, and processes that can be killed at any step.
 //
 // relacy implements C++11's memory model: a load may return an older value wherever nothing forbids it. All
-// threads are fibers of one OS thread, so ordinary variables are bookkeeping of the checks, not part of the
-// model.
+// threads are fibers of one OS thread, so ordinary variables are bookkeeping of the checks,
+// not part of the model.
 #ifndef VGPU_TESTS_MODEL_MODEL_MEMORY_H_
 #define VGPU_TESTS_MODEL_MODEL_MEMORY_H_
 

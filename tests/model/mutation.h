@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a mutant leaves out of the shipped protocol. Every mutant must be caught; the protocol whole must
-// pass.
+// What a mutant leaves out of the shipped protocol. Every mutant must be caught;
+// the protocol whole must pass.
 #ifndef VGPU_TESTS_MODEL_MUTATION_H_
 #define VGPU_TESTS_MODEL_MUTATION_H_
 
@@ -18,14 +18,14 @@ enum class Kind : uint8_t { kEpochReq, kCallEvent, kEpochAck, kKickEvent, kSubmi
 enum class Rule : uint8_t {
   kGuestChecksAgain,         // sleep only if ArmCall says so
   kMediatorChecksAgain,      // sleep only if ArmKick says so
-  kAckClearsSlots,          // AnswerEpoch zeroes the slots
-  kAckAfterEngineStopped,   // nothing is in flight when an epoch is answered
-  kRestartCalls,            // a restarted mediator calls the guest once, whatever it finds
-  kRestartSkipsAnswered,    // a restarted mediator does not run what has its answer
+  kAckClearsSlots,           // AnswerEpoch zeroes the slots
+  kAckAfterEngineStopped,    // nothing is in flight when an epoch is answered
+  kRestartCalls,             // a restarted mediator calls the guest once, whatever it finds
+  kRestartSkipsAnswered,     // a restarted mediator does not run what has its answer
   kRestartChecksBehindCons,  // a restarted mediator runs what was taken but not answered
-  kJournalBeforeExecution,  // `cons` is journalled before what was taken is run
-  kJournalBeforeAck,        // the epoch is journalled before it is answered
-  kRestartFinishesAck,      // a restarted mediator answers an epoch that it had journalled but not answered
+  kJournalBeforeExecution,   // `cons` is journalled before what was taken is run
+  kJournalBeforeAck,         // the epoch is journalled before it is answered
+  kRestartFinishesAck,       // a restarted mediator answers an epoch that it had journalled but not answered
 };
 
 // At most one thing is left out.

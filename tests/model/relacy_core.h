@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// relacy's parts without relacy.hpp, which makes macros of `new`, `free`, `assert`, pthread_create and many
-// more.
+// relacy's parts without relacy.hpp, which makes macros of `new`, `free`, `assert`,
+// pthread_create and many more.
 #ifndef VGPU_TESTS_MODEL_RELACY_CORE_H_
 #define VGPU_TESTS_MODEL_RELACY_CORE_H_
 

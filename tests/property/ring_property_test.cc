@@ -51,10 +51,10 @@ class Rings {
   void Do(const Step& step) {
     using Action = void (Rings::*)(size_t);
     static constexpr Action kActions[] = {
-        &Rings::Stage,    &Rings::Stage,    &Rings::Publish,    &Rings::Take,       &Rings::Take,
-        &Rings::Complete, &Rings::Complete, &Rings::NeedCall,   &Rings::TakeAnswer, &Rings::TakeAnswer,
-        &Rings::ArmKick,  &Rings::ArmCall,  &Rings::DisarmKick, &Rings::DisarmCall, &Rings::TakeWrongAnswer,
-        &Rings::TakeOldest,
+        &Rings::Stage,      &Rings::Stage,      &Rings::Publish,         &Rings::Take,
+        &Rings::Take,       &Rings::Complete,   &Rings::Complete,        &Rings::NeedCall,
+        &Rings::TakeAnswer, &Rings::TakeAnswer, &Rings::ArmKick,         &Rings::ArmCall,
+        &Rings::DisarmKick, &Rings::DisarmCall, &Rings::TakeWrongAnswer, &Rings::TakeOldest,
     };
     (this->*kActions[step.first % std::size(kActions)])(step.second);
     RC_ASSERT(producer_.outstanding() == static_cast<uint32_t>(prod_ - oldest()));
@@ -131,7 +131,8 @@ class Rings {
     uint32_t expected = 0;
     while (in_order && expected < most && !outstanding_.empty()) {
       const int64_t idx = outstanding_.begin()->first;
-      const auto it = std::find_if(answered_.begin(), answered_.end(), [idx](const Request& r) { return r.idx == idx; });
+      const auto it =
+          std::find_if(answered_.begin(), answered_.end(), [idx](const Request& r) { return r.idx == idx; });
       if (it == answered_.end()) break;
       RC_ASSERT(answers[expected].code == VGPU_OK);
       RC_ASSERT(answers[expected].data == ResultOf(it->arg));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// SIGKILL at random moments under full rings: every request is answered once, none is lost, none is run twice,
-// and whoever sleeps is called. One VM keeps three rings busy: 256 additions, vectors to which another is added
-// again and again (twice would show), vectors elsewhere; another VM asks for one addition at a time and sleeps
-// without any time-out that could hide a lost call.
+// SIGKILL at random moments under full rings: every request is answered once, none is lost, none is run
+// twice, and whoever sleeps is called. One VM keeps three rings busy: 256 additions, vectors to which another
+// is added again and again (twice would show), vectors elsewhere; another VM asks for one addition at a time
+// and sleeps without any time-out that could hide a lost call.
 //
-// VGPU_TEST_SEED repeats the choices; the moments depend on the machine. VGPU_FULL (tools/test --full): the long
-// run, too.
+// VGPU_TEST_SEED repeats the choices; the moments depend on the machine. VGPU_FULL (tools/test --full): the
+// long run, too.
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <unistd.h>
@@ -53,7 +53,10 @@ void AttachAgain(Run* run, Owner* owner) {
 class Sum {
  public:
   Sum(char* arena, uint64_t* off, uint64_t count, uint32_t step)
-      : count_(count), step_(step), sum_off_(*off), step_off_(*off + Room(count)),
+      : count_(count),
+        step_(step),
+        sum_off_(*off),
+        step_off_(*off + Room(count)),
         sum_(reinterpret_cast<uint32_t*>(arena + sum_off_)) {
     *off += 2 * Room(count);
     std::fill_n(reinterpret_cast<uint32_t*>(arena + step_off_), count, step);
@@ -183,13 +186,15 @@ class BusyVm {
     if (run_->over()) return some;
     std::memset(result, 0, kCount * sizeof *result);
     constexpr uint64_t kBytes = kCount * sizeof(uint32_t);
-    elsewhere_ = guests_[kElsewhere]->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, kBytes, 2 * kBytes});
+    elsewhere_ =
+        guests_[kElsewhere]->Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, kBytes, 2 * kBytes});
     guests_[kElsewhere]->Flush();
     return true;
   }
 
-  // Until a ring is called or the link is lost; nothing else wakes it. A mediator that is killed may leave answers behind a
-  // request that has none, since it writes the last one first: then there is no sleep, but the link is lost all the same.
+  // Until a ring is called or the link is lost; nothing else wakes it. A mediator that is killed may leave
+  // answers behind a request that has none, since it writes the last one first: then there is no sleep, but
+  // the link is lost all the same.
   void Sleep() {
     bool nothing = true;
     for (const auto& guest : guests_) nothing &= guest->producer().ArmCall();
@@ -206,7 +211,8 @@ class BusyVm {
     if (watched.back().revents != 0) AttachAgain(run_, &owner_);
     for (uint32_t q = 0; q < kBusyRings; ++q) {
       uint64_t count;
-      if (watched[q].revents != 0) [[maybe_unused]] const ssize_t got = read(watched[q].fd, &count, sizeof count);
+      if (watched[q].revents != 0) [[maybe_unused]]
+        const ssize_t got = read(watched[q].fd, &count, sizeof count);
     }
   }
 
@@ -244,8 +250,9 @@ unsigned long long Number(uint64_t number) { return number; }
 void KillUnderLoad(uint64_t kills_min, uint64_t additions_min, std::chrono::microseconds longest_life) {
   std::mt19937_64 random(TestSeed());
   const TempFolder folder;
-  const DaemonOptions options{
-      .socket = folder / "socket", .flags = {"--backend", "cpu", "--log-level", "error"}, .log = folder / "log"};
+  const DaemonOptions options{.socket = folder / "socket",
+                              .flags = {"--backend", "cpu", "--log-level", "error"},
+                              .log = folder / "log"};
   auto daemon = std::make_unique<Daemon>(options);
   ASSERT_TRUE(daemon->Serving()) << daemon->Log();
   Run run;
@@ -257,7 +264,8 @@ void KillUnderLoad(uint64_t kills_min, uint64_t additions_min, std::chrono::micr
   uint64_t kills = 0;
   for (; (kills < kills_min || run.additions < additions_min) && !run.over(); ++kills) {
     // From "still attaching" to "well under way".
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % static_cast<uint64_t>(longest_life.count())));
+    std::this_thread::sleep_for(
+        std::chrono::microseconds(random() % static_cast<uint64_t>(longest_life.count())));
     EXPECT_TRUE(daemon->Running()) << "it ended by itself:\n" << daemon->Log();
     daemon->Kill();
     daemon = std::make_unique<Daemon>(options);
@@ -270,7 +278,8 @@ void KillUnderLoad(uint64_t kills_min, uint64_t additions_min, std::chrono::micr
               Number(run.attaches), Number(run.additions + run.asleep), Number(run.asleep));
   std::printf("vectors: %llu in place, %llu elsewhere, %llu interrupted\n", Number(run.in_place),
               Number(run.elsewhere), Number(run.interrupted));
-  EXPECT_GT(run.attaches, kills / 4) << "hardly any mediator lived until it was attached to: this proves little";
+  EXPECT_GT(run.attaches, kills / 4)
+      << "hardly any mediator lived until it was attached to: this proves little";
   // A kill interrupts at most the one request that the ring of sums has started.
   EXPECT_LE(run.interrupted, kills);
 }

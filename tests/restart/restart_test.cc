@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The mediator dies at every named place while it serves every kind of request, and is started again: each
-// request is answered exactly once, with the right result, or with code 12 where it had begun and must not be
-// repeated.
+// request is answered exactly once, with the right result, or with code 12 where it had begun
+// and must not be repeated.
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
@@ -130,21 +130,23 @@ uint32_t RunRequests(Survivor* survivor, Guest* guest, Op op) {
   return interrupted;
 }
 
-// At least and at most how many requests must be answered 12 when the mediator dies at the n-th visit to
-// `point`.
+// At least and at most how many requests must be answered 12 when the mediator dies at
+// the n-th visit to `point`.
 std::pair<uint32_t, uint32_t> InterruptedAt(const std::string& point, Op op, uint32_t n) {
   if (!InPlace(op)) return {0, 0};
   const auto exactly = [](bool one) { return std::pair<uint32_t, uint32_t>(one, one); };
   if (point == "after_started" || point == "before_done") return exactly(n <= kRequests);
   if (!Large(op)) return {0, 0};
   if (point == "after_piece") return exactly(n <= kRequests * kLargePieces);
-  // The loop comes by these places while a worker runs; to take, only after it has taken what the worker runs.
-  const bool beside = point.ends_with("_arm") || point.ends_with("_call") || (point.ends_with("_journal_cons") && n > 1);
+  // The loop comes by these places while a worker runs; to take,
+  // only after it has taken what the worker runs.
+  const bool beside =
+      point.ends_with("_arm") || point.ends_with("_call") || (point.ends_with("_journal_cons") && n > 1);
   return {0, beside};
 }
 
-// One life: attach, open, work, close, open, work; with one death at the n-th visit to `point`. Was there
-// one?
+// One life: attach, open, work, close, open, work; with one death at the n-th visit
+// to `point`. Was there one?
 bool LiveThrough(const std::string& point, Op op, uint32_t n) {
   SCOPED_TRACE(std::string(OpName(op)) + ", dies at " + point + ":" + std::to_string(n));
   Survivor survivor(point + ":" + std::to_string(n));
@@ -165,7 +167,8 @@ bool LiveThrough(const std::string& point, Op op, uint32_t n) {
   if (testing::Test::HasFatalFailure()) return false;
   RunRequests(&survivor, &ring, Op::kAdd);
   if (survivor.crashes() != 0) return true;
-  // On a busy machine it may be idle for the first time only now; nobody waits for anything any more who would notice.
+  // On a busy machine it may be idle for the first time only now; nobody waits for anything any more who
+  // would notice.
   return n == 1 && point.ends_with("_arm") && survivor.owner().peer().HungUp();
 }
 
@@ -212,8 +215,8 @@ TEST(RestartTest, NewEpochAskedWhileAway_OldRequestsAreForgotten) {
   }
 }
 
-// The earlier mediator may have died between an answer and its call, and a guest in a VM does not see the
-// link.
+// The earlier mediator may have died between an answer and its call, and a guest in a VM
+// does not see the link.
 TEST(RestartTest, NewMediator_CallsEachRingOnce) {
   const TempFolder folder;
   const DaemonOptions options{.socket = folder / "socket", .log = folder / "log"};
@@ -253,13 +256,14 @@ TEST(RestartTest, DiedWithinAReset_OldRequestsAreLeftAlone) {
   EXPECT_EQ(work.Check({VGPU_OK, 0}), "");
 }
 
-// Requests that the mediator before had not answered are taken up again as soon as the memory is there: a reset that comes
-// before GRANT is told to be done when none of them runs any more.
+// Requests that the mediator before had not answered are taken up again as soon as the memory is there: a
+// reset that comes before GRANT is told to be done when none of them runs any more.
 TEST(RestartTest, ResetBeforeGrant_NothingOfBeforeRunsAfterItsAnswer) {
   constexpr uint64_t kCount = 2 << 20;
   const TempFolder folder;
   const auto start = [&] {
-    return std::make_unique<Daemon>(DaemonOptions{.binary = kCrashMediator, .socket = folder / "socket", .log = folder / "log"});
+    return std::make_unique<Daemon>(
+        DaemonOptions{.binary = kCrashMediator, .socket = folder / "socket", .log = folder / "log"});
   };
   auto daemon = start();
   ASSERT_TRUE(daemon->Serving()) << daemon->Log();
@@ -267,7 +271,8 @@ TEST(RestartTest, ResetBeforeGrant_NothingOfBeforeRunsAfterItsAnswer) {
   ASSERT_TRUE(owner.Attach(daemon->socket()));
   Guest guest(&owner, 0);
   guest.Open();
-  for (int i = 0; i < 40; ++i) guest.Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, 4 * kCount, 8 * kCount});
+  for (int i = 0; i < 40; ++i)
+    guest.Stage(VGPU_OP_VECTOR_ADD, VGPU_TYPE_I32, {kCount, 0, 4 * kCount, 8 * kCount});
   guest.Flush();
   ring::Answer answer;
   ASSERT_EQ(guest.Await(0, &answer), Outcome::kDone);
@@ -287,7 +292,8 @@ TEST(RestartTest, ResetBeforeGrant_NothingOfBeforeRunsAfterItsAnswer) {
   peer.Send(VGPU_MSG_RESET);  // waits for whatever runs
   peer.Expect(VGPU_MSG_STATE);
   peer.Expect(VGPU_MSG_RESET_DONE);
-  EXPECT_TRUE(std::all_of(sums, sums + 4 * kCount, [](char byte) { return byte == 0x55; })) << "a request of before the reset has run";
+  EXPECT_TRUE(std::all_of(sums, sums + 4 * kCount, [](char byte) { return byte == 0x55; }))
+      << "a request of before the reset has run";
 }
 
 class CrashPoint : public testing::TestWithParam<const char*> {};

@@ -37,36 +37,23 @@ std::string Wrong(const char* what, uint64_t is, uint64_t should) {
 
 const char* OpName(Op op) {
   switch (op) {
-    case Op::kNop:
-      return "NOP";
-    case Op::kAdd:
-      return "ADD";
-    case Op::kDeviceInfo:
-      return "DEVICE_INFO";
-    case Op::kVaddSmall:
-      return "VECTOR_ADD, small";
-    case Op::kVaddLarge:
-      return "VECTOR_ADD, large";
-    case Op::kInPlaceSmall:
-      return "VECTOR_ADD in place, small";
-    case Op::kInPlaceLarge:
-      return "VECTOR_ADD in place, large";
-    case Op::kWindow:
-      return "window";
+    case Op::kNop: return "NOP";
+    case Op::kAdd: return "ADD";
+    case Op::kDeviceInfo: return "DEVICE_INFO";
+    case Op::kVaddSmall: return "VECTOR_ADD, small";
+    case Op::kVaddLarge: return "VECTOR_ADD, large";
+    case Op::kInPlaceSmall: return "VECTOR_ADD in place, small";
+    case Op::kInPlaceLarge: return "VECTOR_ADD in place, large";
+    case Op::kWindow: return "window";
   }
   return "?";
 }
 
 Work::Work(Op op, uint32_t serial, char* place, uint64_t off) : op_(op), serial_(serial), place_(place) {
   switch (op) {
-    case Op::kNop:
-      return;
-    case Op::kAdd:
-      args_[0] = vgpu_word(A(0), B(0));
-      return;
-    case Op::kDeviceInfo:
-      args_ = {off, sizeof(vgpu_device_info)};
-      return;
+    case Op::kNop: return;
+    case Op::kAdd: args_[0] = vgpu_word(A(0), B(0)); return;
+    case Op::kDeviceInfo: args_ = {off, sizeof(vgpu_device_info)}; return;
     case Op::kWindow: {
       const WindowMessage message{{VGPU_WINDOW_VERSION, VGPU_WINDOW_OP_VECTOR_ADD, 0, 2, 0, 0, {}},
                                   {A(0), B(0)}};
@@ -74,8 +61,7 @@ Work::Work(Op op, uint32_t serial, char* place, uint64_t off) : op_(op), serial_
       args_[0] = sizeof message;
       return;
     }
-    default:
-      break;
+    default: break;
   }
   auto* word = reinterpret_cast<uint32_t*>(place);
   for (uint64_t i = 0; i < count(); ++i) {
@@ -88,16 +74,11 @@ Work::Work(Op op, uint32_t serial, char* place, uint64_t off) : op_(op), serial_
 
 uint32_t Work::opcode() const {
   switch (op_) {
-    case Op::kNop:
-      return VGPU_OP_NOP;
-    case Op::kAdd:
-      return VGPU_OP_ADD;
-    case Op::kDeviceInfo:
-      return VGPU_OP_DEVICE_INFO;
-    case Op::kWindow:
-      return VGPU_OP_WINDOW;
-    default:
-      return VGPU_OP_VECTOR_ADD;
+    case Op::kNop: return VGPU_OP_NOP;
+    case Op::kAdd: return VGPU_OP_ADD;
+    case Op::kDeviceInfo: return VGPU_OP_DEVICE_INFO;
+    case Op::kWindow: return VGPU_OP_WINDOW;
+    default: return VGPU_OP_VECTOR_ADD;
   }
 }
 
@@ -106,10 +87,8 @@ std::string Work::Check(ring::Answer answer) const {
     return Wrong("the code", answer.code, VGPU_OK);
   }
   switch (op_) {
-    case Op::kNop:
-      return "";
-    case Op::kAdd:
-      return answer.data == A(0) + B(0) ? "" : Wrong("the sum", answer.data, A(0) + B(0));
+    case Op::kNop: return "";
+    case Op::kAdd: return answer.data == A(0) + B(0) ? "" : Wrong("the sum", answer.data, A(0) + B(0));
     case Op::kDeviceInfo: {
       vgpu_device_info info;
       std::memcpy(&info, place_, sizeof info);
@@ -117,10 +96,8 @@ std::string Work::Check(ring::Answer answer) const {
       return info.abi_version == VGPU_ABI_VERSION ? ""
                                                   : Wrong("the version", info.abi_version, VGPU_ABI_VERSION);
     }
-    case Op::kWindow:
-      return CheckWindow(answer);
-    default:
-      return CheckVector(answer);
+    case Op::kWindow: return CheckWindow(answer);
+    default: return CheckVector(answer);
   }
 }
 

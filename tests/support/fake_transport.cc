@@ -151,7 +151,8 @@ void FakeMediator::SetManner(Manner manner) {
 
 void FakeMediator::Run() {
   while (!stop_.load()) {
-    if (manner_.load() != Manner::kOpensNothing && ring::RequestedEpoch(ring_) != memory_.epoch) CarryOutEpoch();
+    if (manner_.load() != Manner::kOpensNothing && ring::RequestedEpoch(ring_) != memory_.epoch)
+      CarryOutEpoch();
     if (vgpu_word_data(memory_.epoch) == VGPU_EPOCH_OPEN) ServeRequests();
     Sleep();
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests: a region in this process, and a thread that plays the mediator on one of its rings, well or
-// badly.
+// For tests: a region in this process, and a thread that plays the mediator on one of
+// its rings, well or badly.
 #ifndef VGPU_TESTS_SUPPORT_FAKE_TRANSPORT_H_
 #define VGPU_TESTS_SUPPORT_FAKE_TRANSPORT_H_
 
@@ -75,13 +75,13 @@ class FakeTransport final : public Transport {
 
 enum class Manner : uint8_t {
   kGood,
-  kSilent,      // takes requests, and never answers
-  kBackwards,   // answers whatever has gathered, newest first
-  kWrong,       // sums are off by one, of a vector the first
-  kRefuses,     // answers VGPU_ERR_UNSUPPORTED
-  kFences,      // ends the session at the first request
-  kOpensNothing,        // does not even open rings
-  kFencesOpen,  // answers an open with "fenced"
+  kSilent,        // takes requests, and never answers
+  kBackwards,     // answers whatever has gathered, newest first
+  kWrong,         // sums are off by one, of a vector the first
+  kRefuses,       // answers VGPU_ERR_UNSUPPORTED
+  kFences,        // ends the session at the first request
+  kOpensNothing,  // does not even open rings
+  kFencesOpen,    // answers an open with "fenced"
 };
 
 // Serves one ring on a thread of its own, which really sleeps between requests. `memory` of an earlier one

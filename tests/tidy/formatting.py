@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 # Is the tree formatted? From the commit on that did it.
-ON = False
+ON = True
 
 # Written in the style of QEMU, into whose tree they are copied.
 NOT_FORMATTED = ("qemu/",)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Debian's libfmt-dev has no static library, and compiling its implementation into every file (FMT_HEADER_ONLY) adds
-// seconds to each. So it is compiled here once, with the templates that the headers declare and expect elsewhere.
+// Debian's libfmt-dev has no static library, and compiling its implementation into every file
+// (FMT_HEADER_ONLY) adds seconds to each. So it is compiled here once, with the templates that the headers
+// declare and expect elsewhere.
 #include <fmt/format-inl.h>
 
 FMT_BEGIN_NAMESPACE

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // An urgent VM's adds while another VM, of the lowest class, always has long vectors outstanding.
 //
-// The longest answer is judged, and a virtual machine's processors stand still now and then: one answer in some 100,000 is
-// late, with or without the flood. So the flood is judged by what it adds. Beside it no more answers may be late than
-// alone (within three standard deviations), and none by more than the longest of those and the longest pauses of the two
-// processors that every answer needs, which each round watches while client and mediator sleep.
+// The longest answer is judged, and a virtual machine's processors stand still now and then: one answer in
+// some 100,000 is late, with or without the flood. So the flood is judged by what it adds. Beside it no more
+// answers may be late than alone (within three standard deviations), and none by more than the longest of
+// those and the longest pauses of the two processors that every answer needs, which each round watches while
+// client and mediator sleep.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -48,13 +49,17 @@ struct Side {
     return count;
   }
   std::string Text() const {
-    return fmt::format("{}, max {:.1f} us, {} over {:.0f} us", LatencyText(latency_ns), Us(latency_ns.max()), late(),
-                       Us(kMaxNs));
+    return fmt::format("{}, max {:.1f} us, {} over {:.0f} us", LatencyText(latency_ns), Us(latency_ns.max()),
+                       late(), Us(kMaxNs));
   }
   nlohmann::json Json() const {
-    return {{"samples", latency_ns.count()}, {"p50_ns", latency_ns.Percentile(50)},
-            {"p99_ns", latency_ns.Percentile(99)}, {"p99_9_ns", latency_ns.Percentile(99.9)},
-            {"max_ns", latency_ns.max()}, {"max_ns_by_round", max_ns}, {"late", late()}};
+    return {{"samples", latency_ns.count()},
+            {"p50_ns", latency_ns.Percentile(50)},
+            {"p99_ns", latency_ns.Percentile(99)},
+            {"p99_9_ns", latency_ns.Percentile(99.9)},
+            {"max_ns", latency_ns.max()},
+            {"max_ns_by_round", max_ns},
+            {"late", late()}};
   }
 };
 
@@ -75,10 +80,11 @@ struct Pauses {
   }
   uint64_t longest_ns() const { return client.ns.max() + mediator.ns.max(); }
   std::string Text() const {
-    return fmt::format("the machine's own pauses: at most {:.1f} us of the client's processor, {:.1f} of the "
-                       "mediator's ({:.1f} and {:.1f} a second over {:.0f} us)",
-                       Us(client.ns.max()), Us(mediator.ns.max()), client.per_second(), mediator.per_second(),
-                       Us(StallRecorder::kStallMinNs));
+    return fmt::format(
+        "the machine's own pauses: at most {:.1f} us of the client's processor, {:.1f} of the "
+        "mediator's ({:.1f} and {:.1f} a second over {:.0f} us)",
+        Us(client.ns.max()), Us(mediator.ns.max()), client.per_second(), mediator.per_second(),
+        Us(StallRecorder::kStallMinNs));
   }
   nlohmann::json Json() const {
     nlohmann::json json = {{"client", ToJson(client)}, {"mediator", ToJson(mediator)}};
@@ -91,16 +97,18 @@ struct Pauses {
 // Longer answers than the machine's own pauses explain are a fault, whatever their median.
 void CheckLongest(const Side& baseline, const Side& beside, const Pauses& pauses, bool cuda, Figure* figure) {
   const auto late_baseline = static_cast<double>(baseline.late());
-  const double late_max = late_baseline + 3 * std::sqrt(2 * late_baseline + 1);  // of a difference of two counts
+  // Of a difference of two counts.
+  const double late_max = late_baseline + 3 * std::sqrt(2 * late_baseline + 1);
   const uint64_t max_ns = kMaxNs + baseline.latency_ns.max() + pauses.longest_ns();
   figure->detail["late_limit"] = late_max;
   figure->detail["max_limit_ns"] = max_ns;
   if (cuda && static_cast<double>(beside.late()) > late_max) {
-    figure->broken = fmt::format("{} answers took more than {:.0f} us, {} without the flood", beside.late(), Us(kMaxNs),
-                                baseline.late());
+    figure->broken = fmt::format("{} answers took more than {:.0f} us, {} without the flood", beside.late(),
+                                 Us(kMaxNs), baseline.late());
   } else if (cuda && beside.latency_ns.max() > max_ns) {
-    figure->broken = fmt::format("one answer took {:.0f} us; with the machine's own pauses {:.0f} are allowed",
-                                Us(beside.latency_ns.max()), Us(max_ns));
+    figure->broken =
+        fmt::format("one answer took {:.0f} us; with the machine's own pauses {:.0f} are allowed",
+                    Us(beside.latency_ns.max()), Us(max_ns));
   }
 }
 
@@ -150,10 +158,10 @@ Result<void> MeasureBesideFlood(Setup* setup) {
   Figure figure = Compare("beside_flood", "p99 of an urgent add beside a flood / alone",
                           {1.5, Better::kLower, 1.15}, beside.p99_ns, baseline.p99_ns, "");
   figure.note = fmt::format(
-      "beside: {}; alone: {}; {}; the flood moves {:.1f} GB/s, {:.0f} % of the {:.1f} that it moves alone ({:.0f} us "
-      "CPU a vector)",
-      beside.Text(), baseline.Text(), pauses.Text(), rate, 100 * rate / Median(flood_baseline), Median(flood_baseline),
-      Median(cpu_us));
+      "beside: {}; alone: {}; {}; the flood moves {:.1f} GB/s, {:.0f} % of the {:.1f} that it moves alone "
+      "({:.0f} us CPU a vector)",
+      beside.Text(), baseline.Text(), pauses.Text(), rate, 100 * rate / Median(flood_baseline),
+      Median(flood_baseline), Median(cpu_us));
   figure.detail["flood_alone_gb_s"] = flood_baseline;
   figure.detail["flood_beside_gb_s"] = flood_beside;
   figure.detail["beside"] = beside.Json();

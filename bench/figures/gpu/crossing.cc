@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From which size on the copy engine is the better way: vectors of every size on mediators that always copy, never
-// copy, and decide by themselves.
+// From which size on the copy engine is the better way: vectors of every size on mediators that always copy,
+// never copy, and decide by themselves.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -21,7 +21,8 @@ struct Way {
   const char* keys;
 };
 constexpr Way kShipped = {"as shipped", ""};
-constexpr Way kOthers[] = {{"always copies", "copy_from_kib = 0"}, {"never copies", "copy_from_kib = 1048576"}};
+constexpr Way kOthers[] = {{"always copies", "copy_from_kib = 0"},
+                           {"never copies", "copy_from_kib = 1048576"}};
 
 // GB/s, by this process, with 8 outstanding.
 Result<double> RateOf(const MediatorProcess& mediator, uint64_t bytes, std::chrono::milliseconds span) {
@@ -49,13 +50,14 @@ Result<void> MeasureSize(Setup* setup, const Way& way, const MediatorProcess& me
   base::Histogram latency_ns;
   const uint64_t count = std::max<uint64_t>(30, (setup->quick ? 2 << 20 : 32 << 20) / bytes);
   const Round round = (*one_by_one)->Run(std::min<uint64_t>(count, 2'000), &latency_ns);
-  if (round.wrong != 0) return tl::make_unexpected(fmt::format("{} wrong sums of {} bytes", round.wrong, bytes));
+  if (round.wrong != 0)
+    return tl::make_unexpected(fmt::format("{} wrong sums of {} bytes", round.wrong, bytes));
   std::this_thread::sleep_for(setup->pause());
   const auto rate = RateOf(mediator, bytes, setup->Span(200));
   if (!rate) return tl::make_unexpected(rate.error());
   fmt::print("{:>8} KiB  {:<14} {:>10.2f} {:>10.2f} {:>10.2f}\n", bytes >> 10, way.name,
-             static_cast<double>(latency_ns.Percentile(50)) / 1e3, static_cast<double>(latency_ns.Percentile(99)) / 1e3,
-             *rate);
+             static_cast<double>(latency_ns.Percentile(50)) / 1e3,
+             static_cast<double>(latency_ns.Percentile(99)) / 1e3, *rate);
   setup->json["crossing"].push_back({{"bytes", bytes},
                                      {"way", way.name},
                                      {"p50_ns", latency_ns.Percentile(50)},

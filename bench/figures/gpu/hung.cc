@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A guest's kernel that never ends: how long after its deadline all other VMs are served again. Each of them asks all
-// the time and says when its longest wait for an answer ended.
+// A guest's kernel that never ends: how long after its deadline all other VMs are served again. Each of them
+// asks all the time and says when its longest wait for an answer ended.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,9 +17,10 @@ constexpr uint32_t kGuests = 32;
 constexpr uint32_t kFirstAggressor = 100;
 constexpr uint64_t kRegionBytes = 16 << 20;
 constexpr uint64_t kTimeoutMs = 200;
-constexpr uint32_t kPauseUs = 100;  // so that the guests do not contend for the host's processors
+constexpr uint32_t kPauseUs = 100;          // so that the guests do not contend for the host's processors
 constexpr uint64_t kGapMinNs = 10'000'000;  // a shorter wait is a turn of the host's scheduler
-constexpr uint64_t kGapBeginMaxNs = 300'000'000;  // after the deadline: a wait that begins later has another reason
+// After the deadline: a wait that begins later has another reason.
+constexpr uint64_t kGapBeginMaxNs = 300'000'000;
 constexpr std::chrono::milliseconds kObserve{2'000};
 
 // 32 guests, and one whose memory takes long to register.
@@ -123,11 +124,11 @@ Result<void> MeasureHung(Setup* setup) {
     }
   }
   const Answers total = (*others)->Total();
-  figure.note = fmt::format("{} VMs of 16 MiB and one of 4 GiB; worst {:.1f} ms; longest wait for an answer {:.1f} ms (below 10 "
-                            "is none); "
-                            "the culprit got {}; {} answers",
-                            kGuests, figure.spread().max, *std::max_element(longest_ms.begin(), longest_ms.end()),
-                            fmt::join(codes, ", "), total.count);
+  figure.note = fmt::format(
+      "{} VMs of 16 MiB and one of 4 GiB; worst {:.1f} ms; longest wait for an answer {:.1f} ms (below 10 is "
+      "none); the culprit got {}; {} answers",
+      kGuests, figure.spread().max, *std::max_element(longest_ms.begin(), longest_ms.end()),
+      fmt::join(codes, ", "), total.count);
   figure.detail = {{"longest_ms", longest_ms}, {"codes", codes}};
   if (!setup->cuda()) figure.skipped = "nothing hangs on the CPU backend";
   NoteWrong(total.wrong, &figure);

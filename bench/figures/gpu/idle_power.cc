@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the GPU does and draws while 32 guests are attached and idle, and while no mediator runs, as nvidia-smi
-// reads it; and what it costs that an idle GPU is given back (gpu.park_s): how long it takes to come back, and what a
-// guest sees meanwhile.
+// What the GPU does and draws while 32 guests are attached and idle, and while no mediator runs, as
+// nvidia-smi reads it; and what it costs that an idle GPU is given back (gpu.park_s): how long it takes to
+// come back, and what a guest sees meanwhile.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -42,7 +42,8 @@ Result<Sample> ReadGpu() {
   std::istringstream line(ReadFile(spawn.out));
   Sample sample;
   char comma;
-  if (!(line >> sample.utilisation >> comma >> sample.watts)) return tl::make_unexpected("nvidia-smi gives no numbers");
+  if (!(line >> sample.utilisation >> comma >> sample.watts))
+    return tl::make_unexpected("nvidia-smi gives no numbers");
   return sample;
 }
 
@@ -146,9 +147,11 @@ Result<void> MeasureIdlePower(Setup* setup) {
   Figure power = Compare("idle_power", "32 idle guests attached: watts / without a mediator",
                          {without.max / without.median, Better::kLower, {}}, all.with, all.without, "");
   power.note = fmt::format(
-      "with {:.1f} W, without {:.1f} W ({:.1f} to {:.1f}); the gate is 1 and that spread. {} in effect; a guest that asks has the "
-      "GPU again after {:.0f} ms, and until then the CPU's answers, the slowest after {:.0f} us",
-      Median(all.with), without.median, without.min, without.max, kParkSoon, Median(all.back_ms), Median(all.longest_us));
+      "with {:.1f} W, without {:.1f} W ({:.1f} to {:.1f}); the gate is 1 and that spread. {} in effect; a "
+      "guest that asks has the GPU again after {:.0f} ms, and until then the CPU's answers, the slowest "
+      "after {:.0f} us",
+      Median(all.with), without.median, without.min, without.max, kParkSoon, Median(all.back_ms),
+      Median(all.longest_us));
   power.detail["back_ms"] = all.back_ms;
   power.detail["longest_us"] = all.longest_us;
   NoteWrong(all.wrong, &power);

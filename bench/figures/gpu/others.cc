@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A guest's adds while a process that is not ours keeps the GPU full, native launches beside the same process, and how
-// long after its end adds are as fast as before.
+// A guest's adds while a process that is not ours keeps the GPU full, native launches beside the same
+// process, and how long after its end adds are as fast as before.
 //
-// The driver divides the GPU's time among processes. Our resident kernel is to notice that and leave; adds are launched
-// meanwhile, until it comes back.
+// The driver divides the GPU's time among processes. Our resident kernel is to notice that and leave; adds
+// are launched meanwhile, until it comes back.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -65,7 +65,8 @@ class Pace {
   explicit Pace(const Neighbour& neighbour)
       : neighbour_(neighbour), launches_(neighbour.launches()), begin_ns_(SteadyNs()) {}
   double Read() const {
-    return static_cast<double>(neighbour_.launches() - launches_) * 1e9 / static_cast<double>(SteadyNs() - begin_ns_);
+    return static_cast<double>(neighbour_.launches() - launches_) * 1e9 /
+           static_cast<double>(SteadyNs() - begin_ns_);
   }
 
  private:
@@ -86,8 +87,8 @@ class Others {
   Others(const Setup* setup, Ask ours, Ask native)
       : setup_(*setup), ours_(std::move(ours)), native_(std::move(native)) {}
 
-  // Ours last on both sides: so its resident kernel is not there when native launches are timed, and its adds are under
-  // way when the other process ends.
+  // Ours last on both sides: so its resident kernel is not there when native launches are timed, and its adds
+  // are under way when the other process ends.
   Result<void> RunRound() {
     if (native_) AskBaseline(native_, setup_.Span(200), &native_baseline_);
     AskBaseline(ours_, setup_.Span(400), &ours_baseline_);
@@ -111,31 +112,36 @@ class Others {
 
   void Print() const {
     fmt::print("\n{:<44} {:>9} {:>6} {:>10} {:>10} {:>10} {:>10}\n",
-               "one add at a time, beside another process", "answered", "wrong", "p50 us", "p99", "p99.9", "max");
+               "one add at a time, beside another process", "answered", "wrong", "p50 us", "p99", "p99.9",
+               "max");
     for (const Series* series : All()) {
       const base::Histogram& latency = series->latency_ns;
       const auto us = [&](double percent) { return static_cast<double>(latency.Percentile(percent)) / 1e3; };
-      fmt::print("{:<44} {:>9} {:>6} {:>10.2f} {:>10.2f} {:>10.2f} {:>10.2f}\n", series->name, series->requests,
-                 series->wrong, us(50), us(99), us(99.9), static_cast<double>(latency.max()) / 1e3);
+      fmt::print("{:<44} {:>9} {:>6} {:>10.2f} {:>10.2f} {:>10.2f} {:>10.2f}\n", series->name,
+                 series->requests, series->wrong, us(50), us(99), us(99.9),
+                 static_cast<double>(latency.max()) / 1e3);
     }
-    fmt::print("    the other process: {:.0f} launches a second by itself, {:.0f} beside ours{}\n", Median(pace_baseline_),
-               Median(pace_ours_),
-               native_ ? fmt::format(", {:.0f} beside native launches", Median(pace_native_)) : std::string());
+    fmt::print(
+        "    the other process: {:.0f} launches a second by itself, {:.0f} beside ours{}\n",
+        Median(pace_baseline_), Median(pace_ours_),
+        native_ ? fmt::format(", {:.0f} beside native launches", Median(pace_native_)) : std::string());
     std::fflush(stdout);
   }
 
   nlohmann::json Json() const {
     nlohmann::json series = nlohmann::json::array();
     for (const Series* one : All()) series.push_back(ToJson(*one));
-    return {{"series", series},
-            {"gone_ms", gone_ms_},
-            {"back_ms", back_ms_},
-            {"launches_a_second", {{"alone", pace_baseline_}, {"ours", pace_ours_}, {"native", pace_native_}}}};
+    return {
+        {"series", series},
+        {"gone_ms", gone_ms_},
+        {"back_ms", back_ms_},
+        {"launches_a_second", {{"alone", pace_baseline_}, {"ours", pace_ours_}, {"native", pace_native_}}}};
   }
 
   Figure Beside() const {
     const std::string theirs =
-        native_ ? fmt::format("; native launches: {}", LatencyText(native_beside_.latency_ns)) : std::string();
+        native_ ? fmt::format("; native launches: {}", LatencyText(native_beside_.latency_ns))
+                : std::string();
     Figure figure = Compare("others_rtt", "beside another process: p50 of an add / native launch",
                             {NAN, Better::kLower, {}}, ours_beside_.p50_ns, native_beside_.p50_ns,
                             fmt::format("ours: {}{}", LatencyText(ours_beside_.latency_ns), theirs));
@@ -150,22 +156,23 @@ class Others {
     figure.title = "another process killed: ms until an add's p50 is as before";
     figure.gate.bound = NAN;
     figure.values = back_ms_;
-    figure.note = fmt::format("p50 of {} adds within {} times that of the same round alone; worst {:.1f} ms; the "
-                              "process itself was gone after {:.1f} ms",
-                              kLatest, kAsBefore, figure.spread().max, Median(gone_ms_));
+    figure.note = fmt::format(
+        "p50 of {} adds within {} times that of the same round alone; worst {:.1f} ms; the process itself "
+        "was gone after {:.1f} ms",
+        kLatest, kAsBefore, figure.spread().max, Median(gone_ms_));
     figure.detail = {{"back_ms", back_ms_}, {"gone_ms", gone_ms_}};
     if (!setup_.cuda()) figure.skipped = "a rehearsal: the other process does nothing";
     if (setup_.cuda() && never_ != 0) {
-      figure.broken = fmt::format("in {} rounds adds were not as before within {} s", never_,
-                                  kBackMaxNs / 1'000'000'000);
+      figure.broken =
+          fmt::format("in {} rounds adds were not as before within {} s", never_, kBackMaxNs / 1'000'000'000);
     }
     NoteWrong(wrong(), &figure);
     return figure;
   }
 
  private:
-  // We look for fast answers only when the process is gone: while its context lasts the resident kernel may try to come
-  // back, and be fast between two time slices.
+  // We look for fast answers only when the process is gone: while its context lasts the resident kernel may
+  // try to come back, and be fast between two time slices.
   void ComeBack(Neighbour& neighbour) {
     const base::Ticks ticks;
     const uint64_t begin_ns = SteadyNs();
@@ -202,8 +209,8 @@ class Others {
   Series native_baseline_ = Named("launch + synchronise, alone");
   Series native_beside_ = Named("launch + synchronise, beside it");
   std::vector<double> pace_baseline_, pace_ours_, pace_native_;  // of the other process, launches a second
-  std::vector<double> gone_ms_, back_ms_;                     // since it was killed
-  uint32_t never_ = 0;                                        // rounds in which it was not as before in time
+  std::vector<double> gone_ms_, back_ms_;                        // since it was killed
+  uint32_t never_ = 0;  // rounds in which it was not as before in time
 };
 
 // How many of the guest's requests the GPU had: the CPU has them while an engine is replaced.

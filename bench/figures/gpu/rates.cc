@@ -68,8 +68,9 @@ struct Side {
     return {};
   }
   std::string Text() const {
-    return fmt::format("{:.2f} M/s ({:.3f} us CPU a request), of {} guests {:.2f} M/s ({:.3f})", Median(rate) / 1e6,
-                       Median(cpu_us), kFewGuests, Median(few_rate) / 1e6, Median(few_cpu_us));
+    return fmt::format("{:.2f} M/s ({:.3f} us CPU a request), of {} guests {:.2f} M/s ({:.3f})",
+                       Median(rate) / 1e6, Median(cpu_us), kFewGuests, Median(few_rate) / 1e6,
+                       Median(few_cpu_us));
   }
   nlohmann::json Json() const {
     return {{"rate", rate},
@@ -121,9 +122,11 @@ Result<void> MeasureManyGuests(Setup* setup) {
   }
   Figure figure = Compare("rate_32", "adds/s, 32 guests / resident kernel fed natively",
                           {0.3, Better::kHigher, 0.7}, ours->rate, fed, "");
-  figure.note = fmt::format("{}; on the CPU backend {}; natively fed {:.2f} M/s, asynchronous launches {:.2f} M/s",
-                            ours->Text(), cpu->Text(), Median(fed) / 1e6, Median(launched) / 1e6);
-  figure.detail = {{"ours", ours->Json()}, {"cpu_backend", cpu->Json()}, {"fed", fed}, {"launches", launched}};
+  figure.note =
+      fmt::format("{}; on the CPU backend {}; natively fed {:.2f} M/s, asynchronous launches {:.2f} M/s",
+                  ours->Text(), cpu->Text(), Median(fed) / 1e6, Median(launched) / 1e6);
+  figure.detail = {
+      {"ours", ours->Json()}, {"cpu_backend", cpu->Json()}, {"fed", fed}, {"launches", launched}};
   NoteWrong(wrong + ours->guests->Total().wrong + cpu->guests->Total().wrong, &figure);
   setup->json["rates"] = figure.detail;
   setup->figures.push_back(figure);

@@ -39,11 +39,11 @@ Asker Named(const char* label) {
 }
 
 // Ratios of one of the rounds' percentiles.
-Figure Ratio(const char* name, const char* title, Gate gate, std::vector<double> Series::*of, const Series& ours,
-             const Series* theirs) {
-  const std::string note = fmt::format("{}: {}{}", ours.name, LatencyText(ours.latency_ns),
-                                       theirs ? fmt::format("; {}: {}", theirs->name, LatencyText(theirs->latency_ns))
-                                              : std::string());
+Figure Ratio(const char* name, const char* title, Gate gate, std::vector<double> Series::*of,
+             const Series& ours, const Series* theirs) {
+  const std::string note = fmt::format(
+      "{}: {}{}", ours.name, LatencyText(ours.latency_ns),
+      theirs ? fmt::format("; {}: {}", theirs->name, LatencyText(theirs->latency_ns)) : std::string());
   Figure figure = Compare(name, title, gate, ours.*of, theirs ? theirs->*of : std::vector<double>(), note);
   NoteWrong(ours.wrong + (theirs ? theirs->wrong : 0), &figure);
   return figure;
@@ -72,8 +72,8 @@ Result<void> MeasureRtt(Setup* setup) {
   const Gate p50{0.45, Better::kLower, 0.30}, p99{0.6, Better::kLower, 0.3}, bare{1.5, Better::kLower, 1.2},
       vector{1.3, Better::kLower, 1.1};
   auto& figures = setup->figures;
-  figures.push_back(Ratio("rtt_launch", "RTT p50 of an add / launch + synchronise", p50, &Series::p50_ns, ours,
-                          Find(series, kLaunch)));
+  figures.push_back(Ratio("rtt_launch", "RTT p50 of an add / launch + synchronise", p50, &Series::p50_ns,
+                          ours, Find(series, kLaunch)));
   figures.push_back(Ratio("rtt_p99", "RTT p99 of an add / launch + synchronise", p99, &Series::p99_ns, ours,
                           Find(series, kLaunch)));
   figures.push_back(Ratio("rtt_bare", "RTT p50 of an add / bare resident ping", bare, &Series::p50_ns, ours,

@@ -23,8 +23,8 @@ Result<std::unique_ptr<MediatorProcess>> Setup::Mediator(const std::string& gpu_
   return MediatorProcess::Start(options);
 }
 
-Figure Compare(const std::string& name, const std::string& title, const Gate& gate, const std::vector<double>& ours,
-               const std::vector<double>& theirs, const std::string& note) {
+Figure Compare(const std::string& name, const std::string& title, const Gate& gate,
+               const std::vector<double>& ours, const std::vector<double>& theirs, const std::string& note) {
   Figure figure;
   figure.name = name;
   figure.title = title;
@@ -47,18 +47,21 @@ void NoteWrong(uint64_t wrong, Figure* figure) {
 double Median(const std::vector<double>& values) { return values.empty() ? 0 : Quantile(values, 0.5); }
 
 double Mean(const std::vector<double>& values) {
-  return values.empty() ? 0 : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  return values.empty()
+             ? 0
+             : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 nlohmann::json PrintContest(const std::string& title, const std::vector<Series>& all) {
-  fmt::print("\n{:<44} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8} {:>8}  {}\n", title, "us each", "p50", "p99", "p99.9",
-             "samples", "CPU us", "/ first", "quartiles");
+  fmt::print("\n{:<44} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8} {:>8}  {}\n", title, "us each", "p50", "p99",
+             "p99.9", "samples", "CPU us", "/ first", "quartiles");
   nlohmann::json json = nlohmann::json::array();
   for (const Series& series : all) {
     const base::Histogram& latency = series.latency_ns;
     const Spread ratio = SpreadOf(Ratios(series.ns_per_request, all[0].ns_per_request));
     const auto us = [&](double q) {
-      return latency.count() == 0 ? "-" : fmt::format("{:.2f}", static_cast<double>(latency.Percentile(q)) / 1e3);
+      return latency.count() == 0 ? "-"
+                                  : fmt::format("{:.2f}", static_cast<double>(latency.Percentile(q)) / 1e3);
     };
     fmt::print("{:<44} {:>9.3f} {:>9} {:>9} {:>9} {:>9} {:>8.2f} {:>8.3f}  {:.3f} .. {:.3f}{}\n", series.name,
                Median(series.ns_per_request) / 1e3, us(50), us(99), us(99.9), latency.count(),
@@ -71,7 +74,8 @@ nlohmann::json PrintContest(const std::string& title, const std::vector<Series>&
 }
 
 const Series* Find(const std::vector<Series>& all, const std::string& name) {
-  const auto found = std::find_if(all.begin(), all.end(), [&](const Series& series) { return series.name == name; });
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const Series& series) { return series.name == name; });
   return found == all.end() ? nullptr : &*found;
 }
 
@@ -105,7 +109,8 @@ Interval Meter::Read() const {
   return {answered * 1e9 / gone_ns, cpu_ns / 1e3 / std::max(1.0, answered)};
 }
 
-Result<Interval> WorkFor(Guests& guests, size_t count, const MediatorProcess& mediator, std::chrono::milliseconds span) {
+Result<Interval> WorkFor(Guests& guests, size_t count, const MediatorProcess& mediator,
+                         std::chrono::milliseconds span) {
   guests.Work(count);
   std::this_thread::sleep_for(kRampUp);
   const Meter meter(guests, mediator);

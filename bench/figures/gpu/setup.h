@@ -39,8 +39,8 @@ struct Setup {
 };
 
 // A figure whose rounds are ours to theirs; without theirs it is skipped, and its note says what ours is.
-Figure Compare(const std::string& name, const std::string& title, const Gate& gate, const std::vector<double>& ours,
-               const std::vector<double>& theirs, const std::string& note);
+Figure Compare(const std::string& name, const std::string& title, const Gate& gate,
+               const std::vector<double>& ours, const std::vector<double>& theirs, const std::string& note);
 void NoteWrong(uint64_t wrong, Figure* figure);
 
 // One line a contestant; the ratio is to the first, round by round. Returns it as JSON.
@@ -55,15 +55,17 @@ double Median(const std::vector<double>& values);  // 0 of none
 double Mean(const std::vector<double>& values);
 
 // So many guests that ask for ADDs, with VM ids from `first_vm` on.
-std::vector<GuestPlan> AddGuests(uint32_t count, uint32_t first_vm, uint32_t depth, uint64_t region_bytes = 1 << 20);
+std::vector<GuestPlan> AddGuests(uint32_t count, uint32_t first_vm, uint32_t depth,
+                                 uint64_t region_bytes = 1 << 20);
 
 // What guests did in an interval, and what it cost.
 struct Interval {
-  double per_second = 0;         // requests
+  double per_second = 0;          // requests
   double cpu_us_per_request = 0;  // of the mediator and its children
 };
 // The first `count` guests work for `span`, after a start of their own, and rest.
-Result<Interval> WorkFor(Guests& guests, size_t count, const MediatorProcess& mediator, std::chrono::milliseconds span);
+Result<Interval> WorkFor(Guests& guests, size_t count, const MediatorProcess& mediator,
+                         std::chrono::milliseconds span);
 
 // The same while somebody else decides when it ends.
 class Meter {

@@ -25,8 +25,8 @@ Result<void> MeasureVmRtt(Setup* setup) {
   VmOptions options;
   options.socket = (*mediator)->socket();
   const auto vm = VmProcess::Boot(
-      options, fmt::format("for i in $(seq {}); do vgpu-client ping --count {} --json || exit; done", rounds + 1,
-                           setup->quick ? 2'000 : 20'000));
+      options, fmt::format("for i in $(seq {}); do vgpu-client ping --count {} --json || exit; done",
+                           rounds + 1, setup->quick ? 2'000 : 20'000));
   if (!vm) return tl::make_unexpected(vm.error());
   Figure figure;
   figure.name = "vm_rtt";

@@ -52,7 +52,8 @@ class BareResident final : public Contestant {
  private:
   void Start() {
     *ring_ = {};
-    std::fill_n(slots_, VGPU_RESIDENT_ENTRIES * VGPU_RESIDENT_SLOT_WORDS, 0);  // laps, and so tags, begin anew
+    // Laps, and so tags, begin anew.
+    std::fill_n(slots_, VGPU_RESIDENT_ENTRIES * VGPU_RESIDENT_SLOT_WORDS, 0);
     ring_->slots[0] = reinterpret_cast<uint64_t*>(memory_->at(kSlotsOff));
     serial_ = 0;
     gpu::CuDevicePtr ring = memory_->at(0);
@@ -80,7 +81,8 @@ class BareResident final : public Contestant {
     Memory::StoreRelease(word + VGPU_RESIDENT_TAG, vgpu_word(TagOf(serial), lap));
   }
   bool Answered(uint64_t serial, uint32_t* sum) const {
-    const uint64_t done = Memory::LoadAcquire(slots_ + (serial % VGPU_RESIDENT_ENTRIES) * VGPU_RESIDENT_SLOT_WORDS + 1);
+    const uint64_t done =
+        Memory::LoadAcquire(slots_ + (serial % VGPU_RESIDENT_ENTRIES) * VGPU_RESIDENT_SLOT_WORDS + 1);
     *sum = vgpu_word_data(done);
     return vgpu_word_seq(done) == TagOf(serial);
   }

@@ -52,7 +52,8 @@ double Copies::Rate(uint64_t in, uint64_t out) {
     const Place& place = places_[i % places_.size()];
     Wait(place);
     char* host = place.host->data();
-    if (in != 0) lab_->Must(driver.MemcpyHtoDAsync(place.device, host, in * bytes_, place.in.get()), "a copy in");
+    if (in != 0)
+      lab_->Must(driver.MemcpyHtoDAsync(place.device, host, in * bytes_, place.in.get()), "a copy in");
     if (out == 0) continue;
     lab_->Must(driver.MemcpyDtoHAsync(host + 2 * bytes_, place.device + 2 * bytes_, bytes_, place.out.get()),
                "a copy out");

@@ -15,7 +15,8 @@ constexpr int kAhead = 8;  // launches that wait in the stream
 }  // namespace
 
 struct Flood::Impl {
-  Impl(Lab* lab, std::atomic<uint64_t>* launches) : lab(lab), launches(launches), thread([this] { Work(); }) {}
+  Impl(Lab* lab, std::atomic<uint64_t>* launches)
+      : lab(lab), launches(launches), thread([this] { Work(); }) {}
 
   void Work() {
     if (!lab->device->MakeCurrent()) return;
@@ -24,8 +25,8 @@ struct Flood::Impl {
     while (!stop) {
       bool done = true;
       for (int i = 0; i < kAhead; ++i) {
-        done &= lab->device->Launch(gpu::Kernel::kBusy, kBlocks, kThreads, lab->background->get(), parameters) ==
-                gpu::kCuSuccess;
+        done &= lab->device->Launch(gpu::Kernel::kBusy, kBlocks, kThreads, lab->background->get(),
+                                    parameters) == gpu::kCuSuccess;
       }
       done &= lab->driver.StreamSynchronize(lab->background->get()) == gpu::kCuSuccess;
       if (done && launches != nullptr) *launches += kAhead;

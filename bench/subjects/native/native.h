@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a program on the host gets from the GPU by itself: the baselines of every figure about the GPU. One integer add a
-// request, every answer checked.
+// What a program on the host gets from the GPU by itself: the baselines of every figure about the GPU. One
+// integer add a request, every answer checked.
 #ifndef VGPU_BENCH_SUBJECTS_NATIVE_NATIVE_H_
 #define VGPU_BENCH_SUBJECTS_NATIVE_NATIVE_H_
 
@@ -30,8 +30,8 @@ std::unique_ptr<Contestant> MakeNativeVector(Lab* lab);
 
 // ---- through a resident kernel, without anything of ours around it ----
 
-// `depth` requests are kept outstanding, at most VGPU_RESIDENT_ENTRIES. With depth 1 this is the bare ping. The kernel is
-// started for each round and stopped after it.
+// `depth` requests are kept outstanding, at most VGPU_RESIDENT_ENTRIES. With depth 1 this is the bare ping.
+// The kernel is started for each round and stopped after it.
 std::unique_ptr<Contestant> MakeBareResident(Lab* lab, uint32_t depth);
 
 // ---- many at a time ----
@@ -41,7 +41,8 @@ std::unique_ptr<Contestant> MakeNativeAsyncLaunches(Lab* lab);
 
 // ---- bytes ----
 
-// Pinned copies of `bytes`, `outstanding` of them at a time, each with memory and streams of its own. Rates in GB/s.
+// Pinned copies of `bytes`, `outstanding` of them at a time, each with memory and streams of its own. Rates
+// in GB/s.
 class Copies {
  public:
   Copies(Lab* lab, uint64_t bytes, uint32_t outstanding);
@@ -64,7 +65,8 @@ class Copies {
   std::vector<Place> places_;
 };
 
-// While it lives, a thread keeps every processor of the GPU busy with blocks of 50 us, at the lowest priority.
+// While it lives, a thread keeps every processor of the GPU busy with blocks of 50 us,
+// at the lowest priority.
 class Flood {
  public:
   // `launches`, if any, counts those that the GPU has ended.

@@ -24,7 +24,8 @@ class NativeKernel : public Contestant {
   pid_t server() const override { return getpid(); }
 
   Round Run(uint64_t count, base::Histogram* latency_ns) final {
-    return RunOneByOne(count, latency_ns, [this](uint64_t i) { return Ask(i); }, 1);
+    return RunOneByOne(
+        count, latency_ns, [this](uint64_t i) { return Ask(i); }, 1);
   }
 
   // One request; is its answer right?
@@ -51,7 +52,9 @@ class NativeKernel : public Contestant {
                "a launch");
   }
   void Wait() { lab_->Must(lab_->driver.StreamSynchronize(lab_->urgent->get()), "waiting for a stream"); }
-  volatile uint32_t* word(uint64_t off) { return reinterpret_cast<volatile uint32_t*>(memory_->data() + off); }
+  volatile uint32_t* word(uint64_t off) {
+    return reinterpret_cast<volatile uint32_t*>(memory_->data() + off);
+  }
   void Set(const Operands& operands) {
     *word(0) = static_cast<uint32_t>(operands.a);
     *word(128) = static_cast<uint32_t>(operands.b);
@@ -127,7 +130,8 @@ class NativeCopies final : public NativeKernel {
 class NativeVector final : public NativeKernel {
  public:
   explicit NativeVector(Lab* lab)
-      : NativeKernel(lab, 3 * kVectorBytes), vectors_(part(0), part(1), part(2), kVectorBytes / sizeof(uint32_t)) {
+      : NativeKernel(lab, 3 * kVectorBytes),
+        vectors_(part(0), part(1), part(2), kVectorBytes / sizeof(uint32_t)) {
     Use(memory_->at(0), memory_->at(kVectorBytes), memory_->at(2 * kVectorBytes));
     count_ = vectors_.count();
     grid_ = {4, 256};
@@ -180,6 +184,8 @@ std::function<bool(uint64_t)> MakeNativeAsk(Lab* lab) {
 std::unique_ptr<Contestant> MakeNativeGraph(Lab* lab) { return std::make_unique<NativeGraph>(lab); }
 std::unique_ptr<Contestant> MakeNativeCopies(Lab* lab) { return std::make_unique<NativeCopies>(lab); }
 std::unique_ptr<Contestant> MakeNativeVector(Lab* lab) { return std::make_unique<NativeVector>(lab); }
-std::unique_ptr<Contestant> MakeNativeAsyncLaunches(Lab* lab) { return std::make_unique<NativeAsyncLaunches>(lab); }
+std::unique_ptr<Contestant> MakeNativeAsyncLaunches(Lab* lab) {
+  return std::make_unique<NativeAsyncLaunches>(lab);
+}
 
 }  // namespace vgpu::bench

@@ -34,7 +34,8 @@ Result<std::unique_ptr<Neighbour>> Neighbour::Start(bool cuda) {
   std::unique_ptr<Neighbour> neighbour(new Neighbour);
   const std::string file = neighbour->folder_ / "launches";
   const base::UniqueFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd || ftruncate(fd.get(), kFileBytes) != 0) return tl::make_unexpected("cannot make the neighbour's file");
+  if (!fd || ftruncate(fd.get(), kFileBytes) != 0)
+    return tl::make_unexpected("cannot make the neighbour's file");
   auto mapping = base::MapShared(fd.get(), kFileBytes);
   if (!mapping) return tl::make_unexpected(mapping.error());
   neighbour->mapping_ = std::move(*mapping);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Another process, which keeps the GPU full and knows nothing of our mediator: this same program as `gpu neighbour`,
-// with a CUDA context of its own.
+// Another process, which keeps the GPU full and knows nothing of our mediator: this same program as `gpu
+// neighbour`, with a CUDA context of its own.
 #ifndef VGPU_BENCH_SUBJECTS_NATIVE_NEIGHBOUR_H_
 #define VGPU_BENCH_SUBJECTS_NATIVE_NEIGHBOUR_H_
 

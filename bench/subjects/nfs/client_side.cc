@@ -25,7 +25,11 @@ class FolderWay final : public VectorWay {
  public:
   // The working directory is the folder already.
   FolderWay(const ClientPlan& plan, uint32_t vm_id, const VectorRun& run)
-      : plan_(plan), vm_id_(vm_id), vector_(run.elements), random_(run.seed), pause_us_(0, plan.pause_max.count()),
+      : plan_(plan),
+        vm_id_(vm_id),
+        vector_(run.elements),
+        random_(run.seed),
+        pause_us_(0, plan.pause_max.count()),
         exchange_(plan.direct ? MakeDirectExchange() : MakeExchangeByPath()) {
     exchange_->Forget();
   }
@@ -52,7 +56,8 @@ class FolderWay final : public VectorWay {
     exchange_->Write(kFileOfA, memory.a, bytes);
     exchange_->Write(kFileOfB, memory.b, bytes);
     const std::string answer = Answer(request, deadline);
-    if (answer != fmt::format("{}\n", request.vector)) throw std::runtime_error("another request's answer: " + answer);
+    if (answer != fmt::format("{}\n", request.vector))
+      throw std::runtime_error("another request's answer: " + answer);
     exchange_->Read(kFileOfSums, memory.c, bytes);
   }
 
@@ -62,7 +67,8 @@ class FolderWay final : public VectorWay {
       std::string line = exchange_->Poll();
       if (line.starts_with("ERROR")) throw std::runtime_error("refused: " + line);
       if (!line.empty()) return line;
-      if (Clock::now() > deadline) throw std::runtime_error(fmt::format("no answer within {} s", plan_.timeout.count()));
+      if (Clock::now() > deadline)
+        throw std::runtime_error(fmt::format("no answer within {} s", plan_.timeout.count()));
       if (plan_.poll_every.count() > 0) std::this_thread::sleep_for(plan_.poll_every);
     }
   }

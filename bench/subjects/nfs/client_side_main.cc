@@ -37,7 +37,8 @@ int Run(int argc, char** argv) {
   cli::AddText(app, "FOLDER", &plan.folder, "<mount>/vm<id>")->required();
   cli::AddSeconds(app, "--poll-ms", &poll_ms, "between two looks for the answer; 0: none")->type_name("MS");
   cli::AddFlag(app, "--direct", &plan.direct, "files stay open, direct I/O: not what the old program did");
-  cli::AddSeconds(app, "--pause-max-ms", &pause_max_ms, "longest pause before a request, at random")->type_name("MS");
+  cli::AddSeconds(app, "--pause-max-ms", &pause_max_ms, "longest pause before a request, at random")
+      ->type_name("MS");
   vgpu::bench::AddRunOptions(app, &run);
   if (const auto status = program.Parse(argc, argv)) return *status;
   plan.poll_every = std::chrono::microseconds(static_cast<int64_t>(poll_ms * 1e3));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the guest uses its two files, which are in the working directory. Everything throws what the system says.
+// How the guest uses its two files, which are in the working directory.
+// Everything throws what the system says.
 #ifndef VGPU_BENCH_SUBJECTS_NFS_EXCHANGE_H_
 #define VGPU_BENCH_SUBJECTS_NFS_EXCHANGE_H_
 

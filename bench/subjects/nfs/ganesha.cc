@@ -40,7 +40,8 @@ Result<uint16_t> FreePort() {
   return ntohs(address.sin_port);
 }
 
-// What the server does for every file. Fails without root, and in the user namespace of a container or a sandbox.
+// What the server does for every file. Fails without root, and in the user namespace of
+// a container or a sandbox.
 bool OpensByHandle(const std::string& path) {
   alignas(file_handle) std::array<char, sizeof(file_handle) + MAX_HANDLE_SZ> memory{};
   auto* handle = reinterpret_cast<file_handle*>(memory.data());
@@ -53,10 +54,12 @@ bool OpensByHandle(const std::string& path) {
 
 }  // namespace
 
-// Attr_Expiration_Time: the host writes into the folder beside the server, which must not answer from its own cache.
+// Attr_Expiration_Time: the host writes into the folder beside the server,
+// which must not answer from its own cache.
 std::string Ganesha::Config(const std::string& folder, const std::vector<Export>& exports) const {
   std::string text = fmt::format(
-      "NFS_CORE_PARAM {{ Protocols = 4; Bind_addr = 127.0.0.1; NFS_Port = {}; Enable_UDP = false; Enable_NLM = false;\n"
+      "NFS_CORE_PARAM {{ Protocols = 4; Bind_addr = 127.0.0.1; NFS_Port = {}; Enable_UDP = false; Enable_NLM "
+      "= false;\n"
       "  Enable_RQUOTA = false; Plugins_Dir = {}/usr/lib/x86_64-linux-gnu/ganesha; }}\n"
       "NFSV4 {{ Graceless = true; Delegations = false; Only_Numeric_Owners = true; RecoveryRoot = {}; }}\n"
       "NFS_KRB5 {{ Active_krb5 = false; CCacheDir = {}; }}\n",
@@ -70,11 +73,12 @@ std::string Ganesha::Config(const std::string& folder, const std::vector<Export>
   return text;
 }
 
-Result<std::unique_ptr<Ganesha>> Ganesha::Start(const std::string& folder, const std::vector<Export>& exports) {
+Result<std::unique_ptr<Ganesha>> Ganesha::Start(const std::string& folder,
+                                                const std::vector<Export>& exports) {
   const std::string program = folder + "/usr/bin/ganesha.nfsd";
   if (access(program.c_str(), X_OK) != 0) {
-    return tl::make_unexpected(
-        fmt::format("there is no NFS server at {}: unset VGPU_GANESHA, or run tools/lib/ganesha.sh", program));
+    return tl::make_unexpected(fmt::format(
+        "there is no NFS server at {}: unset VGPU_GANESHA, or run tools/lib/ganesha.sh", program));
   }
   if (access("/etc/mtab", R_OK) != 0) {
     return tl::make_unexpected(
@@ -82,7 +86,8 @@ Result<std::unique_ptr<Ganesha>> Ganesha::Start(const std::string& folder, const
   }
   for (const Export& each : exports) {
     if (OpensByHandle(each.path)) continue;
-    return tl::make_unexpected("nfs-ganesha must open files by their handles: run this as root, outside of containers");
+    return tl::make_unexpected(
+        "nfs-ganesha must open files by their handles: run this as root, outside of containers");
   }
   const auto port = FreePort();
   if (!port) return tl::make_unexpected(port.error());

@@ -7,8 +7,8 @@
 
 namespace vgpu::bench::nfs {
 
-// The line of `mounts` (as /proc/self/mounts) for the file system that the absolute path `folder` lies on; "" if there
-// is none.
+// The line of `mounts` (as /proc/self/mounts) for the file system that the absolute path `folder` lies on; ""
+// if there is none.
 std::string MountOf(const std::string& folder, const std::string& mounts);
 
 }  // namespace vgpu::bench::nfs

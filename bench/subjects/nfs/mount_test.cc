@@ -22,7 +22,8 @@ TEST(MountOf, TakesTheInnermost) {
 }
 
 TEST(MountOf, TakesTheLatest) {
-  EXPECT_EQ(MountOf("/mnt/a/vm1", std::string(kMounts) + "h:/c /mnt/a nfs4 ro 0 0\n"), "h:/c /mnt/a nfs4 ro 0 0");
+  EXPECT_EQ(MountOf("/mnt/a/vm1", std::string(kMounts) + "h:/c /mnt/a nfs4 ro 0 0\n"),
+            "h:/c /mnt/a nfs4 ro 0 0");
 }
 
 }  // namespace

@@ -10,7 +10,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Each way has a mount of its own, and for each VM a folder of its own: vm<id of the VM + offset>. The two host programs are at work on one export each.
+// Each way has a mount of its own, and for each VM a folder of its own: vm<id of the VM + offset>. The two
+// host programs are at work on one export each.
 struct Plan {
   Way way;
   const char* name;
@@ -49,7 +50,8 @@ const char* WayName(Way way) { return PlanOf(way).label; }
 Result<std::unique_ptr<OldSystem>> OldSystem::Start(const std::string& folder, uint32_t vms) {
   std::unique_ptr<OldSystem> system(new OldSystem);
   for (const Plan& plan : kPlans) {
-    for (uint32_t vm = 1; vm <= vms; ++vm) fs::create_directories(system->folder_ / FolderOf(plan, plan.exported, vm));
+    for (uint32_t vm = 1; vm <= vms; ++vm)
+      fs::create_directories(system->folder_ / FolderOf(plan, plan.exported, vm));
   }
   const std::string slow = system->folder_ / "slow";
   const std::string prompt = system->folder_ / "prompt";
@@ -65,15 +67,17 @@ Result<std::unique_ptr<OldSystem>> OldSystem::Start(const std::string& folder, u
   return system;
 }
 
-// nosharecache: else a second mount of the same export takes over the first one's options. hostname: a client is known
-// by it; a server takes several of one name for one that has restarted, and forgets what it had open.
+// nosharecache: else a second mount of the same export takes over the first one's options. hostname: a client
+// is known by it; a server takes several of one name for one that has restarted,
+// and forgets what it had open.
 std::string OldSystem::MountScript(const std::vector<Way>& ways, uint32_t vm) const {
   std::string script = fmt::format("hostname vm{}\n", vm);
   for (const Way way : ways) {
     const Plan& plan = PlanOf(way);
     script += fmt::format(
-        "mkdir -p /mnt/{0} && mount -t nfs4 -o vers=4.1,proto=tcp,port={1},sec=sys,addr=10.0.2.2,clientaddr=10.0.2.15,"
-        "nosharecache{2} 10.0.2.2:/{3} /mnt/{0} || exit\n",
+        "mkdir -p /mnt/{0} && mount -t nfs4 -o "
+        "vers=4.1,proto=tcp,port={1},sec=sys,addr=10.0.2.2,clientaddr=10.0.2.15,nosharecache{2} "
+        "10.0.2.2:/{3} /mnt/{0} || exit\n",
         plan.name, server_->port(), plan.mount_options, plan.exported);
   }
   return script;
@@ -81,7 +85,8 @@ std::string OldSystem::MountScript(const std::vector<Way>& ways, uint32_t vm) co
 
 std::string OldSystem::AskScript(Way way, const VectorRun& run, uint32_t vm) {
   const Plan& plan = PlanOf(way);
-  return fmt::format("nfs_client_side /mnt/{} {} {}", FolderOf(plan, plan.name, vm), plan.client_options, OptionsOf(run));
+  return fmt::format("nfs_client_side /mnt/{} {} {}", FolderOf(plan, plan.name, vm), plan.client_options,
+                     OptionsOf(run));
 }
 
 }  // namespace vgpu::bench::nfs

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The old system's host, and how a guest in a VM uses it: NFS server and host programs on a folder in memory, so that
-// no disk is measured. The VM needs user networking, the module nfsv4 and the program nfs_client_side.
+// The old system's host, and how a guest in a VM uses it: NFS server and host programs on a folder in memory,
+// so that no disk is measured. The VM needs user networking, the module nfsv4 and the program
+// nfs_client_side.
 #ifndef VGPU_BENCH_SUBJECTS_NFS_OLD_SYSTEM_H_
 #define VGPU_BENCH_SUBJECTS_NFS_OLD_SYSTEM_H_
 

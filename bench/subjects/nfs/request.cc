@@ -37,9 +37,11 @@ bool Split(std::string_view line, std::array<std::string_view, kFields>* fields)
 
 std::string TextOf(const Request& request) {
   if (request.vector != 0) {
-    return fmt::format("{}:{}:{}:{}:{}\n", request.pool, request.priority, request.vm_id, kVector, request.vector);
+    return fmt::format("{}:{}:{}:{}:{}\n", request.pool, request.priority, request.vm_id, kVector,
+                       request.vector);
   }
-  return fmt::format("{}:{}:{}:{}:{}\n", request.pool, request.priority, request.vm_id, request.num1, request.num2);
+  return fmt::format("{}:{}:{}:{}:{}\n", request.pool, request.priority, request.vm_id, request.num1,
+                     request.num2);
 }
 
 base::Result<Request> ParseRequest(std::string_view line, uint32_t folder_vm_id) {
@@ -56,7 +58,8 @@ base::Result<Request> ParseRequest(std::string_view line, uint32_t folder_vm_id)
     return tl::make_unexpected(fmt::format("vm_id is not {}, its folder's", folder_vm_id));
   }
   if (fields[3] == kVector) {
-    if (ParseNumber(fields[4], &request.vector) && request.vector >= 1 && request.vector <= kVectorMax) return request;
+    if (ParseNumber(fields[4], &request.vector) && request.vector >= 1 && request.vector <= kVectorMax)
+      return request;
     return tl::make_unexpected(fmt::format("count is not 1 to {}", kVectorMax));
   }
   if (!ParseNumber(fields[3], &request.num1) || !ParseNumber(fields[4], &request.num2)) {

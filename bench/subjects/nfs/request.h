@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One request of the old system, a line of text: pool_id:priority:vm_id:num1:num2. What it never had is our extension:
-// pool_id:priority:vm_id:vector:count, for operands that lie in files (vector_file.h).
+// One request of the old system, a line of text: pool_id:priority:vm_id:num1:num2. What it never had is our
+// extension: pool_id:priority:vm_id:vector:count, for operands that lie in files (vector_file.h).
 #ifndef VGPU_BENCH_SUBJECTS_NFS_REQUEST_H_
 #define VGPU_BENCH_SUBJECTS_NFS_REQUEST_H_
 
@@ -9,7 +9,6 @@
 #include <string_view>
 
 #include "base/result.h"
-
 
 namespace vgpu::bench::nfs {
 
@@ -29,8 +28,8 @@ inline constexpr uint64_t kVectorMax = 16 << 20;  // elements
 // With its newline.
 std::string TextOf(const Request& request);
 
-// The old system's rules: pool A or B, priority 0 to 2, the vm_id of its own folder. That the numbers are of 32 bits is
-// our choice, and the vector. The error says which rule was broken.
+// The old system's rules: pool A or B, priority 0 to 2, the vm_id of its own folder. That the numbers are of
+// 32 bits is our choice, and the vector. The error says which rule was broken.
 base::Result<Request> ParseRequest(std::string_view line, uint32_t folder_vm_id);
 
 // The folder's number if it is called vm<number>, as the old system's are; else an error.

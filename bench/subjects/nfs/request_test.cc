@@ -36,19 +36,38 @@ TEST(ParseRequest, ReadsVectors) {
 }
 
 TEST(ParseRequest, RefusesVectorsAgainstTheRules) {
-  for (const char* line : {"A:2:1:vector:0", "A:2:1:vector:16777217", "A:2:1:vector:-1", "A:2:1:vector:", "A:2:1:vector",
-                           "A:2:1:vector:1:2", "A:2:1:vector: 1", "A:2:1:vector:1x", "A:2:1:vector:1e3",
-                           "A:2:1:vector:18446744073709551616", "A:2:1:Vector:1", "A:2:1:vector\0:1", "A:2:1:1:vector",
-                           "A:2:2:vector:1", "C:2:1:vector:1", "A:3:1:vector:1"}) {
+  for (const char* line :
+       {"A:2:1:vector:0", "A:2:1:vector:16777217", "A:2:1:vector:-1", "A:2:1:vector:", "A:2:1:vector",
+        "A:2:1:vector:1:2", "A:2:1:vector: 1", "A:2:1:vector:1x", "A:2:1:vector:1e3",
+        "A:2:1:vector:18446744073709551616", "A:2:1:Vector:1", "A:2:1:vector\0:1", "A:2:1:1:vector",
+        "A:2:2:vector:1", "C:2:1:vector:1", "A:3:1:vector:1"}) {
     EXPECT_FALSE(ParseRequest(line, 1)) << line;
   }
 }
 
 TEST(ParseRequest, RefusesWhatTheOldSystemRefused) {
-  for (const char* line : {"", "\n", "A", "A:2:1:100", "A:2:1:100:200:300", "A:2:1:100:200\nA:2:1:1:1", "C:2:1:1:1",
-                           "a:2:1:1:1", "AB:2:1:1:1", ":2:1:1:1", "A:3:1:1:1", "A:-1:1:1:1", "A::1:1:1", "A:2:2:1:1",
-                           "A:2:-1:1:1", "A:2:1:1", "A:2:1::1", "A:2:1:1:", "A:2:1:1.5:1", "A:2:1: 1:1",
-                           "A:2:1:2147483648:0", "A:2:1:0x10:0"}) {
+  for (const char* line : {"",
+                           "\n",
+                           "A",
+                           "A:2:1:100",
+                           "A:2:1:100:200:300",
+                           "A:2:1:100:200\nA:2:1:1:1",
+                           "C:2:1:1:1",
+                           "a:2:1:1:1",
+                           "AB:2:1:1:1",
+                           ":2:1:1:1",
+                           "A:3:1:1:1",
+                           "A:-1:1:1:1",
+                           "A::1:1:1",
+                           "A:2:2:1:1",
+                           "A:2:-1:1:1",
+                           "A:2:1:1",
+                           "A:2:1::1",
+                           "A:2:1:1:",
+                           "A:2:1:1.5:1",
+                           "A:2:1: 1:1",
+                           "A:2:1:2147483648:0",
+                           "A:2:1:0x10:0"}) {
     EXPECT_FALSE(ParseRequest(line, 1)) << line;
   }
 }

@@ -40,7 +40,8 @@ void ServerSide::Poll() {
       WriteLine(PathOf(*vm_id, kResponseFile), fmt::format("ERROR: {}\n", request.error()));
     }
   }
-  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(found.begin(), found.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   for (const auto& [written, request] : found) queue_.Push(request);
 }
 

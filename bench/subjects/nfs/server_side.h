@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The old system's host: looks through vm*/request.txt, serves by priority and then arrival, and writes the answers to
-// vm<id>/response.txt.
+// The old system's host: looks through vm*/request.txt, serves by priority and then arrival, and writes the
+// answers to vm<id>/response.txt.
 #ifndef VGPU_BENCH_SUBJECTS_NFS_SERVER_SIDE_H_
 #define VGPU_BENCH_SUBJECTS_NFS_SERVER_SIDE_H_
 
@@ -18,10 +18,12 @@ class ServerSide {
  public:
   explicit ServerSide(std::string folder) : folder_(std::move(folder)) {}
 
-  // Takes every complete request into the queue: of several found in one look, that whose file was written first has
-  // arrived first. A line against the rules is answered with "ERROR: " and why, at once (our choice).
+  // Takes every complete request into the queue: of several found in one look, that whose file was written
+  // first has arrived first. A line against the rules is answered with "ERROR: " and why,
+  // at once (our choice).
   void Poll();
-  // Answers the next one; false: there is none. A vector whose files are not as they should be: "ERROR: " and why.
+  // Answers the next one; false: there is none. A vector whose files are not as they should be:
+  // "ERROR: " and why.
   bool ServeOne();
 
  private:

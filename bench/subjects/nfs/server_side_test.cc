@@ -41,11 +41,13 @@ class ServerSideTest : public testing::Test {
 
   void Put(int vm, const char* file, const std::vector<uint32_t>& elements) {
     fs::create_directory(folder_ / Vm(vm));
-    WriteWhole(Open(Path(vm, file), O_WRONLY | O_CREAT).get(), file, elements.data(), elements.size() * sizeof(uint32_t));
+    WriteWhole(Open(Path(vm, file), O_WRONLY | O_CREAT).get(), file, elements.data(),
+               elements.size() * sizeof(uint32_t));
   }
   std::vector<uint32_t> Sums(int vm, size_t count) const {
     std::vector<uint32_t> sums(count);
-    ReadWhole(Open(Path(vm, kFileOfSums), O_RDONLY).get(), kFileOfSums, sums.data(), count * sizeof(uint32_t));
+    ReadWhole(Open(Path(vm, kFileOfSums), O_RDONLY).get(), kFileOfSums, sums.data(),
+              count * sizeof(uint32_t));
     return sums;
   }
 

@@ -29,7 +29,8 @@ std::string ReadLine(const std::string& path) { return ReadLine(Open(path, O_RDO
 void Empty(const std::string& path) { Open(path, O_WRONLY | O_CREAT | O_TRUNC); }
 
 void WriteLine(int file, const std::string& path, const std::string& line) {
-  if (pwrite(file, line.data(), line.size(), 0) != static_cast<ssize_t>(line.size())) Fail("cannot write " + path);
+  if (pwrite(file, line.data(), line.size(), 0) != static_cast<ssize_t>(line.size()))
+    Fail("cannot write " + path);
   if (fsync(file) != 0) Fail("cannot write " + path);
 }
 

@@ -104,7 +104,8 @@ guest::HostOptions OptionsOf(const Board& board, const GuestPlan& plan) {
   };
   load->Step();
   drain();
-  Obey(place, [&] { load->Step(), tell(); }, drain);
+  Obey(
+      place, [&] { load->Step(), tell(); }, drain);
 }
 
 }  // namespace

@@ -21,11 +21,13 @@ constexpr milliseconds kCheckEvery{2};
 
 }  // namespace
 
-Result<std::unique_ptr<Guests>> Guests::Start(const MediatorProcess& mediator, const std::vector<GuestPlan>& plans) {
+Result<std::unique_ptr<Guests>> Guests::Start(const MediatorProcess& mediator,
+                                              const std::vector<GuestPlan>& plans) {
   std::unique_ptr<Guests> guests(new Guests);
   const std::string file = guests->folder_ / "board";
   const base::UniqueFd fd(open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd || ftruncate(fd.get(), sizeof(Board)) != 0) return tl::make_unexpected("cannot make the guests' file");
+  if (!fd || ftruncate(fd.get(), sizeof(Board)) != 0)
+    return tl::make_unexpected("cannot make the guests' file");
   auto mapping = base::MapShared(fd.get(), sizeof(Board));
   if (!mapping) return tl::make_unexpected(mapping.error());
   guests->mapping_ = std::move(*mapping);
@@ -40,8 +42,8 @@ Result<std::unique_ptr<Guests>> Guests::Start(const MediatorProcess& mediator, c
     if (!child) return tl::make_unexpected(child.error());
     guests->children_.push_back(std::move(*child));
   }
-  const auto ready =
-      guests->AwaitAll([](const GuestPlace& place) { return place.ready == Ready::kYes; }, "attached in time");
+  const auto ready = guests->AwaitAll([](const GuestPlace& place) { return place.ready == Ready::kYes; },
+                                      "attached in time");
   if (!ready) return tl::make_unexpected(ready.error());
   return guests;
 }
@@ -73,7 +75,8 @@ Result<void> Guests::AwaitAll(bool (*done)(const GuestPlace&), const char* what)
   for (size_t i = 0; i < size(); ++i) {
     while (!done(place(i))) {
       if (place(i).ready == Ready::kFailed) return tl::make_unexpected(fmt::format("guest {} failed", i));
-      if (guest::Clock::now() > deadline) return tl::make_unexpected(fmt::format("guest {} was not {}", i, what));
+      if (guest::Clock::now() > deadline)
+        return tl::make_unexpected(fmt::format("guest {} was not {}", i, what));
       std::this_thread::sleep_for(kCheckEvery);
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Guests that are processes of their own and hold nothing but their region and eventfds. They are told what to do, and
-// say how far they are, in a file that they map; each runs this same program as `gpu guest`.
+// Guests that are processes of their own and hold nothing but their region and eventfds. They are told what
+// to do, and say how far they are, in a file that they map; each runs this same program as `gpu guest`.
 #ifndef VGPU_BENCH_SUBJECTS_OURS_GUESTS_H_
 #define VGPU_BENCH_SUBJECTS_OURS_GUESTS_H_
 
@@ -44,7 +44,7 @@ struct GuestPlace {
   std::atomic<bool> resting{true};
   std::atomic<uint64_t> answered{0};
   std::atomic<uint64_t> wrong{0};
-  std::atomic<uint64_t> gap_ns{0};      // the longest time without an answer, and when it ended
+  std::atomic<uint64_t> gap_ns{0};  // the longest time without an answer, and when it ended
   std::atomic<uint64_t> gap_end_ns{0};
 };
 
@@ -60,7 +60,8 @@ inline uint64_t SteadyNs() {
 class Guests {
  public:
   // Starts them and waits until all are attached and have had a right answer.
-  static Result<std::unique_ptr<Guests>> Start(const MediatorProcess& mediator, const std::vector<GuestPlan>& plans);
+  static Result<std::unique_ptr<Guests>> Start(const MediatorProcess& mediator,
+                                               const std::vector<GuestPlan>& plans);
   ~Guests();
 
   size_t size() const { return children_.size(); }

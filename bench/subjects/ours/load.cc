@@ -25,7 +25,8 @@ Answer Await(Client& client, uint32_t idx, guest::TimePoint deadline) {
 Answers AskOneByOne(Client& client, uint64_t count) {
   const auto deadline = guest::Clock::now() + kAnswerMax;
   Answers answers{count, 0};
-  for (uint64_t i = 0; i < count; ++i) answers.wrong += !IsRight(Await(client, SendAdd(client, i), deadline), i);
+  for (uint64_t i = 0; i < count; ++i)
+    answers.wrong += !IsRight(Await(client, SendAdd(client, i), deadline), i);
   return answers;
 }
 

@@ -46,9 +46,10 @@ Answers AskDeep(guest::Client& client, uint64_t count, uint32_t depth);
 // The same, but takes all the answers that are there and then sends as many requests at once.
 Answers AskInRuns(guest::Client& client, uint64_t count, uint32_t depth);
 
-// Single requests at random times, `rate` a second on average, for so long (an open Poisson process: a late answer
-// delays no other request's due time). This process sleeps in between.
-Answers AskAtRandom(guest::Client& client, double rate, std::chrono::nanoseconds time, std::mt19937_64* random);
+// Single requests at random times, `rate` a second on average, for so long (an open Poisson process: a late
+// answer delays no other request's due time). This process sleeps in between.
+Answers AskAtRandom(guest::Client& client, double rate, std::chrono::nanoseconds time,
+                    std::mt19937_64* random);
 
 }  // namespace vgpu::bench
 

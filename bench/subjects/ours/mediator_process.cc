@@ -50,8 +50,8 @@ Result<std::unique_ptr<MediatorProcess>> MediatorProcess::Start(const MediatorOp
   spawn.cpu = options.spread ? kElsewhere : options.cpu;
   spawn.err = mediator->folder_ / "log";
   spawn.environment = options.environment;
-  std::vector<std::string> argv = {*binary, "--socket", mediator->socket(), "--backend", options.backend,
-                                   "--wait", options.wait};
+  std::vector<std::string> argv = {*binary,         "--socket", mediator->socket(), "--backend",
+                                   options.backend, "--wait",   options.wait};
   if (!options.config.empty()) {
     const std::string file = mediator->folder_ / "config.toml";
     std::ofstream(file) << options.config;
@@ -68,7 +68,8 @@ Result<std::unique_ptr<MediatorProcess>> MediatorProcess::Start(const MediatorOp
     std::this_thread::sleep_for(kCheckEvery);
   }
   if (options.spread) {
-    if (const auto pinned = PinTo(options.cpu, RingThreadOf(mediator->pid())); !pinned) return tl::make_unexpected(pinned.error());
+    if (const auto pinned = PinTo(options.cpu, RingThreadOf(mediator->pid())); !pinned)
+      return tl::make_unexpected(pinned.error());
   }
   return mediator;
 }
@@ -98,7 +99,8 @@ Result<void> MediatorProcess::AwaitRunsOn(uint32_t vm_id, const std::string& whe
   return tl::make_unexpected(fmt::format("VM {} does not come onto: {}", vm_id, where));
 }
 
-Result<std::unique_ptr<guest::Client>> OpenGuest(const MediatorProcess& mediator, const guest::HostOptions& options) {
+Result<std::unique_ptr<guest::Client>> OpenGuest(const MediatorProcess& mediator,
+                                                 const guest::HostOptions& options) {
   guest::HostOptions complete = options;
   complete.socket = mediator.socket();
   const auto deadline = guest::Clock::now() + seconds(10);

@@ -17,7 +17,8 @@ namespace vgpu::bench {
 struct MediatorOptions {
   std::string wait = "adaptive";
   int cpu = kServerCpu;
-  bool spread = false;  // only the thread that serves rings is bound there; its other threads and processes run elsewhere
+  // Only the thread that serves rings is bound there; its other threads and processes run elsewhere.
+  bool spread = false;
   std::string backend = "cpu";
   std::string config;  // text of a configuration file
   std::string binary = "mediator/mediator";
@@ -55,7 +56,8 @@ class MediatorProcess {
 };
 
 // Attaches this process as a guest and opens ring 0.
-Result<std::unique_ptr<guest::Client>> OpenGuest(const MediatorProcess& mediator, const guest::HostOptions& options);
+Result<std::unique_ptr<guest::Client>> OpenGuest(const MediatorProcess& mediator,
+                                                 const guest::HostOptions& options);
 
 }  // namespace vgpu::bench
 

@@ -86,7 +86,8 @@ class OursSmallPayload final : public Ours {
       answer = Await(client(), SendAdd(client(), i), deadline);
       return true;
     };
-    return RunEachTimed(count, latency_ns, [] {}, ask, [&] { return IsRight(answer, i++); });
+    return RunEachTimed(
+        count, latency_ns, [] {}, ask, [&] { return IsRight(answer, i++); });
   }
 };
 
@@ -94,7 +95,9 @@ class OursSmallPayload final : public Ours {
 class OursPayload final : public Ours {
  public:
   OursPayload(pid_t mediator, std::shared_ptr<Client> client, const Vectors& vectors, bool nop)
-      : Ours(mediator, std::move(client), {}), nop_(nop), vectors_(vectors),
+      : Ours(mediator, std::move(client), {}),
+        nop_(nop),
+        vectors_(vectors),
         payloads_(vectors.count() * sizeof(uint32_t)) {}
   std::string name() const override { return nop_ ? "vgpu-ring, NOP beside a payload" : Ours::name(); }
 
@@ -102,7 +105,8 @@ class OursPayload final : public Ours {
     const auto deadline = guest::Clock::now() + kAnswerMax;
     const auto ask = [&] { return Await(client(), Send(), deadline).code == VGPU_OK; };
     const auto after = [this] { return nop_ || payloads_.IsDoubled(vectors_.c()); };
-    return RunEachTimed(count, latency_ns, [this] { payloads_.WriteNext(vectors_.a()); }, ask, after);
+    return RunEachTimed(
+        count, latency_ns, [this] { payloads_.WriteNext(vectors_.a()); }, ask, after);
   }
 
  private:
@@ -142,7 +146,8 @@ class OursDeep final : public Ours {
         client().Flush();
       }
       const auto wanted = static_cast<uint32_t>(std::min<uint64_t>(batch_, sent - got));
-      const uint32_t taken = client().PollRun(first_idx + static_cast<uint32_t>(got), wanted, answers_.data());
+      const uint32_t taken =
+          client().PollRun(first_idx + static_cast<uint32_t>(got), wanted, answers_.data());
       for (uint32_t i = 0; i < taken; ++i) wrong += !IsRight(answers_[i], got++);
       if (taken != 0) continue;
       client().Relax();
@@ -196,7 +201,8 @@ class OursBothAsleep final : public Ours {
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
     const auto deadline = guest::Clock::now() + kAnswerMax;
-    return RunOneByOne(count, latency_ns, [&](uint64_t i) { return IsRight(Ask(i, deadline), i); }, 1);
+    return RunOneByOne(
+        count, latency_ns, [&](uint64_t i) { return IsRight(Ask(i, deadline), i); }, 1);
   }
 
  private:
@@ -220,7 +226,8 @@ uint32_t NextVmId() {
   return next++;
 }
 
-Result<std::unique_ptr<Client>> Open(const MediatorProcess& mediator, uint64_t region_bytes, uint32_t priority) {
+Result<std::unique_ptr<Client>> Open(const MediatorProcess& mediator, uint64_t region_bytes,
+                                     uint32_t priority) {
   guest::HostOptions options;
   options.vm_id = NextVmId();
   options.priority = priority;
@@ -229,8 +236,8 @@ Result<std::unique_ptr<Client>> Open(const MediatorProcess& mediator, uint64_t r
 }
 
 template <class T, class... Args>
-Result<std::unique_ptr<Contestant>> Make(const MediatorProcess& mediator, uint64_t region_bytes, uint32_t priority,
-                                         Args... args) {
+Result<std::unique_ptr<Contestant>> Make(const MediatorProcess& mediator, uint64_t region_bytes,
+                                         uint32_t priority, Args... args) {
   auto client = Open(mediator, region_bytes, priority);
   if (!client) return tl::make_unexpected(client.error());
   return std::make_unique<T>(mediator.pid(), std::move(*client), args...);
@@ -255,18 +262,21 @@ Result<std::unique_ptr<Contestant>> MakeOursPayload(const MediatorProcess& media
   return std::move(both->back());
 }
 
-Result<Contestants> MakeOursBesidePayload(const MediatorProcess& mediator, uint64_t bytes, PayloadPlace* place) {
+Result<Contestants> MakeOursBesidePayload(const MediatorProcess& mediator, uint64_t bytes,
+                                          PayloadPlace* place) {
   auto opened = Open(mediator, RegionFor({bytes}), kPriority);
   if (!opened) return tl::make_unexpected(opened.error());
   const std::shared_ptr<Client> client = std::move(*opened);
   const Vectors vectors = VectorsIn(*client, bytes);
   *place = {vectors.a(), vectors.c(), bytes};
   Contestants both;
-  for (const bool nop : {true, false}) both.push_back(std::make_unique<OursPayload>(mediator.pid(), client, vectors, nop));
+  for (const bool nop : {true, false})
+    both.push_back(std::make_unique<OursPayload>(mediator.pid(), client, vectors, nop));
   return both;
 }
 
-Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth, uint32_t batch) {
+Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth,
+                                                 uint32_t batch) {
   guest::HostOptions options;
   options.vm_id = NextVmId();
   options.priority = kPriority;
@@ -282,7 +292,8 @@ std::unique_ptr<Contestant> MakeOursFastestDeep(const MediatorProcess& mediator,
                                                 nlohmann::json* tried, size_t places) {
   std::vector<Maker> variants;
   for (const uint32_t batch : batches) {
-    variants.emplace_back([&mediator, depth, batch] { return OrThrow(MakeOursDeep(mediator, depth, batch)); });
+    variants.emplace_back(
+        [&mediator, depth, batch] { return OrThrow(MakeOursDeep(mediator, depth, batch)); });
   }
   return Fastest(variants, count, tried, places);
 }
@@ -291,7 +302,8 @@ Result<std::unique_ptr<Contestant>> MakeOursBothAsleep(const MediatorProcess& me
   return Make<OursBothAsleep>(mediator, kRegionBytes, kPriority);
 }
 
-Result<std::unique_ptr<Contestant>> MakeOursAsleep(const MediatorProcess& mediator, std::chrono::nanoseconds pause) {
+Result<std::unique_ptr<Contestant>> MakeOursAsleep(const MediatorProcess& mediator,
+                                                   std::chrono::nanoseconds pause) {
   return Make<OursAsleep>(mediator, kRegionBytes, kPriority, pause);
 }
 

@@ -29,17 +29,20 @@ struct Asker {
 Result<std::unique_ptr<Contestant>> MakeOursDepth1(const MediatorProcess& mediator, const Asker& asker = {});
 
 // One VECTOR_ADD at a time, of operands of so many bytes (i32).
-Result<std::unique_ptr<Contestant>> MakeOursVector(const MediatorProcess& mediator, uint64_t bytes, const Asker& asker);
+Result<std::unique_ptr<Contestant>> MakeOursVector(const MediatorProcess& mediator, uint64_t bytes,
+                                                   const Asker& asker);
 
 // One payload at a time (bench/lib/payload.h): of 8 bytes an ADD of its two numbers, of more a VECTOR_ADD of
 // it and itself.
 Result<std::unique_ptr<Contestant>> MakeOursPayload(const MediatorProcess& mediator, uint64_t bytes);
 // Two of one client, timed in the same way: the first sends a NOP beside such a payload, which it leaves
 // alone; the second sends the VECTOR_ADD. The payload lies at *place.
-Result<Contestants> MakeOursBesidePayload(const MediatorProcess& mediator, uint64_t bytes, PayloadPlace* place);
+Result<Contestants> MakeOursBesidePayload(const MediatorProcess& mediator, uint64_t bytes,
+                                          PayloadPlace* place);
 
 // `depth` requests outstanding, flushed `batch` at a time.
-Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth, uint32_t batch);
+Result<std::unique_ptr<Contestant>> MakeOursDeep(const MediatorProcess& mediator, uint32_t depth,
+                                                 uint32_t batch);
 
 // The fastest of these batches (contest.h, Fastest). Throws.
 std::unique_ptr<Contestant> MakeOursFastestDeep(const MediatorProcess& mediator, uint32_t depth,
@@ -47,7 +50,8 @@ std::unique_ptr<Contestant> MakeOursFastestDeep(const MediatorProcess& mediator,
                                                 nlohmann::json* tried, size_t places = kPlaces);
 
 // Doorbell to answer: `pause` goes by before each request, so that the mediator sleeps.
-Result<std::unique_ptr<Contestant>> MakeOursAsleep(const MediatorProcess& mediator, std::chrono::nanoseconds pause);
+Result<std::unique_ptr<Contestant>> MakeOursAsleep(const MediatorProcess& mediator,
+                                                   std::chrono::nanoseconds pause);
 
 // One at a time, and this side goes to sleep at once instead of spinning for a while; for a mediator that
 // does, too.

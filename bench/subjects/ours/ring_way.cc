@@ -25,8 +25,9 @@ T Must(guest::Result<T> result) {
 class RingWay final : public VectorWay {
  public:
   explicit RingWay(RingOperands operands)
-      : operands_(operands), client_(Must(guest::Client::Open(Must(guest::PciTransport::Open({})), 0,
-                                                              guest::Clock::now() + kPatience))) {}
+      : operands_(operands),
+        client_(Must(
+            guest::Client::Open(Must(guest::PciTransport::Open({})), 0, guest::Clock::now() + kPatience))) {}
 
   VectorMemory Memory(uint64_t count) override {
     shared_ = {Part(count), Part(count), Part(count), count};
@@ -39,8 +40,8 @@ class RingWay final : public VectorWay {
       std::copy_n(memory.a, memory.count, shared_.a);
       std::copy_n(memory.b, memory.count, shared_.b);
     }
-    const uint32_t idx = client_->VectorAdd(VGPU_TYPE_I32, memory.count, OffsetOf(shared_.a), OffsetOf(shared_.b),
-                                            OffsetOf(shared_.c));
+    const uint32_t idx = client_->VectorAdd(VGPU_TYPE_I32, memory.count, OffsetOf(shared_.a),
+                                            OffsetOf(shared_.b), OffsetOf(shared_.c));
     const auto answer = Must(client_->Wait(idx, guest::Clock::now() + kPatience));
     if (answer.code != VGPU_OK) throw std::runtime_error(guest::Refused(answer.code).text);
     if (copied) std::copy_n(shared_.c, memory.count, memory.c);

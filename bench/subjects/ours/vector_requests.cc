@@ -39,8 +39,8 @@ Vectors VectorsIn(guest::Client& client, uint64_t bytes) {
 }
 
 uint32_t SendVectorAdd(guest::Client& client, const Vectors& vectors) {
-  return client.VectorAdd(VGPU_TYPE_I32, vectors.count(), OffsetOf(client, vectors.a()), OffsetOf(client, vectors.b()),
-                          OffsetOf(client, vectors.c()));
+  return client.VectorAdd(VGPU_TYPE_I32, vectors.count(), OffsetOf(client, vectors.a()),
+                          OffsetOf(client, vectors.b()), OffsetOf(client, vectors.c()));
 }
 
 uint32_t SendDoubling(guest::Client& client, const Vectors& vectors) {

@@ -11,10 +11,13 @@ namespace {
 template <class Message, size_t kRoom>
 class BoostQueue {
  public:
-  static constexpr const char* kName =
-      sizeof(Message) == sizeof(SmallMessage) ? "Boost.Lockfree, messages of 16 B" : "Boost.Lockfree spsc_queue";
+  static constexpr const char* kName = sizeof(Message) == sizeof(SmallMessage)
+                                           ? "Boost.Lockfree, messages of 16 B"
+                                           : "Boost.Lockfree spsc_queue";
 
-  size_t Push(const Message* messages, size_t n) { return n == 1 ? queue_.push(*messages) : queue_.push(messages, n); }
+  size_t Push(const Message* messages, size_t n) {
+    return n == 1 ? queue_.push(*messages) : queue_.push(messages, n);
+  }
   size_t Pop(Message* messages, size_t n) { return n == 1 ? queue_.pop(*messages) : queue_.pop(messages, n); }
 
  private:

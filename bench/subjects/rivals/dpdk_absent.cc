@@ -10,6 +10,8 @@ Absence DpdkAbsent(const PairPlan&) {
   return {"DPDK rte_ring: built without " DPDK_MISSING "; then bazel shutdown, and build again", true};
 }
 
-std::unique_ptr<Contestant> MakeDpdkPair(const PairPlan& plan) { throw std::runtime_error(DpdkAbsent(plan).why); }
+std::unique_ptr<Contestant> MakeDpdkPair(const PairPlan& plan) {
+  throw std::runtime_error(DpdkAbsent(plan).why);
+}
 
 }  // namespace vgpu::bench

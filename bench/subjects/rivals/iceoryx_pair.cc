@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A process registers with RouDi once and for all, and runs a thread of iceoryx's from then on. So the client is, like the
-// server, a process of its own on the processor where this one asks otherwise; this one waits until its round is over.
+// A process registers with RouDi once and for all, and runs a thread of iceoryx's from then on. So the client
+// is, like the server, a process of its own on the processor where this one asks otherwise; this one waits
+// until its round is over.
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -28,7 +29,8 @@ namespace vgpu::bench {
 namespace {
 
 constexpr uint64_t kQueueMax = iox::MAX_SUBSCRIBER_QUEUE_CAPACITY;
-constexpr std::chrono::milliseconds kCheckEvery{100};  // how often a waiting side asks whether the other one lives
+// How often a waiting side asks whether the other one lives.
+constexpr std::chrono::milliseconds kCheckEvery{100};
 
 // Waits until `fd` is signalled; false if one of these processes ends before, or nothing happens for long.
 template <class... Process>
@@ -55,7 +57,8 @@ class Roudi {
     auto child = Fork(kElsewhere, [this] { Serve(); });
     if (!child) throw std::runtime_error(child.error());
     child_ = std::move(*child);
-    if (!AwaitSignal(ready_.get(), &child_)) throw std::runtime_error("RouDi does not start: does another one run on this machine?");
+    if (!AwaitSignal(ready_.get(), &child_))
+      throw std::runtime_error("RouDi does not start: does another one run on this machine?");
   }
   ~Roudi() {
     child_.Signal(SIGTERM);
@@ -83,13 +86,15 @@ class Roudi {
     }
     iox::mepoo::MePooConfig pools;
     pools.addMemPool({sizeof(Message), 16384});
-    for (const uint32_t bytes : {512u, 4096u, static_cast<uint32_t>(kPayloadBytesMax)}) pools.addMemPool({bytes, 256});
+    for (const uint32_t bytes : {512u, 4096u, static_cast<uint32_t>(kPayloadBytesMax)})
+      pools.addMemPool({bytes, 256});
     const auto group = iox::posix::PosixGroup::getGroupOfCurrentProcess().getName();
     iox::RouDiConfig_t config;
     config.m_sharedMemorySegments.push_back({group, group, pools});
     iox::roudi::IceOryxRouDiComponents components(config);
-    iox::roudi::RouDi roudi(components.rouDiMemoryManager, components.portManager,
-                            iox::roudi::RouDi::RoudiStartupParameters(iox::roudi::MonitoringMode::OFF, false));
+    iox::roudi::RouDi roudi(
+        components.rouDiMemoryManager, components.portManager,
+        iox::roudi::RouDi::RoudiStartupParameters(iox::roudi::MonitoringMode::OFF, false));
     eventfd_write(ready_.get(), 1);
     int signal;
     sigwait(&end, &signal);
@@ -105,8 +110,11 @@ class End {
   static constexpr const char* kName = "iceoryx";
 
   End(const std::string& exchange, const char* out, const char* in)
-      : registered_(Register(exchange + out)), publisher_(Service(exchange, out)), subscriber_(Service(exchange, in), Options()) {
-    while (!publisher_.hasSubscribers() || subscriber_.getSubscriptionState() != iox::SubscribeState::SUBSCRIBED) {
+      : registered_(Register(exchange + out)),
+        publisher_(Service(exchange, out)),
+        subscriber_(Service(exchange, in), Options()) {
+    while (!publisher_.hasSubscribers() ||
+           subscriber_.getSubscriptionState() != iox::SubscribeState::SUBSCRIBED) {
       Relax();
     }
   }
@@ -139,7 +147,8 @@ class End {
   }
   static iox::capro::ServiceDescription Service(const std::string& exchange, const char* event) {
     using iox::capro::IdString_t;
-    return {"vgpu-bench", IdString_t(iox::cxx::TruncateToCapacity, exchange), IdString_t(iox::cxx::TruncateToCapacity, event)};
+    return {"vgpu-bench", IdString_t(iox::cxx::TruncateToCapacity, exchange),
+            IdString_t(iox::cxx::TruncateToCapacity, event)};
   }
   static iox::popo::SubscriberOptions Options() {
     iox::popo::SubscriberOptions options;
@@ -190,8 +199,12 @@ class Remains {
 class IceoryxPair final : public Contestant {
  public:
   explicit IceoryxPair(const PairPlan& plan)
-      : plan_(plan), exchange_(NextName()), roudi_(Roudi::Get()), done_(eventfd(0, EFD_CLOEXEC)),
-        client_([this](uint64_t count) { Ask(count); }, kClientCpu), server_([this](uint64_t count) { Serve(count); }) {}
+      : plan_(plan),
+        exchange_(NextName()),
+        roudi_(Roudi::Get()),
+        done_(eventfd(0, EFD_CLOEXEC)),
+        client_([this](uint64_t count) { Ask(count); }, kClientCpu),
+        server_([this](uint64_t count) { Serve(count); }) {}
 
   std::string name() const override { return Dialogue<End>(plan_, nullptr).name(); }
   pid_t server() const override { return server_.pid(); }
@@ -199,7 +212,8 @@ class IceoryxPair final : public Contestant {
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
     server_.Begin(count);
     client_.Begin(count);
-    if (!AwaitSignal(done_.get(), &client_, &server_)) throw std::runtime_error("a process of iceoryx ended, or waits for ever");
+    if (!AwaitSignal(done_.get(), &client_, &server_))
+      throw std::runtime_error("a process of iceoryx ended, or waits for ever");
     latency_ns->Merge(report_->latency_ns);
     return report_->round;
   }
@@ -231,7 +245,8 @@ class IceoryxPair final : public Contestant {
     for (uint64_t left = WithWarmUp(count); left > 0; --left) {
       const void* payload = AwaitChunk();
       void* result = end_->Loan(plan_.payload_bytes);
-      DoublePayload(static_cast<const uint32_t*>(payload), static_cast<uint32_t*>(result), plan_.payload_bytes);
+      DoublePayload(static_cast<const uint32_t*>(payload), static_cast<uint32_t*>(result),
+                    plan_.payload_bytes);
       end_->Publish(result);
       end_->Release(payload);
     }
@@ -282,7 +297,8 @@ class IceoryxPair final : public Contestant {
 
 Absence IceoryxAbsent(const PairPlan& plan) {
   if (plan.depth > kQueueMax) {
-    return {fmt::format("iceoryx: a subscriber's queue of the shipped build holds {} and no more", kQueueMax), false};
+    return {fmt::format("iceoryx: a subscriber's queue of the shipped build holds {} and no more", kQueueMax),
+            false};
   }
   try {
     Roudi::Get();
@@ -292,6 +308,8 @@ Absence IceoryxAbsent(const PairPlan& plan) {
   }
 }
 
-std::unique_ptr<Contestant> MakeIceoryxPair(const PairPlan& plan) { return std::make_unique<IceoryxPair>(plan); }
+std::unique_ptr<Contestant> MakeIceoryxPair(const PairPlan& plan) {
+  return std::make_unique<IceoryxPair>(plan);
+}
 
 }  // namespace vgpu::bench

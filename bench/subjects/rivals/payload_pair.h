@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Payloads by way of what carries messages (queue_pair.h), as a user of it would send them: a few bytes in the message
-// itself, more in a pool of buffers that both sides have, and the message names them.
+// Payloads by way of what carries messages (queue_pair.h), as a user of it would send them: a few bytes in
+// the message itself, more in a pool of buffers that both sides have, and the message names them.
 #ifndef VGPU_BENCH_SUBJECTS_RIVALS_PAYLOAD_PAIR_H_
 #define VGPU_BENCH_SUBJECTS_RIVALS_PAYLOAD_PAIR_H_
 
@@ -18,15 +18,16 @@ namespace vgpu::bench {
 template <class Carrier>
 class PayloadExchange final : public Contestant {
  public:
-  explicit PayloadExchange(const PairPlan& plan) : plan_(plan), server_([this](uint64_t count) { Serve(count); }) {}
+  explicit PayloadExchange(const PairPlan& plan)
+      : plan_(plan), server_([this](uint64_t count) { Serve(count); }) {}
 
   std::string name() const override { return std::string(Carrier::kName) + PollingName(plan_.polling); }
   pid_t server() const override { return server_.pid(); }
 
   Round Run(uint64_t count, base::Histogram* latency_ns) override {
     server_.Begin(WithWarmUp(count));
-    return RunPayloads(count, latency_ns, plan_.payload_bytes, (*pool_)[kPayload].data(), (*pool_)[kResult].data(),
-                       [this] { return Ask(); });
+    return RunPayloads(count, latency_ns, plan_.payload_bytes, (*pool_)[kPayload].data(),
+                       (*pool_)[kResult].data(), [this] { return Ask(); });
   }
 
  private:

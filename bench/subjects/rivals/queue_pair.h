@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What carries requests one way and replies the other, as a contestant. It lives in shared memory, has a static `kName`, and
-// moves as many messages as it can at each call: a client's SendRequests and TakeReplies, a server's TakeRequests and
-// SendReplies, which come in the order of the requests. A pair of queues is one: QueuePair.
+// What carries requests one way and replies the other, as a contestant. It lives in shared memory, has a
+// static `kName`, and moves as many messages as it can at each call: a client's SendRequests and TakeReplies,
+// a server's TakeRequests and SendReplies, which come in the order of the requests.
+// A pair of queues is one: QueuePair.
 #ifndef VGPU_BENCH_SUBJECTS_RIVALS_QUEUE_PAIR_H_
 #define VGPU_BENCH_SUBJECTS_RIVALS_QUEUE_PAIR_H_
 
@@ -147,8 +148,8 @@ std::unique_ptr<Contestant> MakeExchange(const PairPlan& plan) {
   return std::make_unique<Exchange<Carrier>>(plan);
 }
 
-// Of queues or layouts whose room is a template parameter, the one that this plan needs: more would leave the nearest caches
-// for nothing. make.operator()<room>() makes it.
+// Of queues or layouts whose room is a template parameter, the one that this plan needs: more would leave the
+// nearest caches for nothing. make.operator()<room>() makes it.
 template <class Make>
 std::unique_ptr<Contestant> MakeWithRoom(const PairPlan& plan, Make make) {
   constexpr size_t kShallow = 64;

@@ -77,7 +77,8 @@ class PingsBesidePayload {
       return true;
     };
     const auto right = [&] { return !copy || std::memcmp(place_.payload, place_.result, place_.bytes) == 0; };
-    return RunEachTimed(count, latency_ns, [&] { payloads.WriteNext(place_.payload); }, ask, right);
+    return RunEachTimed(
+        count, latency_ns, [&] { payloads.WriteNext(place_.payload); }, ask, right);
   }
 
  private:
@@ -95,13 +96,17 @@ class PingsBesidePayload {
 
 class RawBesidePayload final : public Contestant {
  public:
-  RawBesidePayload(std::shared_ptr<PingsBesidePayload> pings, bool copy) : pings_(std::move(pings)), copy_(copy) {}
+  RawBesidePayload(std::shared_ptr<PingsBesidePayload> pings, bool copy)
+      : pings_(std::move(pings)), copy_(copy) {}
 
   std::string name() const override {
-    return std::string("raw ping-pong") + (copy_ ? " with a memcpy" : " beside a payload") + PollingName(pings_->polling());
+    return std::string("raw ping-pong") + (copy_ ? " with a memcpy" : " beside a payload") +
+           PollingName(pings_->polling());
   }
   pid_t server() const override { return pings_->server(); }
-  Round Run(uint64_t count, base::Histogram* latency_ns) override { return pings_->Run(count, latency_ns, copy_); }
+  Round Run(uint64_t count, base::Histogram* latency_ns) override {
+    return pings_->Run(count, latency_ns, copy_);
+  }
 
  private:
   const std::shared_ptr<PingsBesidePayload> pings_;
@@ -112,7 +117,9 @@ class RawBesidePayload final : public Contestant {
 
 const char* PollingName(Polling polling) { return polling == Polling::kRelaxed ? ", relaxed" : ", eager"; }
 
-std::unique_ptr<Contestant> MakeRawPingPong(Polling polling) { return std::make_unique<RawPingPong>(polling); }
+std::unique_ptr<Contestant> MakeRawPingPong(Polling polling) {
+  return std::make_unique<RawPingPong>(polling);
+}
 
 Contestants MakeRawsBesidePayload(const PayloadPlace& place, Polling polling) {
   const auto pings = std::make_shared<PingsBesidePayload>(place, polling);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ReaderWriterQueue takes its blocks from std::malloc when it is made, and never later if only try_enqueue is used. Two
-// processes can share it if these blocks lie in memory that both have at the same address. So its header is compiled
-// with malloc and free replaced by an arena that is mapped, shared, before the fork.
+// ReaderWriterQueue takes its blocks from std::malloc when it is made, and never later if only try_enqueue is
+// used. Two processes can share it if these blocks lie in memory that both have at the same address. So its
+// header is compiled with malloc and free replaced by an arena that is mapped, shared, before the fork.
 #define NDEBUG  // the rival as it is shipped, without its own checks
 #include <sys/mman.h>
 
@@ -16,7 +16,8 @@ constexpr size_t kAlignment = 128;
 
 char* Arena() {
   static char* const arena = [] {
-    void* memory = mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    void* memory =
+        mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     return memory == MAP_FAILED ? nullptr : static_cast<char*>(memory);
   }();
   return arena;
@@ -75,6 +76,8 @@ using ReaderWriterQueues = TwoQueues<ReaderWriterQueue<kRoom>>;
 
 }  // namespace
 
-std::unique_ptr<Contestant> MakeReaderWriterPair(const PairPlan& plan) { return MakeExchange<ReaderWriterQueues>(plan); }
+std::unique_ptr<Contestant> MakeReaderWriterPair(const PairPlan& plan) {
+  return MakeExchange<ReaderWriterQueues>(plan);
+}
 
 }  // namespace vgpu::bench

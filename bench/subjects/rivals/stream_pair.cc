@@ -53,7 +53,8 @@ Ends PipeEnds() {
 
 Ends SocketEnds() {
   Ends ends;
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.fd) != 0) throw std::runtime_error("no socket");
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.fd) != 0)
+    throw std::runtime_error("no socket");
   return ends;
 }
 
@@ -79,7 +80,8 @@ class Socket : public Stream {
 template <class Queue>
 class PayloadStreams final : public Contestant {
  public:
-  explicit PayloadStreams(const PairPlan& plan) : plan_(plan), server_([this](uint64_t count) { Serve(count); }) {}
+  explicit PayloadStreams(const PairPlan& plan)
+      : plan_(plan), server_([this](uint64_t count) { Serve(count); }) {}
 
   std::string name() const override { return std::string(Queue::kName) + PollingName(plan_.polling); }
   pid_t server() const override { return server_.pid(); }
@@ -121,7 +123,8 @@ class PayloadStreams final : public Contestant {
 
   const PairPlan plan_;
   Queue requests_, replies_;
-  const std::unique_ptr<PayloadBuffer> payload_ = std::make_unique<PayloadBuffer>();  // each process has its own
+  // Each process has its own.
+  const std::unique_ptr<PayloadBuffer> payload_ = std::make_unique<PayloadBuffer>();
   const std::unique_ptr<PayloadBuffer> result_ = std::make_unique<PayloadBuffer>();
   RivalServer server_;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// virtio's packed layout: one ring of descriptors that both sides write. Two bits of a descriptor's flags say, by lap,
-// whose it is. Of a batch the first descriptor's flags are written last. Written from the specification (virtio 1.2, 2.8).
+// virtio's packed layout: one ring of descriptors that both sides write. Two bits of a descriptor's flags
+// say, by lap, whose it is. Of a batch the first descriptor's flags are written last. Written from the
+// specification (virtio 1.2, 2.8).
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -95,6 +96,8 @@ class VirtioPacked {
 
 }  // namespace
 
-std::unique_ptr<Contestant> MakeVirtioPacked(const PairPlan& plan) { return MakeExchange<VirtioPacked>(plan); }
+std::unique_ptr<Contestant> MakeVirtioPacked(const PairPlan& plan) {
+  return MakeExchange<VirtioPacked>(plan);
+}
 
 }  // namespace vgpu::bench

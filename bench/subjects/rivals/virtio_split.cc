@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// virtio's split layout: a table of descriptors, a ring of those made available, a ring of those used, and an index for
-// each ring that says how far it goes. Written from the specification (virtio 1.2, 2.7).
+// virtio's split layout: a table of descriptors, a ring of those made available, a ring of those used, and an
+// index for each ring that says how far it goes. Written from the specification (virtio 1.2, 2.7).
 #include <array>
 #include <atomic>
 #include <cstdint>

@@ -10,7 +10,9 @@ constexpr uint32_t kInvalidRequest = 1;
 
 uint32_t Check(const Message& request, const AddRequest& add) {
   const bool whole = request.header.bytes == sizeof add;
-  return whole && add.version == kVersion && add.opcode == kVectorAdd && add.param_count == 2 ? 0 : kInvalidRequest;
+  return whole && add.version == kVersion && add.opcode == kVectorAdd && add.param_count == 2
+             ? 0
+             : kInvalidRequest;
 }
 
 }  // namespace

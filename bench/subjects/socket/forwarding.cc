@@ -51,8 +51,12 @@ void Drain(int event) {
 class Forwarding final : public Contestant {
  public:
   Forwarding(Waiting waiting, const std::optional<Pace>& pace)
-      : waiting_(waiting), pace_(pace), doorbell_(eventfd(0, EFD_CLOEXEC)), interrupt_(eventfd(0, EFD_CLOEXEC)),
-        answers_(socket_.qemu.get()), daemon_([this](uint64_t count) { Serve(count); }) {
+      : waiting_(waiting),
+        pace_(pace),
+        doorbell_(eventfd(0, EFD_CLOEXEC)),
+        interrupt_(eventfd(0, EFD_CLOEXEC)),
+        answers_(socket_.qemu.get()),
+        daemon_([this](uint64_t count) { Serve(count); }) {
     if (waiting_ == Waiting::kSpinning) return;
     auto loop = Fork(kElsewhere, [this] { MainLoop(); });
     if (!loop) throw std::runtime_error(loop.error());
@@ -103,7 +107,8 @@ class Forwarding final : public Contestant {
   // ---- QEMU's main loop ----
 
   void MainLoop() {
-    std::array<pollfd, 2> events = {pollfd{socket_.qemu.get(), POLLIN, 0}, pollfd{doorbell_.get(), POLLIN, 0}};
+    std::array<pollfd, 2> events = {pollfd{socket_.qemu.get(), POLLIN, 0},
+                                    pollfd{doorbell_.get(), POLLIN, 0}};
     Message response;
     while (poll(events.data(), events.size(), -1) > 0) {
       if (events[1].revents != 0) {
@@ -140,8 +145,9 @@ class Forwarding final : public Contestant {
     Await();
     AddResponse response;
     std::memcpy(&response, registers.response_buf.data(), sizeof response);
-    return registers.status.load(std::memory_order_relaxed) == kDone && registers.response_len == sizeof response &&
-           response.status == 0 && response.results[0] == operands.sum();
+    return registers.status.load(std::memory_order_relaxed) == kDone &&
+           registers.response_len == sizeof response && response.status == 0 &&
+           response.results[0] == operands.sum();
   }
 
   void Await() {

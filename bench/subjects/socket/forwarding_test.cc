@@ -15,7 +15,8 @@ namespace {
 TEST(Forwarding, EveryAnswerIsRight) {
   if (std::thread::hardware_concurrency() < 2) GTEST_SKIP() << "two processors are needed";
   ASSERT_TRUE(PinTo(kClientCpu));
-  for (const Waiting waiting : {Waiting::kAsItWas, Waiting::kBlocking, Waiting::kHandedOn, Waiting::kSpinning}) {
+  for (const Waiting waiting :
+       {Waiting::kAsItWas, Waiting::kBlocking, Waiting::kHandedOn, Waiting::kSpinning}) {
     const auto contestant = MakeForwarding(waiting);
     for (int round = 0; round < 2; ++round) {
       base::Histogram latency_ns;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What goes over the socket: a header and the register window's request or response (docs/spec/registers.md), whole.
+// What goes over the socket: a header and the register window's
+// request or response (docs/spec/registers.md), whole.
 #ifndef VGPU_BENCH_SUBJECTS_SOCKET_MESSAGE_H_
 #define VGPU_BENCH_SUBJECTS_SOCKET_MESSAGE_H_
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The daemon at the other end of VMs' ports: a process that answers each connection in a thread of its own, blocking.
+// The daemon at the other end of VMs' ports: a process that answers each connection in a
+// thread of its own, blocking.
 #ifndef VGPU_BENCH_SUBJECTS_SOCKET_PORT_DAEMON_H_
 #define VGPU_BENCH_SUBJECTS_SOCKET_PORT_DAEMON_H_
 
@@ -10,8 +11,8 @@
 
 namespace vgpu::bench::socket {
 
-// Answers one connection until the other side is gone, or has sent a header against the rules: that is refused, and
-// nothing after it can be told apart.
+// Answers one connection until the other side is gone, or has sent a header against the rules: that is
+// refused, and nothing after it can be told apart.
 void ServePort(int fd);
 
 class PortDaemon {

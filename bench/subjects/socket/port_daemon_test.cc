@@ -72,9 +72,10 @@ TEST_F(PortDaemonTest, TakesRequestsInPiecesAndSeveralInOne) {
 }
 
 TEST_F(PortDaemonTest, RefusesWhatIsAgainstTheRulesAndHangsUp) {
-  for (const VectorRequest& bad : {VectorRequest{kVectorVersion + 1, 9, 1}, VectorRequest{0, 9, 1},
-                                   VectorRequest{kVectorVersion, 9, 0}, VectorRequest{kVectorVersion, 9, kElementsMax + 1},
-                                   VectorRequest{kVectorVersion, 9, UINT64_MAX}, VectorRequest{kVectorVersion, 9, uint64_t{1} << 62}}) {
+  for (const VectorRequest& bad :
+       {VectorRequest{kVectorVersion + 1, 9, 1}, VectorRequest{0, 9, 1}, VectorRequest{kVectorVersion, 9, 0},
+        VectorRequest{kVectorVersion, 9, kElementsMax + 1}, VectorRequest{kVectorVersion, 9, UINT64_MAX},
+        VectorRequest{kVectorVersion, 9, uint64_t{1} << 62}}) {
     Say(Bytes(bad, {}));
     VectorResponse header;
     ASSERT_TRUE(ReadAll(guest_.get(), &header, sizeof header));

@@ -32,7 +32,8 @@ TEST(PortInVm, EveryAnswerIsRight) {
   ASSERT_TRUE(vm) << vm.error();
   // Below, at and above what one write to a port carries.
   for (const uint64_t elements : {1, 2, 4094, 4095, 4096, 100'000}) {
-    ASSERT_TRUE((*vm)->Tell("vector_client port /dev/port2 --count 3 --elements " + std::to_string(elements)));
+    ASSERT_TRUE(
+        (*vm)->Tell("vector_client port /dev/port2 --count 3 --elements " + std::to_string(elements)));
     const auto json = (*vm)->Answer(kPatience);
     ASSERT_TRUE(json) << elements << ": " << json.error();
     EXPECT_EQ((*json)["count"], 3) << elements;

@@ -16,13 +16,14 @@
 namespace vgpu::bench::socket {
 namespace {
 
-// What one write to a port carries: Linux cuts it there. A request that fits is one write and one buffer for QEMU, its
-// answer one read.
+// What one write to a port carries: Linux cuts it there. A request that fits is one write and one buffer for
+// QEMU, its answer one read.
 constexpr size_t kPieceBytes = 32 * 1024;
 
 class PortWay final : public VectorWay {
  public:
-  explicit PortWay(const std::string& device) : port_(open(device.c_str(), O_RDWR | O_CLOEXEC)), piece_(kPieceBytes) {
+  explicit PortWay(const std::string& device)
+      : port_(open(device.c_str(), O_RDWR | O_CLOEXEC)), piece_(kPieceBytes) {
     if (!port_) throw std::system_error(errno, std::generic_category(), device);
   }
 
@@ -58,7 +59,8 @@ class PortWay final : public VectorWay {
     if (!done) throw std::runtime_error("the daemon is gone, or has refused the request");
   }
   static void Check(const VectorRequest& request, const VectorResponse& response) {
-    Must(response.status == kOk && response.request_id == request.request_id && response.count == request.count);
+    Must(response.status == kOk && response.request_id == request.request_id &&
+         response.count == request.count);
   }
 
   const base::UniqueFd port_;
@@ -68,6 +70,8 @@ class PortWay final : public VectorWay {
 
 }  // namespace
 
-std::unique_ptr<VectorWay> MakePortWay(const std::string& device) { return std::make_unique<PortWay>(device); }
+std::unique_ptr<VectorWay> MakePortWay(const std::string& device) {
+  return std::make_unique<PortWay>(device);
+}
 
 }  // namespace vgpu::bench::socket

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All bytes of a stream, in however many pieces they come. False: the other side is gone. (Who writes to a socket
-// ignores SIGPIPE.)
+// All bytes of a stream, in however many pieces they come. False: the other side is gone. (Who writes to a
+// socket ignores SIGPIPE.)
 #ifndef VGPU_BENCH_SUBJECTS_SOCKET_STREAM_H_
 #define VGPU_BENCH_SUBJECTS_SOCKET_STREAM_H_
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What goes through a VM's port: VectorRequest, the elements of a, those of b; and back VectorResponse and, if its
-// status is kOk, the sums. Two numbers are vectors of one element.
+// What goes through a VM's port: VectorRequest, the elements of a, those of b; and back VectorResponse and,
+// if its status is kOk, the sums. Two numbers are vectors of one element.
 #ifndef VGPU_BENCH_SUBJECTS_SOCKET_VECTOR_MESSAGE_H_
 #define VGPU_BENCH_SUBJECTS_SOCKET_VECTOR_MESSAGE_H_
 
