@@ -23,7 +23,6 @@
 #include "base/program.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "mediator/config.h"
 #include "mediator/control/control_server.h"
 #include "mediator/control/memory_thread.h"
 #include "mediator/control/socket_file.h"
@@ -32,14 +31,15 @@
 #include "mediator/gpu/gpu_engines.h"
 #include "mediator/lane/cpu_workers.h"
 #include "mediator/lane/lane.h"
-#include "mediator/log.h"
 #include "mediator/loop/closer.h"
 #include "mediator/loop/event_loop.h"
 #include "mediator/loop/threads.h"
 #include "mediator/loop/uring_loop.h"
 #include "mediator/loop/wake_cost.h"
-#include "mediator/system_check.h"
-#include "mediator/trace.h"
+#include "mediator/process/config.h"
+#include "mediator/process/log.h"
+#include "mediator/process/system_check.h"
+#include "mediator/process/trace.h"
 
 namespace vgpu::mediator {
 namespace {

@@ -48,9 +48,9 @@ TEST_P(MutantsTest, IsFound) { EXPECT_EXIT(Live(GetParam()), Found, ""); }
 
 INSTANTIATE_TEST_SUITE_P(Twelve, MutantsTest,
                          testing::Values(Mutant{"answer_before_journal", 1},
-                                         Mutant{"journal_before_epoch", 1}, Mutant{"dropped_call", 1},
+                                         Mutant{"journal_before_epoch", 2}, Mutant{"dropped_call", 1},
                                          Mutant{"dropped_rearm", 1}, Mutant{"double_settle_after_restart", 1},
-                                         Mutant{"reuse_before_reap", 3}, Mutant{"placement_freed_twice", 1},
+                                         Mutant{"reuse_before_reap", 2}, Mutant{"placement_freed_twice", 1},
                                          Mutant{"budget_not_reset", 1}, Mutant{"fence_forgotten_at_reset", 1},
                                          Mutant{"control_message_reordered", 1},
                                          Mutant{"lost_engine_answer", 1}, Mutant{"leaked_slot", 1}),

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "base/result.h"
-#include "mediator/config.h"
 #include "mediator/gpu/gpu_engines.h"
 #include "mediator/lane/lane.h"
 #include "mediator/loop/clock.h"
 #include "mediator/loop/event_loop.h"
+#include "mediator/process/config.h"
 #include "simulation/control.h"
 #include "simulation/order_check.h"
 #include "simulation/piece_book.h"

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/cli/output.h"
-#include "mediator/trace.h"
+#include "mediator/process/trace.h"
 #include "tools/ctl.h"
 
 namespace vgpu::ctl {

@@ -29,13 +29,13 @@ STAND_INS = {
 }
 # (script, arguments, exit status)
 RUNS = ((".ci/run", (), 0), ("qemu/build.sh", (), 0), ("tools/lib/kernel.sh", (), 0),
-        ("tools/lib/dpdk.sh", (), 0),
-        ("tools/lib/ganesha.sh", (), 0), ("tools/test", ("--only", "gcc", "//some:test"), 0),
+        ("tools/lib/dpdk.sh", (), 0), ("tools/lib/ganesha.sh", (), 0),
+        ("tools/test", ("--only", "gcc", "//some:test"), 0),
         ("tools/install", ("guest", "installed"), 0), ("tools/demo", ("what?",), 2),
         ("tools/gpu-bundle", ("--help",), 0))
 HOSTILE = {
     "CDPATH": ".:/tmp:/", "GREP_OPTIONS": "--color=always", "IFS": "/", "POSIXLY_CORRECT": "1",
-           "GLOBIGNORE": "*",
+    "GLOBIGNORE": "*",
     "TAR_OPTIONS": "--no-such-option", "SHELLOPTS": "noglob:noclobber", "LANGUAGE": "de:fr",
     "BASH_FUNC_cd%%": "() { echo hijacked; }", "BASH_FUNC_sed%%": "() { echo hijacked; }",
 }
@@ -51,6 +51,8 @@ class Scripts(unittest.TestCase):
         self.checkout = os.path.join(folder.name, "check*out")
         for name in FOLDERS:
             shutil.copytree(name, os.path.join(self.checkout, name))
+        # A step of tools/test --full. How it measures is not what is tested here.
+        self.write("check*out/simulation/coverage", '#!/bin/sh\necho "coverage $*" >>"$CALLS"\n', 0o755)
         self.elsewhere = os.path.join(folder.name, "else where")
         os.makedirs(os.path.join(self.elsewhere, "links"))
         for name, body in STAND_INS.items():
@@ -192,6 +194,7 @@ class Scripts(unittest.TestCase):
                 status, _, calls = self.run_script("tools/test", (*arguments, "//some:test"), self.checkout)
                 self.assertEqual(status, 0, self.said)
                 self.assertEqual(any("--test_env=VGPU_FULL=1" in call for call in calls), wanted, calls)
+                self.assertEqual(any(call.startswith("coverage") for call in calls), wanted, calls)
 
     def test_every_script_begins_alike(self):
         """bash -p: without it BASH_ENV and exported functions come first."""

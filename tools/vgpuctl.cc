@@ -5,7 +5,7 @@
 #include "base/cli/exit.h"
 #include "base/cli/options.h"
 #include "base/cli/program.h"
-#include "mediator/config.h"
+#include "mediator/process/config.h"
 #include "tools/ctl.h"
 
 namespace vgpu::ctl {

@@ -8,8 +8,8 @@
 #include <array>
 #include <compare>
 
-#include "mediator/config.h"
 #include "mediator/lane/session.h"
+#include "mediator/process/config.h"
 #include "ring/control.h"
 
 namespace vgpu::mediator {

@@ -7,7 +7,6 @@
 #include <cstdint>
 
 #include "api/device_info.h"
-#include "mediator/config.h"
 #include "mediator/control/admission.h"
 #include "mediator/control/attach.h"
 #include "mediator/control/memory_thread.h"
@@ -16,6 +15,7 @@
 #include "mediator/lane/lane.h"
 #include "mediator/loop/clock.h"
 #include "mediator/loop/event_loop.h"
+#include "mediator/process/config.h"
 
 namespace vgpu::mediator {
 

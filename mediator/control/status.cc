@@ -8,7 +8,7 @@
 #include "api/device_info.h"
 #include "base/json_text.h"
 #include "base/version.h"
-#include "mediator/log.h"
+#include "mediator/process/log.h"
 
 namespace vgpu::mediator {
 namespace {

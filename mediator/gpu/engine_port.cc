@@ -71,7 +71,6 @@ void EnginePort::StopUsingResident() {
 }
 
 void EnginePort::GiveToResident(GuestRing* ring, Request* request) {
-  assert(adds_in_flight() < VGPU_RESIDENT_ENTRIES);
   const uint32_t e = static_cast<uint32_t>(added_ % VGPU_RESIDENT_ENTRIES);
   const uint32_t lap = LapOf(added_);
   const uint32_t slot = request->idx & (ring->entries() - 1);
@@ -143,7 +142,6 @@ void EnginePort::Poll(std::vector<Piece>* finished) {
     const uint64_t word = Memory::LoadAcquire(&area_->resident.finished[e]);
     if (vgpu_word_seq(word) != LapOf(answered_)) break;
     const Add add = adds_[e];
-    assert(add.request->in_slot);
     add.request->result = vgpu_word_data(word);
     NoteLost(add.ring->session());
     finished->push_back({add.ring, add.request, 0, 0});

@@ -513,13 +513,16 @@ void GpuEngines::CheckOverdue() {
 // ---- work ----
 
 GpuEngines::Gpu& GpuEngines::GpuOf(const GuestRing& ring) const {
-  assert(ring.session()->placement().on_device());
   return *gpus_[ring.session()->placement().gpu()];
 }
 
-uint32_t GpuEngines::SlotRoom(const GuestRing& ring) { return GpuOf(ring).port->AddRoom(); }
+uint32_t GpuEngines::SlotRoom(const GuestRing& ring) {
+  assert(ring.session()->placement().on_device());
+  return GpuOf(ring).port->AddRoom();
+}
 
 Plan GpuEngines::PlanPiece(const GuestRing& ring, const Request& request, int64_t now_ns) const {
+  assert(ring.session()->placement().on_device());
   const bool throttled = GpuOf(ring).throttle.Throttles(ring.session()->priority(), now_ns);
   return PlanOnGpu(request, throttled, uint64_t{config_.copy_from_kib} << 10);
 }

@@ -24,7 +24,6 @@
 #include "api/device_info.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "mediator/config.h"
 #include "mediator/gpu/engine_handle.h"
 #include "mediator/gpu/engine_pool.h"
 #include "mediator/gpu/engine_port.h"
@@ -37,6 +36,7 @@
 #include "mediator/loop/clock.h"
 #include "mediator/loop/event_loop.h"
 #include "mediator/loop/watched_clock.h"
+#include "mediator/process/config.h"
 
 namespace vgpu::mediator {
 

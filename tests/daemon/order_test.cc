@@ -15,7 +15,7 @@
 
 #include "api/codes.h"
 #include "api/vector.h"
-#include "mediator/trace.h"
+#include "mediator/process/trace.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
 

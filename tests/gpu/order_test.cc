@@ -11,7 +11,7 @@
 
 #include "api/codes.h"
 #include "api/vector.h"
-#include "mediator/trace.h"
+#include "mediator/process/trace.h"
 #include "tests/gpu/gpu_fixture.h"
 
 namespace vgpu::test {

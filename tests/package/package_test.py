@@ -114,7 +114,7 @@ class Package(unittest.TestCase):
 
     def test_both_libraries_have_the_functions_of_the_header_and_no_others(self):
         with open(self.path("include/vgpu.h"), encoding="utf-8") as header:
-            declared = set(re.findall(r"^(?:int|void|const char \*)\s*(vgpu_\w+)\(", header.read(),
+            declared = set(re.findall(r"^(?:int|void|const char ?\*)\s*(vgpu_\w+)\(", header.read(),
                                       re.MULTILINE))
         self.assertGreater(len(declared), 10)
         self.assertEqual(self.symbols("-D", self.path("lib/libvgpu.so")), declared)

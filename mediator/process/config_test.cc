@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/config.h"
+#include "mediator/process/config.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/system_check.h"
+#include "mediator/process/system_check.h"
 
 #include <sys/eventfd.h>
 #include <sys/uio.h>

@@ -2,8 +2,8 @@
 // The daemon's log. Its reader may be slow, stand still, or be gone. So lines wait in a bounded queue for a
 // thread of their own, and only that thread waits for the reader. When the queue is full the oldest lines are
 // dropped and counted.
-#ifndef VGPU_MEDIATOR_LOG_H_
-#define VGPU_MEDIATOR_LOG_H_
+#ifndef VGPU_MEDIATOR_PROCESS_LOG_H_
+#define VGPU_MEDIATOR_PROCESS_LOG_H_
 
 #include <chrono>
 #include <condition_variable>
@@ -67,4 +67,4 @@ uint64_t LogLinesDropped();
 
 }  // namespace vgpu::mediator
 
-#endif  // VGPU_MEDIATOR_LOG_H_
+#endif  // VGPU_MEDIATOR_PROCESS_LOG_H_

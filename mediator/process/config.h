@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon's configuration: TOML, validated,
 // with a default for everything. docs/configuration.md describes it.
-#ifndef VGPU_MEDIATOR_CONFIG_H_
-#define VGPU_MEDIATOR_CONFIG_H_
+#ifndef VGPU_MEDIATOR_PROCESS_CONFIG_H_
+#define VGPU_MEDIATOR_PROCESS_CONFIG_H_
 
 #include <cstdint>
 #include <string>
@@ -75,4 +75,4 @@ std::string DefaultSocket();
 
 }  // namespace vgpu::mediator
 
-#endif  // VGPU_MEDIATOR_CONFIG_H_
+#endif  // VGPU_MEDIATOR_PROCESS_CONFIG_H_

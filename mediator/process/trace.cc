@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/trace.h"
+#include "mediator/process/trace.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mediator/log.h"
+#include "mediator/process/log.h"
 
 #include <fmt/format.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Readers of the log that stand still, go away, and come back.
-#include "mediator/log.h"
+#include "mediator/process/log.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The binary trace: the order of service, record by record, in a file that was
 // allocated before. Off by default.
-#ifndef VGPU_MEDIATOR_TRACE_H_
-#define VGPU_MEDIATOR_TRACE_H_
+#ifndef VGPU_MEDIATOR_PROCESS_TRACE_H_
+#define VGPU_MEDIATOR_PROCESS_TRACE_H_
 
 #include <cstdint>
 #include <memory>
@@ -89,4 +89,4 @@ base::Result<std::vector<TraceRecord>> ReadTrace(const std::string& path, uint64
 
 }  // namespace vgpu::mediator
 
-#endif  // VGPU_MEDIATOR_TRACE_H_
+#endif  // VGPU_MEDIATOR_PROCESS_TRACE_H_
