@@ -88,9 +88,13 @@ void WatchedGpus::Attach(Session* session) {
   inner_->Attach(session);
 }
 
+std::vector<WatchedGpus::PlacedVm>::iterator WatchedGpus::Find(const Session* session) {
+  return std::find_if(placed_.begin(), placed_.end(),
+                      [session](const PlacedVm& vm) { return vm.session == session; });
+}
+
 bool WatchedGpus::Release(Session* session) {
-  const auto vm = std::find_if(placed_.begin(), placed_.end(),
-                               [session](const PlacedVm& entry) { return entry.session == session; });
+  const auto vm = Find(session);
   if (vm == placed_.end()) throw Violation{"a place was freed twice"};
   if (book_->Any([session](const Piece& piece) { return piece.ring->session() == session; })) {
     throw Violation{"a place is to be freed, and a piece of its VM is under way"};
@@ -101,15 +105,13 @@ bool WatchedGpus::Release(Session* session) {
   if (!inner_->Release(session)) return false;
   if (was_placed && engines_->AnyHolds(gpu, region))
     throw Violation{"a place was freed, and an engine has its memory"};
-  placed_.erase(std::find_if(placed_.begin(), placed_.end(),
-                             [session](const PlacedVm& entry) { return entry.session == session; }));
+  placed_.erase(Find(session));  // it may have moved meanwhile
   return true;
 }
 
 // If nothing stands in the way it does wake now.
 void WatchedGpus::Wake(Session* session) {
-  const auto vm = std::find_if(placed_.begin(), placed_.end(),
-                               [session](const PlacedVm& entry) { return entry.session == session; });
+  const auto vm = Find(session);
   if (vm == placed_.end()) throw Violation{"a GPU was asked for by somebody who has no place"};
   if (session->placement().parked()) asked_ |= uint64_t{1} << session->placement().gpu();
   if (vm->asked_ns == kNever) vm->asked_ns = around_->now_ns();

@@ -69,6 +69,7 @@ class WatchedGpus final : public mediator::Gpus,
   };
 
   static uint64_t TakenBy(const mediator::Session& session);
+  std::vector<PlacedVm>::iterator Find(const mediator::Session* session);
 
   const std::unique_ptr<mediator::GpuEngines> inner_;
   const SimEngines* const engines_;

@@ -7,8 +7,6 @@ load("@rules_cc//cc:defs.bzl", "cc_library")
 _TWINS = {
     "//base:crash_point": "//base:crash_point_on",
     "//base:mutant": "//base:mutant_on",
-    "//serve": "//serve:serve_crash",
-    "//serve:serve": "//serve:serve_crash",
 }
 
 def twin_library(name, twins = [], deps = [], **kwargs):
