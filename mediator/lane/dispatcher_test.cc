@@ -4,7 +4,6 @@
 #include "mediator/lane/dispatcher.h"
 
 #include <gtest/gtest.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -29,6 +28,7 @@
 #include "mediator/loop/uring_loop.h"
 #include "ring/epoch.h"
 #include "ring/producer.h"
+#include "tests/support/crowd.h"
 
 namespace vgpu::mediator {
 namespace {
@@ -242,29 +242,6 @@ class Vm final {
   base::Mapping base_;
   std::vector<Guest> guests_;
   std::unique_ptr<Session> session_;
-};
-
-// Tens of thousands who wait for a descriptor: who signals it, wakes each.
-class Crowd {
- public:
-  // Dups of it in many epolls: each of a hundred epolls has an entry for each of some hundred dups.
-  explicit Crowd(int fd) {
-    for (int i = 0; i < kDups; ++i) dups_.emplace_back(dup(fd));
-    for (int i = 0; i < kEpolls; ++i) {
-      epolls_.emplace_back(epoll_create1(EPOLL_CLOEXEC));
-      for (const base::UniqueFd& dup : dups_) {
-        epoll_event event{EPOLLIN, {}};
-        waiters_ += epoll_ctl(epolls_.back().get(), EPOLL_CTL_ADD, dup.get(), &event) == 0 ? 1 : 0;
-      }
-    }
-  }
-  int waiters() const { return waiters_; }
-
- private:
-  static constexpr int kDups = 300, kEpolls = 100;
-  std::vector<base::UniqueFd> dups_;
-  std::vector<base::UniqueFd> epolls_;
-  int waiters_ = 0;
 };
 
 // Tells each VM what its session's owner hears.
@@ -669,7 +646,7 @@ TEST_F(DispatcherTest, FencedAndLeft_ResetElsewhereLiftsIt) {
 // Nothing of it is touched until another dispatcher has it; that one bears it, and answers everything once.
 TEST_F(DispatcherTest, SlowCall_HeldUntilAnotherHasIt) {
   Vm vm(1, 1), other(2, 1);
-  std::optional<Crowd> crowd;
+  std::optional<test::Crowd> crowd;
   uint32_t staged = 0;
   ring::Answer answer{}, others{};
   std::vector<Step> steps = Then(Opened(&vm), Opened(&other));

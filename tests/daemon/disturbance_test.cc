@@ -3,7 +3,6 @@
 // descriptors slow. Whatever it is, a guest that has done nothing is served all the while.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -26,6 +25,7 @@
 #include "ring/regs.h"
 #include "tests/daemon/daemon.h"
 #include "tests/daemon/owner.h"
+#include "tests/support/crowd.h"
 
 namespace vgpu::test {
 namespace {
@@ -80,28 +80,6 @@ class Stream {
   std::atomic<uint64_t>* const answered_;
   std::atomic<bool> stop_{false};
   std::thread thread_;
-};
-
-// Tens of thousands who wait for a descriptor: who signals it, wakes each.
-class Crowd {
- public:
-  explicit Crowd(int fd, int epolls = 100) {
-    for (int i = 0; i < kDups; ++i) dups_.emplace_back(dup(fd));
-    for (int i = 0; i < epolls; ++i) {
-      epolls_.emplace_back(epoll_create1(EPOLL_CLOEXEC));
-      for (const base::UniqueFd& dup : dups_) {
-        epoll_event event{EPOLLIN, {}};
-        waiters_ += epoll_ctl(epolls_.back().get(), EPOLL_CTL_ADD, dup.get(), &event) == 0 ? 1 : 0;
-      }
-    }
-  }
-  int waiters() const { return waiters_; }
-
- private:
-  static constexpr int kDups = 300;
-  std::vector<base::UniqueFd> dups_;
-  std::vector<base::UniqueFd> epolls_;
-  int waiters_ = 0;
 };
 
 class DisturbanceTest : public testing::Test {
